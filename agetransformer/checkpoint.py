@@ -1,0 +1,86 @@
+"""A checkpoint is a folder: config.json (what to build) + model.safetensors (its weights) + README.md (model card)."""
+
+import json
+import os
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+FORMAT_VERSION = 1
+CONFIG_NAME = "config.json"
+WEIGHTS_NAME = "model.safetensors"
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+class CheckpointError(ValueError):
+    """A checkpoint is missing, broken, or of another kind; the message says what to do."""
+
+
+def save_checkpoint(module: nn.Module, folder: str | Path, half: bool = False) -> Path:
+    """Write `module` (which carries its dataclass as `.config`) into `folder`, aside first and then renamed.
+
+    Args:
+        half: store floating-point weights as float16, which halves the file.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {}
+    for name, value in module.state_dict().items():
+        value = value.detach().cpu().contiguous()
+        weights[name] = value.half() if half and value.is_floating_point() else value
+    config = {"format_version": FORMAT_VERSION, "model": type(module).__name__, **asdict(module.config)}
+    weights_aside = folder / f"{WEIGHTS_NAME}.part"
+    save_file(weights, weights_aside, metadata={"format": "pt"})
+    config_aside = folder / f"{CONFIG_NAME}.part"
+    config_aside.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    os.replace(weights_aside, folder / WEIGHTS_NAME)
+    os.replace(config_aside, folder / CONFIG_NAME)
+    return folder
+
+
+def load_checkpoint(module_class: type[Module], config_class: type, folder: str | Path) -> Module:
+    """Rebuild a module from a checkpoint folder, strictly: every weight present, none left over.
+
+    Args:
+        module_class: built as `module_class(config)`.
+        config_class: its dataclass.
+    Returns:
+        The module in float32, in evaluation mode, on the CPU.
+    Raises:
+        CheckpointError: a file is missing or broken, or holds another model.
+    """
+    folder = Path(folder)
+    for name in (CONFIG_NAME, WEIGHTS_NAME):
+        if not (folder / name).is_file():
+            raise CheckpointError(
+                f"{folder}: no {name} here; a checkpoint folder holds {CONFIG_NAME} and {WEIGHTS_NAME}"
+            )
+    try:
+        values = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))
+        version, kind = values.pop("format_version"), values.pop("model")
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, AttributeError) as error:
+        raise CheckpointError(f"{folder / CONFIG_NAME}: not a checkpoint's config ({error!r})") from error
+    if kind != module_class.__name__:
+        raise CheckpointError(f"{folder}: holds a {kind}, not a {module_class.__name__}; name the other folder")
+    if version > FORMAT_VERSION:
+        raise CheckpointError(f"{folder}: format {version} is newer than this version reads; upgrade agetransformer")
+    unknown = values.keys() - {field.name for field in fields(config_class)}
+    if unknown:
+        raise CheckpointError(f"{folder / CONFIG_NAME}: unknown settings: {', '.join(sorted(unknown))}")
+    module = module_class(config_class(**values))
+    try:
+        weights = load_file(folder / WEIGHTS_NAME)
+    except SafetensorError as error:
+        raise CheckpointError(f"{folder / WEIGHTS_NAME}: broken or cut short ({error}); download it again") from error
+    weights = {name: value.float() if value.dtype == torch.float16 else value for name, value in weights.items()}
+    try:
+        module.load_state_dict(weights, strict=True)
+    except RuntimeError as error:
+        raise CheckpointError(f"{folder}: the weights do not fit the config: {error}") from error
+    return module.eval()

@@ -1,0 +1,1 @@
+"""Training and measuring: data, losses, loops. Imports neither mediapipe nor gradio."""

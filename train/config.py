@@ -1,0 +1,47 @@
+"""YAML file -> dataclass, with every mistake named before the first step."""
+
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import TypeVar, get_type_hints
+
+import yaml
+
+T = TypeVar("T")
+
+
+def load_config(cls: type[T], path: str | Path) -> T:
+    """Read a YAML mapping into the dataclass `cls`; keys that are left out keep their defaults.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: an unknown key, a value of the wrong type, or no mapping; the message says which.
+    """
+    with open(path, encoding="utf-8") as file:
+        return build(cls, yaml.safe_load(file) or {}, str(path))
+
+
+def build(cls: type[T], values: dict, where: str) -> T:
+    """The dataclass `cls` from a mapping, dataclass fields included."""
+    if not isinstance(values, dict):
+        raise ValueError(f"{where}: expected a mapping of settings, found {type(values).__name__}")
+    hints = get_type_hints(cls)
+    known = {field.name for field in fields(cls)}
+    for key in values:
+        if key not in known:
+            raise ValueError(f"{where}: unknown setting '{key}'; known: {', '.join(sorted(known))}")
+    return cls(**{key: _convert(hints[key], value, f"{where}: {key}") for key, value in values.items()})
+
+
+def _convert(hint: type, value: object, where: str) -> object:
+    if is_dataclass(hint):
+        return build(hint, value, where)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if hint is tuple[str, ...] or hint is tuple[int, ...]:
+        item = hint.__args__[0]
+        if isinstance(value, list) and all(type(x) is item for x in value):
+            return tuple(value)
+        raise ValueError(f"{where}: expected a list of {item.__name__}, found {value!r}")
+    if hint in (int, float, str, bool) and type(value) is not hint:
+        raise ValueError(f"{where}: expected {hint.__name__}, found {value!r}")
+    return value
