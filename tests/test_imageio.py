@@ -1,0 +1,313 @@
+"""Intake: a corpus of every format and defect is made here and must come back upright and right, or be refused."""
+
+import contextlib
+import io
+import re
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms, TiffImagePlugin
+from PIL.PngImagePlugin import PngInfo
+
+from agetransformer.imageio import DIGITAL_SOURCE_TYPE, MAX_BYTES, PhotoError, load_photo, save_png
+
+SIZE = (96, 64)
+# The corners of the picture, upright: top left, top right, bottom left, bottom right.
+CORNERS = ((200, 40, 40), (40, 180, 40), (40, 40, 200), (210, 200, 50))
+# Where row 0 and column 0 of the stored pixels lie, and the numpy operation that stores an upright picture that way.
+STORED: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.transpose(1, 0, 2),
+    6: lambda a: np.rot90(a, 1),
+    7: lambda a: np.rot90(a, 2).transpose(1, 0, 2),
+    8: lambda a: np.rot90(a, -1),
+}
+
+
+def picture() -> Image.Image:
+    """Four plain quarters, a different colour each: shows any flip, turn or colour error."""
+    width, height = SIZE
+    pixels = np.zeros((height, width, 3), np.uint8)
+    for index, colour in enumerate(CORNERS):
+        top, left = index // 2 * height // 2, index % 2 * width // 2
+        pixels[top : top + height // 2, left : left + width // 2] = colour
+    return Image.fromarray(pixels)
+
+
+def encode(image: Image.Image, kind: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def assert_is_picture(image: Image.Image, tolerance: int, corners: tuple = CORNERS) -> None:
+    assert (image.mode, image.size, image.info) == ("RGB", SIZE, {})
+    assert len(image.getexif()) == 0
+    for index, colour in enumerate(corners):
+        row, column = divmod(index, 2)
+        centre = (SIZE[0] // 4 + column * SIZE[0] // 2, SIZE[1] // 4 + row * SIZE[1] // 2)
+        difference = np.abs(np.array(image.getpixel(centre)) - colour).max()
+        assert difference <= tolerance, (centre, image.getpixel(centre), colour)
+
+
+def grey_corners() -> tuple:
+    grey = picture().convert("L")
+    return tuple((grey.getpixel(point),) * 3 for point in ((9, 9), (80, 9), (9, 60), (80, 60)))
+
+
+def png_16_bit_rgb() -> bytes:
+    """Pillow cannot write 16-bit RGB PNG: written by hand."""
+    rows = (np.asarray(picture()).astype(np.uint16) * 257).astype(">u2")
+    raw = b"".join(b"\0" + row.tobytes() for row in rows)
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", *SIZE, 16, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(raw)) + chunk(b"IEND", b"")
+
+
+def plain_formats() -> dict[str, tuple[bytes, int]]:
+    """Name -> (file, how far a pixel may be off)."""
+    upright = picture()
+    second = Image.new("RGB", SIZE, "black")
+    return {
+        "jpeg": (encode(upright, "JPEG", quality=95), 6),
+        "progressive.jpeg": (encode(upright, "JPEG", quality=95, progressive=True), 6),
+        "mpo.jpeg": (encode(upright, "MPO", quality=95, save_all=True, append_images=[second]), 6),
+        "png": (encode(upright, "PNG"), 0),
+        "16 bit rgb.png": (png_16_bit_rgb(), 0),
+        "webp": (encode(upright, "WEBP", lossless=True), 0),
+        "animated.webp": (encode(upright, "WEBP", lossless=True, save_all=True, append_images=[second]), 0),
+        "avif": (encode(upright, "AVIF", quality=95), 8),
+        "heic": (encode(upright, "HEIF", quality=95), 8),
+        "tiff": (encode(upright, "TIFF"), 0),
+        "lzw.tiff": (encode(upright, "TIFF", compression="tiff_lzw"), 0),
+        "gif": (encode(upright, "GIF"), 12),
+        "animated.gif": (encode(upright, "GIF", save_all=True, append_images=[second]), 12),
+        "palette.png": (encode(upright.quantize(8), "PNG"), 0),
+    }
+
+
+@pytest.mark.parametrize("name", plain_formats())
+def test_every_format(name: str) -> None:
+    data, tolerance = plain_formats()[name]
+    assert_is_picture(load_photo(data), tolerance)
+
+
+def test_grey() -> None:
+    corners = grey_corners()
+    grey = picture().convert("L")
+    deep = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
+    assert deep.mode == "I;16"
+    for data in (encode(grey, "PNG"), encode(deep, "PNG"), encode(deep, "TIFF"), encode(grey.convert("LA"), "PNG")):
+        assert_is_picture(load_photo(data), 0, corners)
+    bits = load_photo(encode(Image.new("1", SIZE, 1), "PNG"))
+    assert bits.getpixel((3, 3)) == (255, 255, 255)
+
+
+def test_alpha_is_laid_on_white() -> None:
+    half = picture().convert("RGBA")
+    half.putalpha(Image.fromarray(np.pad(np.full((64, 48), 255, np.uint8), ((0, 0), (0, 48)))))
+    expected = (CORNERS[0], (255, 255, 255), CORNERS[2], (255, 255, 255))
+    for kind in ("PNG", "WEBP", "TIFF"):
+        options = {"lossless": True} if kind == "WEBP" else {}
+        assert_is_picture(load_photo(encode(half, kind, **options)), 0, expected)
+    palette = picture().quantize(8)
+    index = palette.getpixel((80, 9))
+    loaded = load_photo(encode(palette, "PNG", transparency=index))
+    assert_is_picture(loaded, 0, (CORNERS[0], (255, 255, 255), *CORNERS[2:]))
+
+
+@pytest.mark.parametrize("orientation", STORED)
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"])
+def test_orientation(kind: str, orientation: int) -> None:
+    stored = Image.fromarray(np.ascontiguousarray(STORED[orientation](np.asarray(picture()))))
+    exif = Image.Exif()
+    exif[274] = orientation
+    if kind == "TIFF":
+        tags = TiffImagePlugin.ImageFileDirectory_v2()
+        tags[274] = orientation
+        data = encode(stored, kind, tiffinfo=tags)
+    else:
+        data = encode(stored, kind, exif=exif.tobytes())
+    assert_is_picture(load_photo(data), 40)  # chroma subsampling: the hue must be right, not the value
+    assert_is_picture(load_photo(Image.open(io.BytesIO(data))), 40)
+
+
+def test_orientation_operations_agree_with_exif() -> None:
+    """Row 0 / column 0 of the stored pixels, from the EXIF standard: the visual side that each one is."""
+    sides = {1: "TL", 2: "TR", 3: "BR", 4: "BL", 5: "LT", 6: "RT", 7: "RB", 8: "LB"}
+    upright = np.zeros((4, 6, 1), int)
+    upright[0] += 1
+    upright[-1] += 2
+    upright[:, 0] += 4
+    upright[:, -1] += 8
+    value = {"T": 1, "B": 2, "L": 4, "R": 8}
+    for orientation, (row, column) in sides.items():
+        stored = STORED[orientation](upright)
+        assert (stored[0] & value[row]).all() and (stored[:, 0] & value[column]).all(), orientation
+
+
+def test_cmyk_jpeg_and_tiff() -> None:
+    cmyk = picture().convert("CMYK")
+    assert_is_picture(load_photo(encode(cmyk, "JPEG", quality=95)), 12)
+    assert_is_picture(load_photo(encode(cmyk, "TIFF")), 2)
+
+
+def test_icc_profile_is_converted_to_srgb() -> None:
+    """A picture stored in a made-up wide gamut (red and green swapped) comes back with its colours."""
+    swapped = swapped_primaries_profile()
+    stored = Image.fromarray(np.asarray(picture())[..., [1, 0, 2]].copy())
+    for kind in ("PNG", "JPEG", "TIFF", "WEBP"):
+        options = {"lossless": True} if kind == "WEBP" else {"quality": 95} if kind == "JPEG" else {}
+        assert_is_picture(load_photo(encode(stored, kind, icc_profile=swapped, **options)), 10)
+    unchanged = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    assert_is_picture(load_photo(encode(picture(), "PNG", icc_profile=unchanged)), 0)
+    assert_is_picture(load_photo(encode(picture(), "PNG", icc_profile=b"not a profile")), 0)
+    assert_is_picture(load_photo(encode(picture(), "PNG", icc_profile=swapped[:200])), 0)
+
+
+def swapped_primaries_profile() -> bytes:
+    """sRGB's profile with the red and the green primary exchanged: its tag table is edited in place."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    for at in range(132, 132 + 12 * struct.unpack(">I", profile[128:132])[0], 12):
+        name = {b"rXYZ": b"gXYZ", b"gXYZ": b"rXYZ"}.get(bytes(profile[at : at + 4]))
+        if name:
+            profile[at : at + 4] = name
+        if profile[at : at + 4] == b"desc":
+            offset, size = struct.unpack(">II", profile[at + 4 : at + 12])
+            body = bytes(profile[offset : offset + size]).replace(
+                "sRGB".encode("utf-16-be"), "test".encode("utf-16-be")
+            )
+            profile[offset : offset + size] = body
+    return bytes(profile)
+
+
+def test_sources(tmp_path: Path) -> None:
+    data = encode(picture(), "PNG")
+    path = tmp_path / "ảnh của tôi.png"
+    path.write_bytes(data)
+    given = picture()
+    for source in (path, str(path), data, io.BytesIO(data), given):
+        assert_is_picture(load_photo(source), 0)
+    with path.open("rb") as file:
+        assert_is_picture(load_photo(file), 0)
+
+
+def eps() -> bytes:
+    return encode(picture(), "EPS")
+
+
+def bomb() -> bytes:
+    """A PNG of 40000 x 40000 pixels in a few kilobytes."""
+    data = bytearray(encode(Image.new("1", (8, 8)), "PNG"))
+    data[16:24] = struct.pack(">II", 40000, 40000)
+    data[29:33] = struct.pack(">I", zlib.crc32(bytes(data[12:29])))
+    return bytes(data)
+
+
+def noise(kind: str) -> bytes:
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
+    return encode(Image.fromarray(pixels), kind)
+
+
+REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
+    "empty": (lambda: b"", "empty"),
+    "text renamed to .jpg": (lambda: b"Dear diary, this is not a photo.\n" * 50, "not a photo"),
+    "eps": (eps, "PostScript"),
+    "pdf": (lambda: encode(picture(), "PDF"), "PDF"),
+    "svg": (lambda: b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"></svg>', "SVG"),
+    "bare svg": (lambda: b'<svg xmlns="http://www.w3.org/2000/svg"></svg>', "SVG"),
+    "ppm": (lambda: encode(picture(), "PPM"), "not a photo"),
+    "51 megapixels": (lambda: encode(Image.new("1", (10000, 5100)), "PNG"), "50 megapixels"),
+    "100 megapixels": (lambda: encode(Image.new("1", (10000, 10000)), "PNG"), "50 megapixels"),
+    "decompression bomb": (bomb, "50 megapixels"),
+    "over 20 MB": (lambda: encode(picture(), "PNG") + bytes(MAX_BYTES), "20 MB"),
+    "float": (lambda: encode(Image.new("F", SIZE), "TIFF"), "8 or 16 bits"),
+    "32 bit": (lambda: encode(Image.new("I", SIZE, 1 << 20), "TIFF"), "32 bits"),
+} | {
+    f"truncated {kind}": (lambda kind=kind: noise(kind)[: len(noise(kind)) // 2], "damaged")
+    for kind in ("JPEG", "PNG", "WEBP", "AVIF", "HEIF", "TIFF", "GIF")
+}
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused_with_a_sentence(name: str, tmp_path: Path) -> None:
+    make, words = REFUSED[name]
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(make())
+    with pytest.raises(PhotoError, match=words) as caught:
+        load_photo(path)
+    message = str(caught.value)
+    assert message[0].isupper() and message.endswith(".") and "Error" not in message and str(tmp_path) not in message
+
+
+def test_no_file_and_folder(tmp_path: Path) -> None:
+    with pytest.raises(PhotoError, match="no such file"):
+        load_photo(tmp_path / "missing.jpg")
+    with pytest.raises(PhotoError, match="folder"):
+        load_photo(tmp_path)
+    with pytest.raises(PhotoError):
+        load_photo("nul\0byte.jpg")
+
+
+@pytest.mark.filterwarnings("ignore:Truncated File Read")
+def test_damaged_at_any_byte() -> None:
+    """Whatever is flipped or cut: a photo or a PhotoError, never another exception."""
+    rng = np.random.default_rng(1)
+    for kind in ("JPEG", "PNG", "WEBP", "AVIF", "HEIF", "TIFF", "GIF"):
+        data = np.frombuffer(encode(picture(), kind), np.uint8)
+        for _ in range(25):
+            broken = data.copy()
+            broken[rng.integers(0, len(data), 8)] = rng.integers(0, 256, 8)
+            with contextlib.suppress(PhotoError):
+                assert load_photo(broken[: rng.integers(1, len(data) + 1)].tobytes()).mode == "RGB"
+
+
+def photo_with_gps() -> bytes:
+    exif = Image.Exif()
+    exif[0x010F] = "SecretCameraMaker"
+    exif.get_ifd(0x8825).update({1: "N", 2: (21.0, 1.0, 42.0), 3: "E", 4: (105.0, 51.0, 15.0)})
+    return encode(picture(), "JPEG", exif=exif, comment=b"SecretComment", quality=95)
+
+
+def test_save_png_discloses_and_forgets(tmp_path: Path) -> None:
+    assert b"SecretCameraMaker" in photo_with_gps()
+    image = load_photo(photo_with_gps())
+    image.info["comment"] = "SecretComment"
+    image.info["icc_profile"] = b"SecretProfile"
+    path = tmp_path / "out.png"
+    save_png(image, path, age=65, model='owner/re<po"@0123')
+    data = path.read_bytes()
+    kinds = re.findall(rb"(?:IHDR|IDAT|IEND|tEXt|iTXt|zTXt|eXIf|iCCP|tIME)", data)
+    assert set(kinds) == {b"IHDR", b"IDAT", b"IEND", b"tEXt", b"iTXt"}
+    assert b"Secret" not in data
+    with Image.open(path) as saved:
+        saved.load()
+        assert saved.text["Description"] == 'AI-edited: the apparent age was changed to 65 by owner/re<po"@0123.'
+        description = ElementTree.fromstring(saved.text["XML:com.adobe.xmp"])[0][0].attrib
+        iptc = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}"
+        assert description[f"{iptc}DigitalSourceType"] == DIGITAL_SOURCE_TYPE
+        assert description[f"{iptc}AISystemUsed"].endswith('owner/re<po"@0123')
+        assert len(saved.getexif()) == 0
+        assert np.array_equal(np.asarray(saved), np.asarray(image))
+    save_png(image, path, age=[25, 40.5], model="m")
+    with Image.open(path) as saved:
+        assert "25, 40.5" in saved.text["Description"]
+    assert [file.name for file in tmp_path.iterdir()] == ["out.png"]
+
+
+def test_load_photo_drops_png_text() -> None:
+    text = PngInfo()
+    text.add_text("Author", "Secret")
+    assert load_photo(encode(picture(), "PNG", pnginfo=text)).info == {}
