@@ -1,0 +1,382 @@
+"""Measure a generator on held-out faces with independent judges, beside doing nothing and beside other methods.
+
+python -m train.evaluate --checkpoint checkpoints/generator --data faces-a.zip faces-b.zip --out runs/evaluation
+
+The first COUNT held-out faces (by name) are edited at each age the way the app does it: the change that the generator
+makes at its own resolution, upsampled and added to the full-size photo. Writes metrics.json, metrics.md, sheet.png
+(ten faces) and sheet_detail.png (three at full size). Another method takes part as a folder of its outputs for the
+same faces, named <face>_age_<age>.png (or .jpg, .webp): --compare IPCGAN=outputs/ipcgan. The expression (smile,
+emotion) is not judged here.
+"""
+
+import argparse
+import csv
+import io
+import json
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+from torch.nn.utils import parametrize
+from tqdm import tqdm
+
+from agetransformer.checkpoint import CheckpointError, load_checkpoint
+from agetransformer.networks import Generator, GeneratorConfig
+from train.data import held_out, to_unit
+from train.judges import AgeGenderJudge, IdentityJudge, JudgeError
+from train.measures import background_change, colour_change, face_oval, laplacian_variance, percentile, to_lab
+from train.report import markdown
+from train.sheet import save_sheet
+
+SHEET_FACES = 10
+DETAIL_FACES = 3
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything that a run of this file depends on."""
+
+    checkpoint: Path
+    data: tuple[Path, ...]
+    out: Path
+    count: int = 100  # faces
+    size: int = 512  # side of the judged pictures in pixels
+    ages: tuple[int, ...] = (25, 35, 45, 55, 65)
+    compare: dict[str, Path] = field(default_factory=dict)  # other methods: name -> folder of outputs
+    bias_faces: int = 40  # real faces a target age for the age judge's bias
+    bias_years: float = 3.0  # that far from the target age at most
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class LabelledFile:
+    """A face in an archive."""
+
+    archive: zipfile.ZipFile
+    name: str
+    age: float
+    gender: str
+
+    def read(self, size: int) -> np.ndarray:
+        """The image as [size, size, 3] uint8."""
+        with Image.open(io.BytesIO(self.archive.read(self.name))) as image:
+            return _square(image, size)
+
+
+@dataclass(frozen=True)
+class Edit:
+    """An edited face at the judged size, and at the network's own resolution."""
+
+    image: np.ndarray  # [S, S, 3] uint8
+    small: np.ndarray  # [r, r, 3] uint8
+
+
+@dataclass(frozen=True)
+class Judges:
+    """The independent judges."""
+
+    identity: IdentityJudge
+    age_gender: AgeGenderJudge
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What is measured of one picture of one face, beside the unedited one."""
+
+    age: float  # years
+    gender: str
+    sharpness: float  # variance of the Laplacian on the face: ratio to the unedited face's
+    sharpness_small: float  # the same at the network's resolution
+    background: float  # mean absolute difference outside the face, of 255
+    colour: np.ndarray  # histogram of the changes of Lab a and b
+    identity: float  # distance of the face descriptors
+    descriptor: np.ndarray  # [128]
+
+
+# One face's unedited image [S, S, 3] uint8 and name -> an edit for each age.
+Editor = Callable[[np.ndarray, str], list[Edit]]
+
+
+def list_faces(archives: Sequence[Path]) -> list[LabelledFile]:
+    """Every labelled face of the archives, sorted by name.
+
+    Raises:
+        FileNotFoundError, ValueError: an archive is missing, broken, or without its labels.
+    """
+    faces = []
+    for path in archives:
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: no such archive; name a zip of aligned faces with a labels.csv")
+        try:
+            archive = zipfile.ZipFile(path)
+            rows = list(csv.DictReader(io.TextIOWrapper(archive.open("labels.csv"), "utf-8")))
+            faces += [LabelledFile(archive, row["file"], float(row["age"]), row["gender"]) for row in rows]
+        except (zipfile.BadZipFile, KeyError, ValueError) as error:
+            raise ValueError(f"{path}: not a zip with a labels.csv (file, age, gender) inside ({error})") from error
+    return sorted(faces, key=lambda face: face.name)
+
+
+def generator_editor(generator: Generator, ages: Sequence[int], device: torch.device) -> Editor:
+    """Edits by the generator at its own resolution; at full size by the upsampled change."""
+    generator = generator.to(device)
+
+    @torch.inference_mode()
+    def edit(image: np.ndarray, name: str) -> list[Edit]:
+        x = to_unit(torch.from_numpy(image).permute(2, 0, 1)[None].to(device))
+        x_r = _resize(x, generator.config.resolution).clamp(-1, 1)
+        with parametrize.cached():  # the spectral norms once a face
+            encoding = generator.encode(x_r)
+            outputs = [generator.decode(encoding, torch.tensor([age], device=device)) for age in ages]
+        return [Edit(_to_uint8(x + _resize(y - x_r, len(image))), _to_uint8(y)) for y in outputs]
+
+    return edit
+
+
+def folder_editor(folder: Path, ages: Sequence[int], resolution: int) -> Editor:
+    """Edits that another method has written as <face>_age_<age>.png, .jpg or .webp.
+
+    Raises (when called):
+        FileNotFoundError: an output is missing; the message says which.
+    """
+
+    def edit(image: np.ndarray, name: str) -> list[Edit]:
+        edits = []
+        for age in ages:
+            stem = f"{Path(name).stem}_age_{age}"
+            path = next((p for end in (".png", ".jpg", ".webp") if (p := folder / (stem + end)).is_file()), None)
+            if path is None:
+                raise FileNotFoundError(f"{folder}: no {stem}.png (or .jpg, .webp) here")
+            with Image.open(path) as output:
+                full = _square(output, len(image))
+            edits.append(Edit(full, _shrink(full, resolution)))
+        return edits
+
+    return edit
+
+
+def measure_face(edits: Sequence[Edit], judges: Judges) -> list[Measurement]:
+    """Measure pictures of one face against the first, which is the unedited one (so its own row is neutral)."""
+    original = edits[0]
+    size, resolution = len(original.image), len(original.small)
+    location = judges.identity.locate(original.image)
+    landmarks = location.landmarks if location.found else None
+    face = face_oval(landmarks, size)
+    face_small = face_oval(None if landmarks is None else landmarks * (resolution / size), resolution)
+    lab = to_lab(original.image)
+    sharpness = laplacian_variance(original.image, face)
+    sharpness_small = laplacian_variance(original.small, face_small)
+    descriptors = judges.identity.describe([edit.image for edit in edits], location)
+    measurements = []
+    for edit, descriptor in zip(edits, descriptors, strict=True):
+        verdict = judges.age_gender.judge(edit.image, location)
+        measurements.append(
+            Measurement(
+                age=verdict.age,
+                gender=verdict.gender,
+                sharpness=_ratio(laplacian_variance(edit.image, face), sharpness),
+                sharpness_small=_ratio(laplacian_variance(edit.small, face_small), sharpness_small),
+                background=background_change(original.image, edit.image, face),
+                colour=colour_change(lab, to_lab(edit.image)),
+                identity=float(np.linalg.norm(descriptor - descriptors[0])),
+                descriptor=descriptor,
+            )
+        )
+    return measurements
+
+
+def measure_bias(faces: Sequence[LabelledFile], target: int, judges: Judges, settings: Evaluation) -> float | None:
+    """How far the age judge is off on real faces labelled near the target age, in years; None below ten faces."""
+    near = [face for face in faces if abs(face.age - target) <= settings.bias_years]
+    chosen = near[:: max(1, len(near) // settings.bias_faces)][: settings.bias_faces]
+    if len(chosen) < 10:
+        return None
+    errors = []
+    for face in chosen:
+        image = face.read(settings.size)
+        errors.append(judges.age_gender.judge(image, judges.identity.locate(image)).age - face.age)
+    return float(np.mean(errors))
+
+
+def summarise(
+    measured: Sequence[Measurement], unedited: Sequence[Measurement], target: int | None, bias: float | None
+) -> dict[str, float | None]:
+    """One row of the table: the means over all faces (both sequences in the same order of faces).
+
+    Ages and errors are years, shares are 0..1; entries that do not apply are None.
+    """
+    ages = np.array([m.age for m in measured])
+    before = np.array([m.age for m in unedited])
+    kept = np.array([m.gender == u.gender for m, u in zip(measured, unedited, strict=True)])
+    female = np.array([u.gender == "female" for u in unedited])
+    sharpness_small = [m.sharpness_small for m in measured]
+    row: dict[str, float | None] = {
+        "target": target,
+        "age_mean": ages.mean(),
+        "age_sd": ages.std(),
+        "age_error": None if target is None else np.abs(ages - target).mean(),
+        "age_error_unedited": None if target is None else np.abs(before - target).mean(),
+        "judge_bias": bias,
+        "age_mean_corrected": None if bias is None else (ages - bias).mean(),
+        "age_error_corrected": None if bias is None else np.abs(ages - bias - target).mean(),
+        "gender_kept": kept.mean(),
+        "gender_kept_female": kept[female].mean() if female.any() else None,
+        "gender_kept_male": kept[~female].mean() if not female.all() else None,
+        "sharpness": np.mean([m.sharpness for m in measured]),
+        "sharpness_network": np.mean(sharpness_small),
+        "sharpness_network_median": np.median(sharpness_small),
+        "background": np.mean([m.background for m in measured]),
+        "colour_p99": np.mean([percentile(m.colour, 99) for m in measured]),
+        "colour_p99_pooled": percentile(np.sum([m.colour for m in measured], axis=0), 99),
+        "identity": np.mean([m.identity for m in measured]),
+    }
+    return {key: None if value is None else round(float(value), 4) for key, value in row.items()}
+
+
+def monotonicity(ages: np.ndarray) -> tuple[list[float], float]:
+    """Judged ages [faces, targets], targets rising -> share of faces that rise at each step; share that always do."""
+    rises = np.diff(ages, axis=1) > 0
+    return rises.mean(axis=0).round(4).tolist(), round(float(rises.all(axis=1).mean()), 4)
+
+
+def stranger_distance(descriptors: np.ndarray) -> float | None:
+    """Mean distance between two different faces, over all pairs of descriptors [N, 128]; None for a single face."""
+    n = len(descriptors)
+    if n < 2:
+        return None
+    distances = np.linalg.norm(descriptors[:, None] - descriptors[None], axis=2)
+    return round(float(distances.sum() / (n * (n - 1))), 4)
+
+
+def evaluate(settings: Evaluation) -> dict:
+    """Run the whole evaluation, write its files to `settings.out`, and return what metrics.json holds."""
+    ages = tuple(sorted(settings.ages))
+    generator = load_checkpoint(Generator, GeneratorConfig, settings.checkpoint)
+    resolution = generator.config.resolution
+    device = settings.device if settings.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    faces = list_faces(settings.data)
+    unseen = held_out(tuple(face.name for face in faces)).tolist()
+    tested = [face for face, kept in zip(faces, unseen, strict=True) if kept][: settings.count]
+    if not tested:
+        raise ValueError(f"no held-out faces in {', '.join(map(str, settings.data))}")
+    editors = {settings.checkpoint.name: generator_editor(generator, ages, torch.device(device))}
+    editors |= {name: folder_editor(folder, ages, resolution) for name, folder in settings.compare.items()}
+    judges = Judges(IdentityJudge(), AgeGenderJudge())
+
+    settings.out.mkdir(parents=True, exist_ok=True)
+    unedited: list[Measurement] = []
+    measured: dict[str, list[list[Measurement]]] = {name: [] for name in editors}  # per face, per age
+    sheet: list[list[np.ndarray]] = []
+    for face in tqdm(tested, desc="faces"):
+        image = face.read(settings.size)
+        do_nothing = Edit(image, _shrink(image, resolution))
+        edits = {name: editor(image, face.name) for name, editor in editors.items()}
+        first, *others = measure_face([do_nothing, *(edit for every in edits.values() for edit in every)], judges)
+        unedited.append(first)
+        for index, name in enumerate(editors):
+            measured[name].append(others[index * len(ages) : (index + 1) * len(ages)])
+        if len(sheet) < SHEET_FACES:
+            sheet.append([image, *(edit.image for edit in edits[settings.checkpoint.name])])
+    biases = {age: measure_bias(faces, age, judges, settings) for age in tqdm(ages, desc="judge's bias")}
+
+    result = {
+        "checkpoint": settings.checkpoint.name,
+        "resolution": resolution,
+        "size": settings.size,
+        "faces": len(tested),
+        "ages": list(ages),
+        "stranger": stranger_distance(np.array([m.descriptor for m in unedited])),
+        "judge_error": round(float(np.mean([abs(m.age - f.age) for m, f in zip(unedited, tested, strict=True)])), 4),
+        "judge_gender_agrees": round(
+            float(np.mean([m.gender == f.gender for m, f in zip(unedited, tested, strict=True)])), 4
+        ),
+        "do_nothing": summarise(unedited, unedited, None, None),
+        "methods": {},
+    }
+    for name, rows in measured.items():
+        steps, always = monotonicity(np.array([[m.age for m in row] for row in rows]))
+        columns = zip(ages, zip(*rows, strict=True), strict=True)
+        table = [summarise(column, unedited, age, biases[age]) for age, column in columns]
+        for row, rises in zip(table, [None, *steps], strict=True):
+            row["rises"] = rises
+        result["methods"][name] = {"always_rises": always, "rows": table}
+    (settings.out / "metrics.json").write_text(json.dumps(result, indent=2) + "\n")
+    (settings.out / "metrics.md").write_text(markdown(result))
+    captions = ["input", *map(str, ages)]
+    save_sheet(settings.out / "sheet.png", sheet, captions, 256)
+    save_sheet(settings.out / "sheet_detail.png", sheet[:DETAIL_FACES], captions, settings.size)
+    return result
+
+
+def _square(image: Image.Image, size: int) -> np.ndarray:
+    image = image.convert("RGB")
+    if image.size != (size, size):
+        image = image.resize((size, size), Image.Resampling.LANCZOS)
+    return np.array(image)
+
+
+def _resize(x: Tensor, size: int) -> Tensor:
+    """[N, C, S, S] -> [N, C, size, size], bicubic, antialiased where it shrinks."""
+    if x.shape[-1] == size:
+        return x
+    return F.interpolate(x, (size, size), mode="bicubic", align_corners=False, antialias=x.shape[-1] > size)
+
+
+def _shrink(image: np.ndarray, size: int) -> np.ndarray:
+    return _to_uint8(_resize(to_unit(torch.from_numpy(image).permute(2, 0, 1)[None]), size))
+
+
+def _to_uint8(x: Tensor) -> np.ndarray:
+    """[1, 3, H, W] in [-1, 1] -> [H, W, 3] uint8."""
+    return ((x[0].clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy()
+
+
+def _ratio(value: float, reference: float) -> float:
+    return (value + 1e-6) / (reference + 1e-6)  # a perfectly flat face has no sharpness to lose
+
+
+def _named_folder(text: str) -> tuple[str, Path]:
+    name, found, folder = text.partition("=")
+    if not (name and found and Path(folder).is_dir()):
+        raise argparse.ArgumentTypeError(f"expected NAME=FOLDER with an existing folder, found '{text}'")
+    return name, Path(folder)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--checkpoint", type=Path, required=True, help="generator folder")
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="zips of FFHQ-aligned faces + labels.csv")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the results")
+    parser.add_argument("--count", type=int, default=Evaluation.count, help="faces (default: %(default)s)")
+    parser.add_argument("--size", type=int, default=Evaluation.size, help="side of the pictures (default: %(default)s)")
+    parser.add_argument("--ages", type=int, nargs="+", default=Evaluation.ages, help="target ages")
+    parser.add_argument("--compare", type=_named_folder, nargs="+", default=[], metavar="NAME=FOLDER")
+    parser.add_argument("--device", default=Evaluation.device, help="auto, cpu or cuda (default: %(default)s)")
+    given = parser.parse_args()
+    settings = Evaluation(
+        checkpoint=given.checkpoint,
+        data=tuple(given.data),
+        out=given.out,
+        count=given.count,
+        size=given.size,
+        ages=tuple(given.ages),
+        compare=dict(given.compare),
+        device=given.device,
+    )
+    if given.count < 1 or given.size < 64 or any(not 0 <= age <= 100 for age in given.ages):
+        parser.error("--count is at least 1, --size at least 64, and ages are within 0..100")
+    try:
+        evaluate(settings)
+    except (CheckpointError, JudgeError, FileNotFoundError, ValueError) as error:
+        raise SystemExit(f"train.evaluate: {error}") from error
+    print((settings.out / "metrics.md").read_text())
+
+
+if __name__ == "__main__":
+    main()
