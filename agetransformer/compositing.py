@@ -1,0 +1,102 @@
+"""An edited face back into its photo: the change alone is warped and added, so the photo keeps its own pixels."""
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:
+    from agetransformer.alignment import FaceGeometry
+
+# The hull of MediaPipe's landmarks ends at the middle of the forehead and at the jaw. Age also shows in the hair line,
+# at the temples and on the neck, so the hull is stretched about its centre.
+_STRETCH_UP, _STRETCH_SIDE, _STRETCH_DOWN = 1.45, 1.15, 1.12
+_FEATHER = 0.035  # standard deviation of the soft edge, as a fraction of the square's side
+_TAIL = 0.02  # the Gaussian's tail below this is cut to 0
+_MARGIN = 0.092  # the outline keeps this distance from the square's border: 2 % of the side stays 0 (the tail, 2.05 sd)
+_WORKING_SIDE = 256  # px; the mask is smooth, so it is made at this size and resized
+
+# Where the stretched hull lies in an FFHQ-aligned square on average: centre and half axes, as fractions of the side.
+_GENERIC_CENTRE, _GENERIC_AXES = (0.5, 0.53), (0.34, 0.41)
+
+
+def face_mask(geometry: "FaceGeometry | None", size: int) -> np.ndarray:
+    """How much of the edit each pixel of a face's square takes.
+
+    Args:
+        geometry: the face; None for an FFHQ-aligned square of which nothing else is known.
+        size: side of the square in pixels.
+    Returns:
+        [size, size] float32 in 0..1: 1 on the face, softly 0 beyond hair line, temples and chin, 0 along the border.
+    """
+    side = _WORKING_SIDE
+    outline = _generic_outline() if geometry is None else _outline(geometry)
+    mask = np.zeros((side, side), np.float32)
+    outline = outline.clip(_MARGIN, 1 - _MARGIN)
+    # fillPoly's coordinates have 4 fractional bits and count from the centre of the first pixel.
+    cv2.fillPoly(mask, [np.round((outline * side - 0.5) * 16).astype(np.int32)], 1.0, cv2.LINE_8, 4)
+    mask = cv2.GaussianBlur(mask, (0, 0), _FEATHER * side, borderType=cv2.BORDER_CONSTANT)
+    mask = ((mask - _TAIL) / (1 - 2 * _TAIL)).clip(0, 1)
+    return cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA if size < side else cv2.INTER_LINEAR)
+
+
+def blend(original: np.ndarray, edited: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The edit inside the mask, the original outside; all in one frame.
+
+    Args:
+        original, edited: [S, S, 3] uint8.
+        mask: [S, S] in 0..1.
+    Returns:
+        [S, S, 3] uint8, equal to `original` wherever the mask is 0.
+    """
+    return _add(original, _masked_change(original, edited, mask))
+
+
+def paste(
+    photo: np.ndarray, geometry: "FaceGeometry", original: np.ndarray, edited: np.ndarray, mask: np.ndarray
+) -> np.ndarray:
+    """Put an edited face back where it came from, at the photo's own resolution.
+
+    The masked change `edited - original` is warped into the photo and added to its pixels: detail that the edit leaves
+    alone stays the photo's own, even where the square is smaller than the face in the photo.
+
+    Args:
+        photo: [H, W, 3] uint8.
+        original: [S, S, 3] uint8, `align`ed out of the photo.
+        edited: [S, S, 3] uint8, the same square after the edit.
+        mask: [S, S] in 0..1, from `face_mask`.
+    Returns:
+        [H, W, 3] uint8, a new array; bit-identical to `photo` outside the mask.
+    Raises:
+        ValueError: the face lies outside the photo.
+    """
+    from agetransformer.alignment import unalign  # here, because it loads MediaPipe, which aligned squares never need
+
+    change, (left, top, right, bottom) = unalign(_masked_change(original, edited, mask), geometry, photo.shape)
+    result = photo.copy()
+    result[top:bottom, left:right] = _add(photo[top:bottom, left:right], change)
+    return result
+
+
+def _masked_change(original: np.ndarray, edited: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """[S, S, 3] float32: how much is added to each pixel, in 0..255 units."""
+    return (edited.astype(np.float32) - original) * mask[..., None].astype(np.float32)
+
+
+def _add(pixels: np.ndarray, change: np.ndarray) -> np.ndarray:
+    return np.rint(pixels + change).clip(0, 255).astype(np.uint8)
+
+
+def _outline(geometry: "FaceGeometry") -> np.ndarray:
+    """[K, 2]: the stretched hull of the landmarks, as fractions of the square's side."""
+    to_photo = geometry.crop_to_photo(1)
+    points = (geometry.landmarks - to_photo[:, 2]) @ np.linalg.inv(to_photo[:, :2]).T
+    hull = cv2.convexHull(points.astype(np.float32))[:, 0]
+    centre = (hull.min(axis=0) + hull.max(axis=0)) / 2
+    x, y = (hull - centre).T
+    return centre + np.column_stack([x * _STRETCH_SIDE, y * np.where(y < 0, _STRETCH_UP, _STRETCH_DOWN)])
+
+
+def _generic_outline() -> np.ndarray:
+    angles = np.linspace(0, 2 * np.pi, 72, endpoint=False)
+    return _GENERIC_CENTRE + np.column_stack([np.cos(angles), np.sin(angles)]) * _GENERIC_AXES
