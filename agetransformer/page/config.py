@@ -1,0 +1,22 @@
+"""Settings of the page and of the server behind it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class PageConfig:
+    """Every limit is there so that many users at once cannot exhaust the machine."""
+
+    grid_ages: tuple[int, ...] = (25, 35, 45, 55, 65)  # the paper's figure 1
+    youngest: int = 20  # Q of the paper
+    oldest: int = 69
+    preview_side: int = 1280  # longest side of the before/after pictures, in pixels; downloads are full size
+    max_ages: int = 10  # in one API request
+    max_faces: int = 8  # offered in the face picker, largest first
+    encodings_kept: int = 24  # encoded faces in memory, over all users; the least recently used goes first
+    state_seconds: int = 1800  # how long a user's state lives after its last change
+    files_seconds: int = 3600  # how long uploads and results stay on disk
+    max_file_size: str = "20mb"
+    sessions_kept: int = 256  # browser tabs and API clients remembered; the least recently used goes first
+    queue_size: int = 48  # requests waiting; beyond it a user is asked to try again
+    concurrency: int = 1  # edits computed at a time; each one uses every core or the whole GPU
