@@ -64,9 +64,12 @@ class LabelledFile:
     gender: str
 
     def read(self, size: int) -> np.ndarray:
-        """The image as [size, size, 3] uint8."""
-        with Image.open(io.BytesIO(self.archive.read(self.name))) as image:
-            return _square(image, size)
+        """The image as [size, size, 3] uint8; ValueError if it is missing or broken."""
+        try:
+            with Image.open(io.BytesIO(self.archive.read(self.name))) as image:
+                return _square(image, size)
+        except (KeyError, OSError) as error:
+            raise ValueError(f"{self.archive.filename}: cannot read {self.name} ({error})") from error
 
 
 @dataclass(frozen=True)
@@ -139,25 +142,26 @@ def generator_editor(generator: Generator, ages: Sequence[int], device: torch.de
 
 
 def folder_editor(folder: Path, ages: Sequence[int], resolution: int) -> Editor:
-    """Edits that another method has written as <face>_age_<age>.png, .jpg or .webp.
-
-    Raises (when called):
-        FileNotFoundError: an output is missing; the message says which.
-    """
+    """Edits that another method has written; see `output_path`."""
 
     def edit(image: np.ndarray, name: str) -> list[Edit]:
         edits = []
         for age in ages:
-            stem = f"{Path(name).stem}_age_{age}"
-            path = next((p for end in (".png", ".jpg", ".webp") if (p := folder / (stem + end)).is_file()), None)
-            if path is None:
-                raise FileNotFoundError(f"{folder}: no {stem}.png (or .jpg, .webp) here")
-            with Image.open(path) as output:
+            with Image.open(output_path(folder, name, age)) as output:
                 full = _square(output, len(image))
             edits.append(Edit(full, _shrink(full, resolution)))
         return edits
 
     return edit
+
+
+def output_path(folder: Path, name: str, age: int) -> Path:
+    """Another method's output for one face: <face>_age_<age>.png, .jpg or .webp; FileNotFoundError if it is missing."""
+    stem = f"{Path(name).stem}_age_{age}"
+    for ending in (".png", ".jpg", ".webp"):
+        if (path := folder / (stem + ending)).is_file():
+            return path
+    raise FileNotFoundError(f"{folder}: no {stem}.png (or .jpg, .webp) here")
 
 
 def measure_face(edits: Sequence[Edit], judges: Judges) -> list[Measurement]:
@@ -258,14 +262,23 @@ def evaluate(settings: Evaluation) -> dict:
     ages = tuple(sorted(settings.ages))
     generator = load_checkpoint(Generator, GeneratorConfig, settings.checkpoint)
     resolution = generator.config.resolution
-    device = settings.device if settings.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    gpu = torch.cuda.is_available()
+    device = settings.device if settings.device != "auto" else "cuda" if gpu else "cpu"
+    if device.startswith("cuda") and not gpu:
+        raise ValueError("PyTorch sees no GPU here; take --device cpu")
     faces = list_faces(settings.data)
     unseen = held_out(tuple(face.name for face in faces)).tolist()
     tested = [face for face, kept in zip(faces, unseen, strict=True) if kept][: settings.count]
     if not tested:
         raise ValueError(f"no held-out faces in {', '.join(map(str, settings.data))}")
     editors = {settings.checkpoint.name: generator_editor(generator, ages, torch.device(device))}
-    editors |= {name: folder_editor(folder, ages, resolution) for name, folder in settings.compare.items()}
+    for name, folder in settings.compare.items():
+        if name in editors:
+            raise ValueError(f"two methods are called {name}; rename the one under --compare")
+        for face in tested:
+            for age in ages:
+                output_path(folder, face.name, age)  # before the first step, not after an hour
+        editors[name] = folder_editor(folder, ages, resolution)
     judges = Judges(IdentityJudge(), AgeGenderJudge())
 
     settings.out.mkdir(parents=True, exist_ok=True)
@@ -373,7 +386,7 @@ def main() -> None:
         parser.error("--count is at least 1, --size at least 64, and ages are within 0..100")
     try:
         evaluate(settings)
-    except (CheckpointError, JudgeError, FileNotFoundError, ValueError) as error:
+    except (CheckpointError, JudgeError, OSError, ValueError) as error:
         raise SystemExit(f"train.evaluate: {error}") from error
     print((settings.out / "metrics.md").read_text())
 
