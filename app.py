@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-
 from agetransformer.editor import AgeEditor
+
 from agetransformer.page import figures, style, texts
 from agetransformer.page.components import PhotoInput, PreviewSlider
 from agetransformer.page.config import PageConfig

@@ -55,8 +55,8 @@ will look, and must not be used to decide anything about anybody's age. Photos o
 people, and so does it: results vary with skin tone, age and pose. Glasses, hands, heavy make-up, strong side light
 and profiles are harder. It does not change hair length, hairline or head shape. Ages under 20 and over 69 are left out.
 
-**Your photo.** It is processed on this server, is not used for training, and is deleted within the hour. Downloads carry
-none of its metadata, and are marked as edited by AI. Edit only photos of people who agree to it.
+**Your photo.** It is processed on this server, is not used for training, and is deleted within the hour. Downloads
+carry none of its metadata, and are marked as edited by AI. Edit only photos of people who agree to it.
 
 **Licence.** Code: Apache-2.0. Trained weights: CC BY-NC 4.0 (not for commercial use), because of their training data.
 """
