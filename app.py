@@ -1,14 +1,14 @@
 """The web page (a Gradio Space): wiring only. Its texts, look and logic are in agetransformer/page/."""
 
+import argparse
 import logging
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from agetransformer.editor import AgeEditor
 
+from agetransformer.editor import AgeEditor
 from agetransformer.page import figures, style, texts
 from agetransformer.page.components import PhotoInput, PreviewSlider
 from agetransformer.page.config import PageConfig
@@ -90,7 +90,7 @@ def build_app(editor: AgeEditor, config: PageConfig) -> gr.Blocks:
                 slider: target,
             }
             for age, image in zip(config.grid_ages, studio.faces_at(visit, config.grid_ages), strict=True):
-                edited[age] = figures.thumbnail(image)
+                edited[age] = figures.thumbnail(studio.face_only(visit, image))
                 update = {ages: figures.age_row(thumbnails[visit.face], face.age, config.grid_ages, edited)}
                 if age == target:
                     update[compare] = (workspace.preview, studio.paste_preview(visit, image))
@@ -152,15 +152,13 @@ def build_app(editor: AgeEditor, config: PageConfig) -> gr.Blocks:
     return app.queue(max_size=config.queue_size, default_concurrency_limit=config.concurrency)
 
 
-def launch_app(app: gr.Blocks, config: PageConfig, host: str | None = None, port: int | None = None) -> str:
+def launch_app(app: gr.Blocks, config: PageConfig, open_browser: bool = False) -> str:
     """Serve the page in the background, locked down; returns its address.
 
-    Args:
-        host, port: None for gradio's defaults, which GRADIO_SERVER_NAME and GRADIO_SERVER_PORT change.
+    GRADIO_SERVER_NAME and GRADIO_SERVER_PORT change where; by default only this machine is served.
     """
     _, address, _ = app.launch(
-        server_name=host,
-        server_port=port,
+        inbrowser=open_browser,
         prevent_thread_lock=True,
         quiet=True,
         show_error=False,
@@ -182,11 +180,20 @@ def launch_app(app: gr.Blocks, config: PageConfig, host: str | None = None, port
 
 
 def main() -> None:
-    """Serve the page until it is stopped. AGETRANSFORMER_CHECKPOINT names other weights: a folder or "owner/repo"."""
+    """Serve the page until it is stopped."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--checkpoint", help='other weights: a folder or "owner/repo" (default: those in checkpoints/)')
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    parser.add_argument("--open", action="store_true", help="open the page in a browser")
+    arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     config = PageConfig()
-    app = build_app(AgeEditor.from_pretrained(os.environ.get("AGETRANSFORMER_CHECKPOINT")), config)
-    print(f"Open {launch_app(app, config)} in a browser. Ctrl+C stops it.", flush=True)
+    try:
+        editor = AgeEditor.from_pretrained(arguments.checkpoint, device=arguments.device)
+    except ValueError as error:  # a checkpoint or a device that is not there; the message says what to do
+        parser.error(str(error))
+    app = build_app(editor, config)
+    print(f"Serving at {launch_app(app, config, arguments.open)} (Ctrl+C stops it)", flush=True)
     app.block_thread()
 
 

@@ -134,7 +134,7 @@ class Studio:
         return faces
 
     def faces_at(self, visit: Visit, ages: Sequence[float]) -> Iterator[Image.Image]:
-        """The aligned face at each age, at preview size, one after the other."""
+        """The chosen face's aligned square at each age, at preview size, one after the other."""
         workspace = self.workspace(visit)
         for age in self._checked_ages(ages):
             yield self.editor.decode(workspace.preview_encoding, [age])[0]
@@ -142,6 +142,10 @@ class Studio:
     def preview_at(self, visit: Visit, age: float) -> Image.Image:
         """The photo at preview size with the chosen face at `age`."""
         return self.paste_preview(visit, next(self.faces_at(visit, [age])))
+
+    def face_only(self, visit: Visit, image: Image.Image) -> Image.Image:
+        """Of `image`, one of `faces_at`, the change on the face only, as `paste_preview` shows it."""
+        return self.editor.face_only(self.workspace(visit).preview_encoding.face, image)
 
     def paste_preview(self, visit: Visit, image: Image.Image) -> Image.Image:
         """The photo at preview size with `image`, one of `faces_at`, in the place of the face."""
@@ -158,8 +162,9 @@ class Studio:
     def grid(self, visit: Visit) -> Image.Image:
         """The paper's figure 1 for the chosen face, at the face's full size."""
         encoding = self.workspace(visit).encoding
-        ages = list(self.config.grid_ages)
-        return age_grid(encoding.face.image, encoding.face.age, self.editor.decode(encoding, ages), ages)
+        face, ages = encoding.face, list(self.config.grid_ages)
+        images = [self.editor.face_only(face, image) for image in self.editor.decode(encoding, ages)]
+        return age_grid(face.image, face.age, images, ages)
 
     def save(self, image: Image.Image, stem: str, age: float | Sequence[float]) -> str:
         """Write a result as PNG with its disclosure, in a new folder whose name cannot be guessed; returns its path."""

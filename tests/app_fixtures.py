@@ -1,0 +1,96 @@
+"""A running page with an editor whose edits can be checked to the pixel.
+
+Faces are drawn as squares of one pure colour; an edit paints the square in a grey that tells the age. So a test can
+say where an edit must be, which age it is, whose it is, and that nothing else moved.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from agetransformer.alignment import FaceGeometry
+from agetransformer.editor import Face
+from agetransformer.imageio import load_photo
+
+BACKGROUND = (120, 140, 160)
+COLOURS = {(255, 0, 0): 33.0, (0, 255, 0): 52.0, (0, 0, 255): 24.0}  # of a face -> its detected age
+
+
+def draw_photo(path: Path, size: tuple[int, int], *faces: tuple[tuple[int, int, int], tuple[int, int, int]]) -> Path:
+    """A photo with a square for each face: (colour, (left, top, side))."""
+    photo = Image.new("RGB", size, BACKGROUND)
+    for colour, (left, top, side) in faces:
+        photo.paste(colour, (left, top, left + side, top + side))
+    photo.save(path)
+    return path
+
+
+def grey_of(age: float) -> int:
+    return round(age * 3)
+
+
+@dataclass(frozen=True)
+class SquareEncoding:
+    face: Face
+
+
+class SquareEditor:
+    """What the page needs of an AgeEditor."""
+
+    name = "squares@test"
+
+    def find_faces(self, photo: Image.Image | str) -> list[Face]:
+        image = load_photo(photo)
+        pixels = np.asarray(image)
+        found = []
+        for colour, age in COLOURS.items():
+            rows, columns = np.nonzero((pixels == colour).all(axis=2))
+            if len(rows):
+                left, top, right, bottom = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+                quad = np.array([[left, top], [left, bottom], [right, bottom], [right, top]], dtype=np.float64)
+                geometry = FaceGeometry(np.zeros((478, 2), np.float32), quad, {})
+                found.append(Face(geometry, image.crop((left, top, right, bottom)), age))
+        return sorted(found, key=lambda face: -face.image.width)
+
+    def encode(self, face: Face) -> SquareEncoding:
+        return SquareEncoding(face)
+
+    def decode(self, encoding: SquareEncoding, ages: Sequence[float]) -> list[Image.Image]:
+        return [Image.new("RGB", encoding.face.image.size, (grey_of(age),) * 3) for age in ages]
+
+    def face_only(self, face: Face, image: Image.Image) -> Image.Image:
+        return image
+
+    def paste(self, photo: Image.Image, face: Face, image: Image.Image) -> Image.Image:
+        left, top, right, bottom = (
+            round(float(value)) for value in (*face.geometry.quad.min(axis=0), *face.geometry.quad.max(axis=0))
+        )
+        edited = photo.copy()
+        edited.paste(image.resize((right - left, bottom - top)), (left, top))
+        return edited
+
+
+@contextmanager
+def running_page(editor: object, files: Path) -> Iterator[str]:
+    """The real server on a free port of this machine, with its files under `files`; gives its address."""
+    previous = os.environ.get("GRADIO_TEMP_DIR")
+    os.environ["GRADIO_TEMP_DIR"] = str(files)
+    try:
+        from agetransformer.page.config import PageConfig
+        from app import build_app, launch_app
+
+        page = build_app(editor, PageConfig())
+        try:
+            yield launch_app(page, PageConfig())
+        finally:
+            page.close()
+    finally:
+        if previous is None:
+            del os.environ["GRADIO_TEMP_DIR"]
+        else:
+            os.environ["GRADIO_TEMP_DIR"] = previous

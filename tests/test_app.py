@@ -1,0 +1,237 @@
+"""The running page through its API: endpoints, errors, privacy, limits."""
+
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from app_fixtures import BACKGROUND, SquareEditor, draw_photo, grey_of, running_page
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+from agetransformer.imageio import PhotoError
+from agetransformer.page import texts
+from agetransformer.page.config import PageConfig
+from agetransformer.page.figures import age_row, face_picker, nearest
+from agetransformer.page.studio import Studio, StudioError
+
+RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    with running_page(SquareEditor(), tmp_path_factory.mktemp("server")) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def client(address, tmp_path_factory):
+    return Client(address, verbose=False, download_files=tmp_path_factory.mktemp("client"))
+
+
+@pytest.fixture
+def two_people(tmp_path):
+    """Green is the larger face, blue the smaller one."""
+    return draw_photo(tmp_path / "two.png", (900, 600), (BLUE, (40, 60, 120)), (GREEN, (500, 200, 300)))
+
+
+def edit(client, photo, **parameters) -> list[Path]:
+    return [Path(path) for path in client.predict(photo=handle_file(photo), api_name="/edit", **parameters)]
+
+
+def test_info_names_every_endpoint_with_types(address):
+    endpoints = httpx.get(f"{address}gradio_api/info").json()["named_endpoints"]
+    assert set(endpoints) == {"/estimate_age", "/edit", "/age_grid"}
+    types = {
+        name: {parameter["parameter_name"]: parameter["type"] for parameter in endpoint["parameters"]}
+        for name, endpoint in endpoints.items()
+    }
+    assert types["/edit"]["face"] == {"type": "integer"}
+    assert {"type": "array", "items": {"type": "number"}} in types["/edit"]["ages"]["oneOf"]
+    assert types["/estimate_age"].keys() == {"photo"}
+    assert endpoints["/estimate_age"]["returns"][0]["type"] == {"type": "array", "items": {"type": "number"}}
+    for endpoint in endpoints.values():
+        for parameter in endpoint["parameters"]:
+            assert f"{parameter['parameter_name']}:" in endpoint["description"]
+
+
+def test_ages_of_all_faces_largest_first(client, two_people):
+    assert client.predict(photo=handle_file(two_people), api_name="/estimate_age") == [52.0, 24.0]
+
+
+def test_no_face_gives_an_empty_list_of_ages(client, tmp_path):
+    empty = draw_photo(tmp_path / "empty.png", (300, 200))
+    assert client.predict(photo=handle_file(empty), api_name="/estimate_age") == []
+
+
+def test_edit_returns_the_whole_photo_changed_only_in_the_face(client, two_people):
+    results = edit(client, two_people, ages=[25, 60.5])
+    original = np.asarray(Image.open(two_people))
+    for path, age in zip(results, [25, 60.5], strict=True):
+        assert path.suffix == ".png"
+        edited = np.asarray(Image.open(path))
+        assert edited.shape == original.shape
+        assert (edited[200:500, 500:800] == grey_of(age)).all()
+        changed = (edited != original).any(axis=2)
+        assert changed.sum() == 300 * 300
+
+
+def test_edit_at_the_grids_ages_by_default(client, two_people):
+    greys = [np.asarray(Image.open(path))[350, 650, 0] for path in edit(client, two_people)]
+    assert greys == [grey_of(age) for age in (25, 35, 45, 55, 65)]
+
+
+def test_edit_another_face(client, two_people):
+    (path,) = edit(client, two_people, ages=[40], face=1)
+    edited = np.asarray(Image.open(path))
+    assert (edited[60:180, 40:160] == grey_of(40)).all()
+    assert (edited[200:500, 500:800] == GREEN).all()
+
+
+def test_age_grid_is_one_picture(client, two_people):
+    figure = Image.open(client.predict(photo=handle_file(two_people), api_name="/age_grid"))
+    assert figure.width > 5 * figure.height / 2
+    colours = {colour for _, colour in figure.convert("RGB").getcolors(figure.width * figure.height)}
+    assert {GREEN, *((grey_of(age),) * 3 for age in (25, 35, 45, 55, 65))} <= colours
+
+
+def test_results_say_that_they_were_edited_and_drop_the_uploaders_metadata(client, tmp_path):
+    exif = Image.Exif()
+    exif[0x010E] = "taken at home"
+    exif.get_ifd(0x8825)[1] = "N"
+    photo = Image.new("RGB", (400, 300), BACKGROUND)
+    photo.paste(RED, (100, 100, 200, 200))
+    photo.save(tmp_path / "gps.png", exif=exif)
+    assert Image.open(tmp_path / "gps.png").getexif()
+    (path,) = edit(client, tmp_path / "gps.png", ages=[60])
+    result = Image.open(path)
+    assert not result.getexif()
+    assert b"taken at home" not in path.read_bytes()
+    assert "AI-edited" in result.text["Description"] and "60" in result.text["Description"]
+    assert SquareEditor.name in result.text["Description"]
+
+
+@pytest.mark.parametrize("ages", [[19], [69.5], [30, float(10**6)], [], [40] * 11])
+def test_bad_ages_are_refused_with_a_sentence(client, two_people, ages):
+    with pytest.raises(AppError) as error:
+        edit(client, two_people, ages=ages)
+    assert "ages" in str(error.value).lower() or "age" in str(error.value)
+    assert "Traceback" not in str(error.value)
+
+
+def test_a_face_that_is_not_there_is_refused_with_a_sentence(client, two_people):
+    for index in (2, -1):
+        with pytest.raises(AppError, match=f"no face {index} in this photo: it has 2"):
+            edit(client, two_people, face=index)
+
+
+def test_no_face_to_edit_is_a_sentence(client, tmp_path):
+    with pytest.raises(AppError) as error:
+        edit(client, draw_photo(tmp_path / "empty.png", (300, 200)))
+    assert str(error.value) == texts.NO_FACE
+
+
+@pytest.mark.parametrize("content", [b"hello, this is text" * 50, b"", b"\x89PNG\r\n\x1a\n" + b"\0" * 99])
+def test_a_file_that_is_no_photo_is_a_sentence(client, tmp_path, content):
+    (tmp_path / "photo.jpg").write_bytes(content)
+    with pytest.raises(AppError) as error:
+        edit(client, tmp_path / "photo.jpg")
+    assert str(error.value).endswith(".") and "Error" not in str(error.value)
+
+
+def test_only_results_are_served(address):
+    root = Path(__file__).resolve().parent.parent
+    for path in ("/etc/passwd", root / "app.py", root / "checkpoints", root / "README.md"):
+        assert httpx.get(f"{address}gradio_api/file={path}").status_code in (403, 404)
+
+
+def test_a_file_of_the_server_cannot_be_named_as_photo(client, tmp_path):
+    stranger = draw_photo(tmp_path / "stranger.png", (300, 200), (RED, (50, 50, 80)))
+    named = {"path": str(stranger), "meta": {"_type": "gradio.FileData"}, "url": None, "orig_name": "x.png"}
+    job = httpx.post(f"{client.src}gradio_api/call/estimate_age", json={"data": [named]}).json()
+    with httpx.stream("GET", f"{client.src}gradio_api/call/estimate_age/{job['event_id']}") as answer:
+        text = answer.read().decode()
+    assert "event: error" in text and "33" not in text
+
+
+def test_uploads_over_the_limit_are_refused(address, tmp_path):
+    answer = httpx.post(f"{address}gradio_api/upload", files={"files": ("big.png", b"\0" * 21_000_000, "image/png")})
+    assert answer.status_code == 413
+
+
+def test_events_of_the_page_are_not_part_of_the_api(client):
+    with pytest.raises(ValueError, match="Cannot find a function"):
+        client.predict("x", api_name="/open_photo")
+
+
+def test_the_cache_is_bounded_and_drops_the_least_recently_used(tmp_path):
+    studio = Studio(SquareEditor(), PageConfig(encodings_kept=2), tmp_path)
+    photo = draw_photo(tmp_path / "one.png", (300, 200), (RED, (50, 50, 80)))
+    first, second = studio.open(str(photo)), studio.open(str(photo))
+    studio.workspace(first)
+    third = studio.open(str(photo))
+    assert len(studio.cache) == 2
+    assert studio.cache.get(second.key) is None
+    assert studio.cache.get(first.key) and studio.cache.get(third.key)
+    studio.close(third)
+    assert len(studio.cache) == 1
+
+
+def test_a_dropped_encoding_is_made_again_until_the_photo_is_gone(tmp_path):
+    studio = Studio(SquareEditor(), PageConfig(), tmp_path)
+    photo = draw_photo(tmp_path / "two.png", (300, 200), (RED, (50, 50, 80)), (BLUE, (200, 20, 40)))
+    visit = studio.choose(studio.open(str(photo)), 1)
+    before = np.asarray(studio.preview_at(visit, 60))
+    studio.close(visit)
+    assert (np.asarray(studio.preview_at(visit, 60)) == before).all()
+    assert (before[20:60, 200:240] == grey_of(60)).all()
+    studio.close(visit)
+    photo.unlink()
+    with pytest.raises(StudioError, match="no longer kept"):
+        studio.preview_at(visit, 60)
+
+
+def test_the_preview_of_a_large_photo_is_the_full_result_made_small(tmp_path):
+    config = PageConfig(preview_side=500)
+    studio = Studio(SquareEditor(), config, tmp_path)
+    photo = draw_photo(tmp_path / "large.png", (2000, 1000), (RED, (800, 400, 200)))
+    visit = studio.open(str(photo))
+    preview = studio.preview_at(visit, 60)
+    assert preview.size == (500, 250)
+    (full,) = studio.photos_at(visit, [60])
+    small = np.asarray(full.resize((500, 250), Image.Resampling.BOX)).astype(int)
+    assert np.abs(np.asarray(preview).astype(int) - small).mean() < 2
+    assert (np.asarray(preview)[105:145, 205:245] == grey_of(60)).all()
+
+
+def test_files_that_are_no_photos_raise_photo_errors(tmp_path):
+    (tmp_path / "note.jpg").write_text("not a photo")
+    with pytest.raises(PhotoError):
+        Studio(SquareEditor(), PageConfig(), tmp_path).open(str(tmp_path / "note.jpg"))
+
+
+@pytest.mark.parametrize(("age", "expected"), [(12, 25), (29.9, 25), (30, 25), (30.1, 35), (47, 45), (90, 65)])
+def test_the_frame_goes_to_the_nearest_age(age, expected):
+    ages = (25, 35, 45, 55, 65)
+    assert nearest(age, ages) == expected
+    row = age_row("data:,original", age, ages, {target: f"data:,{target}" for target in ages})
+    assert row.count('class="nearest"') == 1
+    assert f'class="nearest" data-value="{expected}"' in row
+
+
+def test_ages_not_yet_ready_are_shown_as_waiting():
+    row = age_row("data:,original", 40, (25, 35, 45), {25: "data:,25"})
+    assert row.count("aria-busy") == 2 and row.count("<button") == 1
+
+
+def test_one_button_for_each_face():
+    picker = face_picker(["data:,a", "data:,b"], [31.2, 64.0], chosen=1)
+    assert picker.count("<button") == 2
+    assert picker.index('aria-pressed="false"') < picker.index('aria-pressed="true"')
+
+
+def test_limits_stand_together():
+    config = PageConfig()
+    assert config.state_seconds <= config.files_seconds  # a live state can always find its photo
+    assert all(config.youngest <= age <= config.oldest for age in config.grid_ages)
