@@ -1,0 +1,233 @@
+"""AgeEditor: photo -> faces -> encodings -> the same faces at any age -> photo."""
+
+import math
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from agetransformer import compositing, hub
+from agetransformer.checkpoint import load_checkpoint
+from agetransformer.classifier import AgeClassifier, ClassifierConfig
+from agetransformer.imageio import load_photo
+from agetransformer.networks import Encoding, Generator, GeneratorConfig
+
+if TYPE_CHECKING:
+    from agetransformer.alignment import FaceFinder, FaceGeometry
+
+Photo = str | os.PathLike[str] | bytes | BinaryIO | Image.Image
+
+AGES = (20, 69)  # Q of the paper, section 3: the target ages that the generator is trained for
+_MAX_SIDE = 1024  # px; a larger face keeps its detail in the photo itself, `paste` only adds the change
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """One face of a photo."""
+
+    geometry: "FaceGeometry | None"  # where it is in the photo; None when the photo itself is an aligned square
+    image: Image.Image  # FFHQ-aligned square, RGB
+    age: float  # apparent age in years, V's estimate
+
+
+@dataclass(frozen=True, eq=False)
+class FaceEncoding:
+    """What is needed to see a face at any age; made once, decoded many times."""
+
+    face: Face
+    reduced: Tensor  # [1, 3, R, R] float32 in [-1, 1] on the CPU: the face at the network's resolution
+    encoding: Encoding
+
+
+class AgeEditor:
+    """Generator, age classifier and face finder behind one door; holds no state of any photo.
+
+    Methods may be called from several threads.
+    """
+
+    def __init__(
+        self, generator: Generator, classifier: AgeClassifier, *, name: str, card: str = "", device: str = "auto"
+    ):
+        """
+        Args:
+            name: of the checkpoint with its revision, for the disclosure in the results.
+            card: model card that `save_pretrained` writes beside the weights.
+            device: "auto" (a GPU when there is one), "cpu" or "cuda".
+        Raises:
+            ValueError: unknown device, or no such device here.
+        """
+        self.name, self.card = name, card
+        self.device = _device(device)
+        self.generator = generator.eval().to(self.device)
+        self.classifier = classifier.eval().to(self.device)
+        self._finder: FaceFinder | None = None
+        self._lock = threading.Lock()
+
+    @classmethod
+    def from_pretrained(
+        cls, source: str | Path | None = None, *, revision: str | None = None, device: str = "auto"
+    ) -> "AgeEditor":
+        """Load a generator, with the embedded age classifier.
+
+        Args:
+            source: None for the embedded checkpoint, a checkpoint folder, or "owner/repo" on the Hub.
+            revision: commit, branch or tag on the Hub.
+        Raises:
+            CheckpointError: it cannot be had; the message says why and what to do.
+        """
+        checkpoint = hub.resolve(source, revision)
+        generator = load_checkpoint(Generator, GeneratorConfig, checkpoint.folder)
+        classifier = load_checkpoint(AgeClassifier, ClassifierConfig, hub.CLASSIFIER_FOLDER)
+        card = checkpoint.folder / hub.CARD_NAME
+        text = card.read_text(encoding="utf-8") if card.is_file() else ""
+        return cls(generator, classifier, name=str(checkpoint), card=text, device=device)
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Write the generator's checkpoint folder: config, weights, model card."""
+        return hub.save_pretrained(self.generator, folder, self.card)
+
+    @property
+    def resolution(self) -> int:
+        """Side of the square that the network works on, in pixels."""
+        return self.generator.config.resolution
+
+    def find_faces(self, photo: Photo) -> list[Face]:
+        """All faces of a photo, largest first; [] when there is none.
+
+        Raises:
+            PhotoError: the photo cannot be read.
+        """
+        from agetransformer import alignment  # here, because MediaPipe takes seconds to load
+
+        image = load_photo(photo)
+        with self._lock:  # MediaPipe serves one caller at a time
+            if self._finder is None:
+                self._finder = alignment.FaceFinder()
+            geometries = self._finder.find(image)
+        pixels = np.asarray(image)
+        faces = []
+        for geometry in geometries:
+            side = min(_MAX_SIDE, max(self.resolution, round(geometry.side)))
+            square = Image.fromarray(alignment.align(pixels, geometry, side))
+            faces.append(Face(geometry, square, self.estimate_age(square)))
+        return faces
+
+    def face_from_aligned(self, image: Photo) -> Face:
+        """A face from a square that is FFHQ-aligned already.
+
+        Raises:
+            PhotoError: the picture cannot be read.
+            ValueError: it is not square.
+        """
+        square = load_photo(image)
+        if square.width != square.height:
+            raise ValueError(f"an aligned face is a square, but this picture is {square.width} x {square.height}")
+        return Face(None, square, self.estimate_age(square))
+
+    @torch.inference_mode()
+    def estimate_age(self, square: Image.Image) -> float:
+        """Apparent age in years of the face in an FFHQ-aligned square."""
+        return self.classifier.predict(_to_tensor(square).to(self.device)).item()
+
+    @torch.inference_mode()
+    def encode(self, face: Face) -> FaceEncoding:
+        """The half of the work that does not depend on the target age."""
+        side = self.resolution
+        reduced = _to_tensor(face.image.resize((side, side), Image.Resampling.LANCZOS))
+        return FaceEncoding(face, reduced, self.generator.encode(reduced.to(self.device)))
+
+    @torch.inference_mode()
+    def decode(self, encoding: FaceEncoding, ages: Sequence[float]) -> list[Image.Image]:
+        """The face at each age, as whole aligned squares of the size of `face.image`.
+
+        What the network changes at its own resolution is enlarged and added to the face's own pixels.
+
+        Args:
+            ages: years within 20..69, fractions allowed.
+        Raises:
+            ValueError: an age outside 20..69.
+        """
+        targets = [check_age(age) for age in ages]
+        original = np.asarray(encoding.face.image).astype(np.float32)
+        images = []
+        for age in targets:
+            target = torch.tensor([age], device=self.device)
+            edited = self.generator.decode(encoding.encoding, target).float().cpu()
+            change = (edited - encoding.reduced)[0].permute(1, 2, 0).numpy() * 127.5
+            pixels = np.rint(original + _resize(change, len(original))).clip(0, 255).astype(np.uint8)
+            images.append(Image.fromarray(pixels))
+        return images
+
+    def face_only(self, face: Face, image: Image.Image) -> Image.Image:
+        """Of a decoded square, the change on the face only: hair ends, neck and background are the input's."""
+        _check_size(face, image)
+        mask = compositing.face_mask(face.geometry, face.image.width)
+        return Image.fromarray(compositing.blend(np.asarray(face.image), np.asarray(image.convert("RGB")), mask))
+
+    def paste(self, photo: Photo, face: Face, image: Image.Image) -> Image.Image:
+        """Put a decoded face into its photo at full resolution; outside the face every pixel stays.
+
+        Args:
+            photo: the one that `face` was found in, or one in which other faces of it were pasted already.
+            image: an edited square of the size of `face.image`.
+        Raises:
+            PhotoError: the photo cannot be read.
+            ValueError: the square or the photo does not belong to the face.
+        """
+        _check_size(face, image)
+        whole = load_photo(photo)
+        if face.geometry is None:
+            if whole.size != face.image.size:
+                raise ValueError("this face was given as an aligned square; pass that square as the photo")
+            return self.face_only(face, image)
+        mask = compositing.face_mask(face.geometry, face.image.width)
+        original, edited = np.asarray(face.image), np.asarray(image.convert("RGB"))
+        return Image.fromarray(compositing.paste(np.asarray(whole), face.geometry, original, edited, mask))
+
+    def close(self) -> None:
+        """Free the face finder; it comes back when it is needed."""
+        with self._lock:
+            if self._finder is not None:
+                self._finder.close()
+                self._finder = None
+
+
+def check_age(age: float) -> float:
+    """A target age in years, or ValueError with a sentence."""
+    value = float(age)
+    if not (math.isfinite(value) and AGES[0] <= value <= AGES[1]):
+        raise ValueError(f"age {value:g} is outside {AGES[0]}..{AGES[1]}, the ages that the network is trained for")
+    return value
+
+
+def _device(name: str) -> torch.device:
+    if name not in ("auto", "cpu", "cuda"):
+        raise ValueError(f"device {name!r} is unknown; use auto, cpu or cuda")
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise ValueError("no CUDA device is available here; use --device cpu or auto")
+    return torch.device("cuda" if available and name != "cpu" else "cpu")
+
+
+def _to_tensor(image: Image.Image) -> Tensor:
+    """RGB [H, W] -> [1, 3, H, W] float32 in [-1, 1]."""
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 127.5 - 1
+
+
+def _resize(change: np.ndarray, side: int) -> np.ndarray:
+    """[R, R, 3] float32 -> [side, side, 3]; antialiased when it shrinks."""
+    interpolation = cv2.INTER_AREA if side < len(change) else cv2.INTER_CUBIC
+    return cv2.resize(change, (side, side), interpolation=interpolation)
+
+
+def _check_size(face: Face, image: Image.Image) -> None:
+    if image.size != face.image.size:
+        raise ValueError(f"the edited square is {image.size}, but the face's square is {face.image.size}")

@@ -1,0 +1,189 @@
+"""AgeEditor: what comes out has the right size, place and detail; statelessness; threads; refusals."""
+
+import io
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from agetransformer import AgeEditor, Face, PhotoError
+from agetransformer.alignment import DEFAULT_MODEL, FaceGeometry, align
+from agetransformer.checkpoint import CheckpointError
+from agetransformer.imageio import load_photo
+
+AGES = [20, 40.5, 69]
+
+
+@pytest.fixture
+def editor(embedded: None) -> AgeEditor:
+    return AgeEditor.from_pretrained(device="cpu")
+
+
+def smooth_picture(width: int, height: int, seed: int = 0) -> Image.Image:
+    noise = np.random.default_rng(seed).integers(0, 256, (height // 16, width // 16, 3), dtype=np.uint8)
+    return Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC)
+
+
+def astronaut() -> Image.Image:
+    """NASA's portrait of Eileen Collins, public domain, as scikit-image carries it."""
+    data = pytest.importorskip("skimage.data", reason="needs scikit-image for its public-domain portrait")
+    return Image.fromarray(data.astronaut())
+
+
+def geometry(centre: tuple[float, float], side: float) -> FaceGeometry:
+    angles = np.linspace(0, 2 * np.pi, 478)
+    oval = np.column_stack([0.3 * np.cos(angles), 0.07 + 0.32 * np.sin(angles)])
+    corners = np.array([[-0.5, -0.5], [-0.5, 0.5], [0.5, 0.5], [0.5, -0.5]])
+    return FaceGeometry((oval * side + centre).astype(np.float32), corners * side + centre, {})
+
+
+@pytest.mark.parametrize("side", [40, 64, 300])
+def test_squares_of_any_size_keep_it(editor: AgeEditor, side: int) -> None:
+    face = editor.face_from_aligned(smooth_picture(side, side))
+    images = editor.decode(editor.encode(face), AGES)
+    assert face.geometry is None and 0 <= face.age <= 100
+    assert [(image.mode, image.size) for image in images] == [("RGB", (side, side))] * 3
+    assert not np.array_equal(np.asarray(images[0]), np.asarray(images[2]))
+
+
+def test_at_the_network_resolution_the_result_is_the_network_output(editor: AgeEditor) -> None:
+    picture = smooth_picture(64, 64)
+    (image,) = editor.decode(editor.encode(editor.face_from_aligned(picture)), [33.3])
+    x = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None] / 127.5 - 1
+    with torch.no_grad():
+        expected = editor.generator(x, torch.tensor([33.3]))[0].permute(1, 2, 0) * 127.5 + 127.5
+    assert np.abs(np.asarray(image) - expected.clamp(0, 255).numpy()).max() <= 1
+
+
+def test_detail_beyond_the_network_resolution_is_kept(editor: AgeEditor) -> None:
+    """The result minus the input is smooth: the input's finest grain went through untouched."""
+    grain = np.random.default_rng(0).integers(100, 156, (512, 512, 3), dtype=np.uint8)
+    (image,) = editor.decode(editor.encode(editor.face_from_aligned(Image.fromarray(grain))), [60])
+    change = np.asarray(image).astype(np.float32) - grain
+    assert np.abs(change).max() > 3
+    for axis in (0, 1):
+        assert (
+            np.abs(np.diff(change, axis=axis)).mean()
+            < 0.2 * np.abs(np.diff(grain.astype(np.float32), axis=axis)).mean()
+        )
+
+
+def test_paste_changes_the_face_only(editor: AgeEditor) -> None:
+    photo = smooth_picture(800, 640)
+    place = geometry((500, 300), 200)
+    square = Image.fromarray(align(np.asarray(photo), place, 200))
+    face = Face(place, square, 30.0)
+    (edited,) = editor.decode(editor.encode(face), [65])
+    result = editor.paste(photo, face, edited)
+    changed = (np.asarray(result) != np.asarray(photo)).any(axis=2)
+    rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
+    assert result.size == photo.size and changed[320, 500]
+    assert rows.min() >= 200 and rows.max() < 400 and columns.min() >= 400 and columns.max() < 600
+    # in the middle of the face the photo now shows the edited square
+    assert np.abs(np.asarray(result)[270:350, 460:540].astype(int) - np.asarray(edited)[70:150, 60:140]).max() <= 1
+
+
+def test_aligned_square_is_its_own_photo(editor: AgeEditor) -> None:
+    picture = smooth_picture(256, 256)
+    face = editor.face_from_aligned(picture)
+    (edited,) = editor.decode(editor.encode(face), [65])
+    result = np.asarray(editor.paste(picture, face, edited))
+    assert np.array_equal(result[:5], np.asarray(picture)[:5])
+    assert np.array_equal(result[100:160, 100:160], np.asarray(edited)[100:160, 100:160])
+    assert np.array_equal(result, np.asarray(editor.face_only(face, edited)))
+    with pytest.raises(ValueError, match="aligned square"):
+        editor.paste(smooth_picture(320, 256), face, edited)
+    with pytest.raises(ValueError, match="square is"):
+        editor.paste(picture, face, edited.resize((64, 64)))
+
+
+@pytest.mark.parametrize("age", [19.9, 70, -5, float("nan"), float("inf")])
+def test_ages_outside_the_range_are_refused(editor: AgeEditor, age: float) -> None:
+    encoding = editor.encode(editor.face_from_aligned(smooth_picture(64, 64)))
+    with pytest.raises(ValueError, match=r"20\.\.69"):
+        editor.decode(encoding, [30, age])
+    assert editor.decode(encoding, []) == []
+
+
+def test_refusals(editor: AgeEditor, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="square"):
+        editor.face_from_aligned(smooth_picture(64, 80))
+    with pytest.raises(PhotoError):
+        editor.find_faces(b"not a photo")
+    with pytest.raises(CheckpointError, match="no such folder"):
+        AgeEditor.from_pretrained(tmp_path / "missing")
+    with pytest.raises(ValueError, match="auto, cpu or cuda"):
+        AgeEditor.from_pretrained(device="tpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match="no CUDA"):
+            AgeEditor.from_pretrained(device="cuda")
+
+
+def test_users_at_once_get_their_own_faces(editor: AgeEditor) -> None:
+    """Encodings are values: decoded interleaved and in threads, they give what they give alone."""
+    pictures = [smooth_picture(64, 64, seed) for seed in range(4)]
+    alone = [np.asarray(editor.decode(editor.encode(editor.face_from_aligned(p)), [50])[0]) for p in pictures]
+    encodings = [editor.encode(editor.face_from_aligned(picture)) for picture in pictures]
+    together: list[list[np.ndarray]] = [[] for _ in pictures]
+
+    def work(index: int) -> None:
+        for _ in range(3):
+            together[index].append(np.asarray(editor.decode(encodings[index], [50])[0]))
+
+    threads = [threading.Thread(target=work, args=(index,)) for index in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for index, results in enumerate(together):
+        assert len(results) == 3
+        for result in results:
+            assert np.abs(result.astype(int) - alone[index]).max() <= 1
+            assert all(np.abs(result.astype(int) - other).max() > 1 for i, other in enumerate(alone) if i != index)
+
+
+def test_save_and_load_again(editor: AgeEditor, tmp_path: Path) -> None:
+    picture = smooth_picture(64, 64)
+    again = AgeEditor.from_pretrained(editor.save_pretrained(tmp_path / "copy"))
+    results = [np.asarray(e.decode(e.encode(e.face_from_aligned(picture)), [30])[0]) for e in (editor, again)]
+    assert np.array_equal(*results)
+    assert again.card == editor.card == "# Untrained\n"
+    assert again.name.startswith("copy@sha256:")
+
+
+@pytest.mark.skipif(not DEFAULT_MODEL.is_file(), reason=f"needs {DEFAULT_MODEL.name} in checkpoints/")
+def test_a_real_portrait(editor: AgeEditor) -> None:
+    portrait = astronaut()
+    buffer = io.BytesIO()
+    exif = Image.Exif()
+    exif[274] = 6  # stored turned by 90 degrees
+    portrait.transpose(Image.Transpose.ROTATE_90).save(buffer, "JPEG", quality=95, exif=exif)
+    faces = editor.find_faces(buffer.getvalue())
+    assert len(faces) == 1
+    (face,) = faces
+    assert face.image.size == (max(64, round(face.geometry.side)),) * 2
+    centre = face.geometry.quad.mean(axis=0)
+    assert np.abs(centre - [222, 118]).max() < 20  # her nose
+    photo = load_photo(buffer.getvalue())
+    (edited,) = editor.decode(editor.encode(face), [65])
+    changed = (np.asarray(editor.paste(photo, face, edited)) != np.asarray(photo)).any(axis=2)
+    assert changed[118, 222] and not changed[300:].any() and not changed[:, 400:].any()
+    assert editor.find_faces(Image.new("RGB", (640, 480), "green")) == []
+    editor.close()
+    assert len(editor.find_faces(photo)) == 1  # the finder comes back
+
+
+def test_import_is_light() -> None:
+    """Neither torch nor MediaPipe is loaded before it is needed."""
+    code = (
+        "import agetransformer, sys; print(sorted({name.split('.')[0] for name in sys.modules}"
+        " & {'torch', 'mediapipe', 'cv2', 'PIL', 'numpy', 'huggingface_hub', 'gradio'}))"
+    )
+    root = Path(__file__).parent.parent
+    run = subprocess.run([sys.executable, "-c", code], check=True, cwd=root, capture_output=True, text=True)
+    assert run.stdout.strip() == "[]"
