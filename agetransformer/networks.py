@@ -123,6 +123,10 @@ class Generator(nn.Module):
         self.encoder = Encoder()
         self.modulation = AgeModulation(128, self.config.age_sigma)
         self.decoder = Decoder()
+        if self.config.residual:  # start near the identity
+            with torch.no_grad():
+                self.decoder.conv3.weight.mul_(0.1)
+                self.decoder.conv3.bias.zero_()
 
     def encode(self, images: Tensor) -> Encoding:
         """Images [N, 3, H, W] in [-1, 1] -> their encoding, to be decoded at any number of ages."""

@@ -75,3 +75,23 @@ def random_colour(x: Tensor, generator: torch.Generator) -> Tensor:
     x = mean + (0.65 + 0.7 * draw[1]) * (x - mean) + 0.5 * (draw[2] - 0.5)
     cast = 1 + 0.16 * (torch.rand(n, 3, 1, 1, generator=generator) - 0.5)
     return (x + 1) * cast - 1
+
+
+def jitter_view(x: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+    """Shift, scale, turn and mirror V's view a little, differentiably: what fools V at one pixel grid only is no age.
+
+    Args:
+        x: chips [N, 3, S, S].
+        strength: 1 is up to 4 % shift, 8 % scale and 6 degrees.
+        generator: the source of randomness, on the CPU.
+    """
+    n = len(x)
+    draw = torch.rand(5, n, generator=generator) * 2 - 1
+    scale = torch.exp(0.08 * strength * draw[0])
+    angle = math.radians(6) * strength * draw[1]
+    flip = torch.where(draw[4] < 0, -1.0, 1.0)
+    shift = 0.08 * strength * draw[2:4]
+    cos, sin = scale * torch.cos(angle), scale * torch.sin(angle)
+    theta = torch.stack([torch.stack([cos * flip, -sin, shift[0]], 1), torch.stack([sin * flip, cos, shift[1]], 1)], 1)
+    grid = F.affine_grid(theta.to(x.device), list(x.shape), align_corners=False)
+    return F.grid_sample(x.float(), grid, mode="bilinear", padding_mode="reflection", align_corners=False)

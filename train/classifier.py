@@ -140,6 +140,7 @@ def train_classifier(config: ClassifierTraining, out: Path, cache: str = ".cache
     train, test = faces.select(~unseen), faces.select(unseen)
     if config.start:
         model = load_checkpoint(AgeClassifier, ClassifierConfig, config.start)
+        model.config = config.model  # the weights fit any resolution
     else:
         model = AgeClassifier(config.model)
         imagenet_weights(model)

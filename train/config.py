@@ -2,7 +2,7 @@
 
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import TypeVar, get_type_hints
+from typing import TypeVar, get_origin, get_type_hints
 
 import yaml
 
@@ -37,11 +37,10 @@ def _convert(hint: type, value: object, where: str) -> object:
         return build(hint, value, where)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if hint is tuple[str, ...] or hint is tuple[int, ...]:
-        item = hint.__args__[0]
-        if isinstance(value, list) and all(type(x) is item for x in value):
-            return tuple(value)
-        raise ValueError(f"{where}: expected a list of {item.__name__}, found {value!r}")
+    if get_origin(hint) is tuple:
+        if not isinstance(value, list):
+            raise ValueError(f"{where}: expected a list, found {value!r}")
+        return tuple(_convert(hint.__args__[0], item, f"{where}[{index}]") for index, item in enumerate(value))
     if hint in (int, float, str, bool) and type(value) is not hint:
         raise ValueError(f"{where}: expected {hint.__name__}, found {value!r}")
     return value

@@ -1,0 +1,184 @@
+"""The generator's training on a tiny data set: it learns, resumes as if never stopped, fails early and clearly."""
+
+import copy
+import csv
+import io
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from agetransformer.checkpoint import save_checkpoint
+from agetransformer.classifier import AgeClassifier, ClassifierConfig
+from agetransformer.networks import Generator, GeneratorConfig
+from train.config import build, load_config
+from train.data import held_out, load_faces
+from train.forward import edit_at
+from train.generator import GeneratorTraining, LossWeights, Phase, find_phase, train_generator
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    """A zip of 40 smooth random squares with ages, and an untrained classifier."""
+    folder = tmp_path_factory.mktemp("tiny")
+    random = np.random.default_rng(0)
+    table = io.StringIO()
+    writer = csv.writer(table)
+    writer.writerow(["file", "age", "gender"])
+    with zipfile.ZipFile(folder / "faces.zip", "w") as archive:
+        for index in range(40):
+            small = random.integers(0, 256, (6, 6, 3), dtype=np.uint8)
+            data = io.BytesIO()
+            Image.fromarray(small).resize((96, 96), Image.Resampling.BICUBIC).save(data, "PNG")
+            archive.writestr(f"{index:03d}.png", data.getvalue())
+            writer.writerow([f"{index:03d}.png", 20 + index, ("male", "female")[index % 2]])
+        archive.writestr("labels.csv", table.getvalue())
+    torch.manual_seed(0)
+    save_checkpoint(AgeClassifier(ClassifierConfig(resolution=32)), folder / "classifier")
+    return folder
+
+
+def tiny(folder, **changes) -> GeneratorTraining:
+    weights = LossWeights(age_robust=0.1, gender=0.1, residual=1.0, outside=4.0, chroma=1.0)
+    values = {
+        "data": (str(folder / "faces.zip"),),
+        "classifier": str(folder / "classifier"),
+        "robust_classifier": str(folder / "classifier"),
+        "phases": (Phase(8, 64, 2, 1e-3, weights), Phase(8, 96, 2, 1e-4, weights)),
+        "r1": 10.0,
+        "r1_every": 2,
+        "view_jitter": 1.0,
+        "save_every": 3,
+        "sample_every": 4,
+    }
+    return GeneratorTraining(**(values | changes))
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(workspace, tmp_path, monkeypatch):
+    cache = str(tmp_path / "cache")
+    whole = train_generator(tiny(workspace), tmp_path / "whole", cache=cache)
+
+    class Killed(Exception):
+        pass
+
+    from train import generator
+
+    real_step, calls = generator.train_step, []
+
+    def step_until_killed(*arguments):
+        calls.append(1)
+        if len(calls) == 6:  # after the state of step 3, in the second phase
+            raise Killed
+        return real_step(*arguments)
+
+    monkeypatch.setattr(generator, "train_step", step_until_killed)
+    with pytest.raises(Killed):
+        train_generator(tiny(workspace), tmp_path / "cut", cache=cache)
+    monkeypatch.setattr(generator, "train_step", real_step)
+    resumed = train_generator(tiny(workspace), tmp_path / "cut", resume=True, cache=cache)
+
+    assert whole.name == resumed.name == "state-00000008"
+    for path in whole.glob("*.safetensors"):
+        for name, value in load_file(path).items():
+            again = load_file(resumed / path.name)[name]
+            torch.testing.assert_close(again, value, rtol=0, atol=0, msg=f"{path.name}: {name}")
+    assert all(path.stat().st_size < 16e6 for path in resumed.iterdir())
+    assert (tmp_path / "cut/generator/model.safetensors").is_file()
+    samples = list((tmp_path / "cut/samples").glob("*.png"))
+    assert samples and Image.open(samples[0]).size[0] > 6 * 64
+
+
+def test_a_second_run_does_not_overwrite_the_first(workspace, tmp_path):
+    config = tiny(workspace, phases=(Phase(2, 64, 2),), robust_classifier="")
+    train_generator(config, tmp_path / "run", cache=str(tmp_path))
+    with pytest.raises(FileExistsError, match="--resume"):
+        train_generator(config, tmp_path / "run", cache=str(tmp_path))
+
+
+def test_reconstruction_improves(workspace, tmp_path):
+    """With recon alone the generator learns to give the image back."""
+    from train import generator
+
+    seen, real_step = [], generator.train_step
+
+    def recording(*arguments):
+        losses = real_step(*arguments)
+        seen.append(losses["recon"])
+        return losses
+
+    weights = LossWeights(age=0.0, gan=0.0)
+    config = tiny(workspace, phases=(Phase(240, 32, 4, 2e-3, weights),), robust_classifier="", sample_every=1000)
+    try:
+        generator.train_step = recording
+        train_generator(config, tmp_path / "run", cache=str(tmp_path))
+    finally:
+        generator.train_step = real_step
+    assert np.mean(seen[-10:]) < 0.6 * np.mean(seen[:5])
+
+
+def test_the_training_forward_pass_equals_the_plain_one_with_its_gradients():
+    torch.manual_seed(0)
+    plain = Generator(GeneratorConfig(residual=True, age_sigma=4.0)).eval()  # power iteration off: same weights
+    for norm in (m for m in plain.modules() if isinstance(m, torch.nn.InstanceNorm2d)):
+        torch.nn.init.normal_(norm.weight)
+        torch.nn.init.normal_(norm.bias)
+    fast = copy.deepcopy(plain)
+    images, ages = torch.randn(2, 3, 64, 64), [torch.tensor([25.0, 60.0]), torch.tensor([40.5, 30.0])]
+    expected = [plain(images, age) for age in ages]
+    outputs = edit_at(fast, images, *ages, dtype=torch.float32)
+    for output, image in zip(outputs, expected, strict=True):
+        torch.testing.assert_close(output, image, rtol=1e-4, atol=1e-4)
+    probe = torch.randn_like(images)
+    sum((image * probe).sum() for image in expected).backward()
+    sum((image * probe).sum() for image in outputs).backward()
+    for (name, ours), theirs in zip(fast.named_parameters(), plain.parameters(), strict=True):
+        if not (name.endswith("conv.bias")):  # before an instance norm: no effect, and its gradient is rounding noise
+            torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-2, atol=2e-2, msg=name)
+
+
+def test_held_out_faces_are_a_fixed_twentieth():
+    mask = held_out(tuple(f"{i:05d}.webp" for i in range(20_000)))
+    assert mask.float().mean().item() == pytest.approx(0.05, abs=0.006)
+    assert torch.equal(mask, held_out(tuple(f"other/{i:05d}.webp" for i in range(20_000))))
+
+
+def test_phases_follow_the_images_seen():
+    phases = (Phase(10, 64), Phase(20, 128))
+    assert [find_phase(phases, seen) for seen in (0, 9, 10, 29, 30)] == [phases[0]] * 2 + [phases[1]] * 2 + [None]
+
+
+def test_paper_config_is_the_paper():
+    config = load_config(GeneratorTraining, "train/configs/paper.yaml")
+    first, second = config.phases
+    assert (first.resolution, first.batch, first.lr) == (512, 4, 1e-4)
+    assert (second.resolution, second.batch, second.lr) == (1024, 2, 1e-5)
+    assert first.images == second.images == pytest.approx(10 * 0.95 * 47_990, rel=1e-3)
+    assert first.weights == LossWeights(recon=10.0, age=0.1, gan=1.0)
+    assert second.weights == LossWeights(recon=1.0, age=0.1, gan=1.0)
+    assert config.min_gap == 25 and config.r1 == 0 and config.label_by_classifier
+    assert not config.model.residual and config.model.age_sigma == 0
+
+
+@pytest.mark.parametrize("name", ["cpu", "gpu-512", "paper"])
+def test_every_config_loads(name):
+    assert load_config(GeneratorTraining, f"train/configs/{name}.yaml").phases
+
+
+def test_config_mistakes_are_named():
+    with pytest.raises(ValueError, match="unknown setting 'lrr'"):
+        build(GeneratorTraining, {"phases": [{"images": 1, "resolution": 64, "lrr": 1}]}, "x.yaml")
+    with pytest.raises(ValueError, match="min_gap: expected int, found 'many'"):
+        build(GeneratorTraining, {"min_gap": "many"}, "x.yaml")
+
+
+def test_data_mistakes_are_named(tmp_path):
+    with pytest.raises(ValueError, match="no data"):
+        load_faces((), 32, chips=False)
+    with pytest.raises(FileNotFoundError, match="no such archive"):
+        load_faces((str(tmp_path / "none.zip"),), 32, chips=False)
+    (tmp_path / "broken.zip").write_bytes(b"not a zip")
+    with pytest.raises(ValueError, match="not a zip archive"):
+        load_faces((str(tmp_path / "broken.zip"),), 32, chips=False)

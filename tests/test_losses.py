@@ -1,0 +1,94 @@
+"""The losses against numbers worked out by hand."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from train.generator import age_balance, draw_targets
+from train.losses import (
+    background_prior,
+    compute_chroma_loss,
+    compute_class_loss,
+    compute_discriminator_gan_loss,
+    compute_gender_loss,
+    compute_generator_gan_loss,
+    compute_r1_penalty,
+    compute_recon_loss,
+    compute_residual_loss,
+)
+
+
+def test_recon_is_the_mean_absolute_difference():
+    images = torch.zeros(2, 3, 4, 4)
+    assert compute_recon_loss(images + 0.25, images).item() == pytest.approx(0.25)
+
+
+def test_class_loss_of_a_uniform_classifier_is_log_101():
+    loss = compute_class_loss(torch.zeros(3, 101), torch.tensor([20.0, 40.0, 69.0]))
+    assert loss.item() == pytest.approx(math.log(101), rel=1e-5)
+
+
+@pytest.mark.parametrize("width", [0.0, 2.0])
+def test_class_loss_is_least_at_the_target(width):
+    peaks = -0.5 * ((torch.arange(101) - torch.tensor([[40.0], [50.0], [60.0]])) / 3) ** 2
+    losses = [compute_class_loss(logits[None], torch.tensor([50.0]), width).item() for logits in peaks]
+    assert losses[1] < min(losses[0], losses[2])
+
+
+def test_gan_losses_are_least_squares():
+    real, fake = torch.full((1, 1, 2, 2), 0.75), torch.full((1, 1, 2, 2), 0.25)
+    assert compute_discriminator_gan_loss(real, fake).item() == pytest.approx(0.25**2 + 0.25**2)
+    assert compute_generator_gan_loss(fake).item() == pytest.approx(0.75**2)
+
+
+def test_r1_of_a_linear_discriminator_is_half_its_squared_weight():
+    class Linear(nn.Module):
+        def forward(self, images):
+            return 3 * images.sum(dim=(1, 2, 3))[:, None, None, None]
+
+    penalty = compute_r1_penalty(Linear(), torch.randn(4, 3, 8, 8))
+    assert penalty.item() == pytest.approx(0.5 * 9 * 3 * 64, rel=1e-5)
+
+
+def test_gender_loss_at_even_odds_is_log_2():
+    assert compute_gender_loss(torch.zeros(4), torch.tensor([0.0, 1, 1, 0])).item() == pytest.approx(math.log(2))
+
+
+def test_residual_loss_makes_the_background_dearer():
+    images = torch.zeros(1, 3, 64, 64)
+    face, corner = images.clone(), images.clone()
+    face[..., 32:40, 28:36] = 1
+    corner[..., :8, :8] = 1
+    assert compute_residual_loss(face, images, 4.0) == pytest.approx(compute_residual_loss(face, images, 1.0).item())
+    assert compute_residual_loss(corner, images, 4.0) == pytest.approx(4 * compute_residual_loss(corner, images, 1.0))
+    prior = background_prior(64)
+    assert prior.shape == (64, 64) and prior.min() == 0 and prior.max() == 1
+
+
+def test_chroma_loss_ignores_brightness():
+    images = torch.zeros(1, 3, 8, 8)
+    assert compute_chroma_loss(images + 0.3, images).item() == pytest.approx(0, abs=1e-6)
+    red = images.clone()
+    red[:, 0] += 0.3
+    assert compute_chroma_loss(red, images).item() == pytest.approx(0.09 * ((1 - 0.299) ** 2 + 0.299**2), rel=1e-4)
+
+
+def test_targets_keep_their_distance_and_cover_q():
+    random = torch.Generator().manual_seed(0)
+    ages = torch.arange(20.0, 70.0).repeat(200)
+    targets = draw_targets(ages, 25, random)
+    assert targets.min() == 20 and targets.max() == 69
+    assert (targets - ages).abs().min() >= 25
+    # From 30 only 55..69 are far enough, each equally likely.
+    counts = torch.bincount(draw_targets(torch.full((15_000,), 30.0), 25, random).long(), minlength=70)
+    assert counts[:55].sum() == 0
+    assert counts[55:].float().std() < 4 * math.sqrt(1000)
+
+
+def test_age_balance_makes_bins_equally_likely():
+    ages = torch.cat([torch.full((900,), 22.0), torch.full((90,), 47.0), torch.full((10,), 66.0)])
+    weights = age_balance(ages)
+    sums = [weights[ages == age].sum().item() for age in (22.0, 47.0, 66.0)]
+    assert sums == pytest.approx([1.0, 1.0, 1.0], rel=1e-4)

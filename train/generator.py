@@ -1,0 +1,342 @@
+"""Train the generator.
+
+python -m train.generator --config train/configs/cpu.yaml --out runs/cpu [--minutes 20] [--resume]
+"""
+
+import argparse
+import copy
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from agetransformer.checkpoint import load_checkpoint, save_checkpoint
+from agetransformer.classifier import AgeClassifier, ClassifierConfig, chip
+from agetransformer.networks import Generator, GeneratorConfig, PatchDiscriminator
+from train.augment import jitter_view
+from train.config import load_config
+from train.data import Faces, held_out, load_faces, to_unit
+from train.forward import edit_at
+from train.losses import (
+    compute_chroma_loss,
+    compute_class_loss,
+    compute_discriminator_gan_loss,
+    compute_gender_loss,
+    compute_generator_gan_loss,
+    compute_r1_penalty,
+    compute_recon_loss,
+    compute_residual_loss,
+)
+from train.samples import SAMPLE_AGES, choose_samples, measure_samples, save_samples
+from train.state import find_state, load_state, save_state
+
+YOUNGEST, OLDEST = 20, 69  # Q of the paper
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """The lambdas. The defaults are the paper's; what the paper does not have is off."""
+
+    recon: float = 10.0
+    age: float = 0.1  # V's cross-entropy
+    age_robust: float = 0.0  # the same from a V trained against adversarial perturbations
+    gan: float = 1.0
+    gender: float = 0.0
+    residual: float = 0.0
+    outside: float = 1.0  # how many times dearer a change of the background is than one of the face
+    chroma: float = 0.0
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of training at one resolution."""
+
+    images: int  # images seen in this phase
+    resolution: int
+    batch: int = 4
+    lr: float = 1e-4
+    weights: LossWeights = field(default_factory=LossWeights)
+
+
+@dataclass
+class GeneratorTraining:
+    """Everything that a run of this file depends on."""
+
+    data: tuple[str, ...] = ()  # archives of FFHQ-aligned faces
+    classifier: str = "checkpoints/classifier"
+    robust_classifier: str = ""  # empty: none
+    label_by_classifier: bool = True  # a0 by V, as in the paper, instead of by the archive's labels
+    start: str = ""  # generator checkpoint to start from; empty: random weights
+    model: GeneratorConfig = field(default_factory=GeneratorConfig)
+    phases: tuple[Phase, ...] = ()
+    min_gap: int = 25  # a*: the smallest |a1 - a0| in years
+    label_width: float = 0.0  # soft target ages, in years; 0 is one-hot
+    beta1: float = 0.9
+    beta2: float = 0.999
+    modulation_lr: float = 1.0  # learning rate of the age modulation, as a multiple of the generator's
+    modulation_init: float = 0.0  # standard deviation of its initial weights; 0 keeps PyTorch's
+    r1: float = 0.0  # coefficient of the R1 penalty on D
+    r1_every: int = 16  # applied (times this) every so many steps
+    ema: float = 0.999  # decay of the averaged generator, a step
+    view_jitter: float = 0.0  # strength of the random shift, scale and turn of the view that each V gets
+    save_every: int = 250  # steps
+    sample_every: int = 500  # steps
+    seed: int = 0
+
+
+class Networks(NamedTuple):
+    """Everything with weights that one step touches."""
+
+    generator: Generator
+    average: Generator  # exponential moving average of the generator: what is shipped
+    discriminator: PatchDiscriminator
+    classifier: AgeClassifier
+    robust: AgeClassifier | None
+    generator_optimizer: torch.optim.Optimizer
+    discriminator_optimizer: torch.optim.Optimizer
+
+
+class Batch(NamedTuple):
+    """One step's faces."""
+
+    images: Tensor  # [N, 3, R, R] x0 in [-1, 1]
+    ages: Tensor  # [N] a0
+    targets: Tensor  # [N] a1
+    female: Tensor  # [N]
+    real: Tensor  # [N, 3, R, R] other real faces, for D
+
+
+def build_networks(config: GeneratorTraining, device: torch.device) -> Networks:
+    """Fresh generator, discriminator and optimizers; frozen classifiers from their checkpoints."""
+    torch.manual_seed(config.seed)
+    if config.start:
+        generator = load_checkpoint(Generator, GeneratorConfig, config.start)
+    else:
+        generator = Generator(config.model)
+        if config.modulation_init > 0:
+            nn.init.normal_(generator.modulation.linear.weight, std=config.modulation_init)
+    discriminator = PatchDiscriminator()
+    for network in (generator, discriminator):
+        network.to(device=device, memory_format=torch.channels_last).train()
+    modulation = list(generator.modulation.parameters())
+    others = [*generator.encoder.parameters(), *generator.decoder.parameters()]
+    groups = [{"params": others, "scale": 1.0}, {"params": modulation, "scale": config.modulation_lr}]
+    betas = (config.beta1, config.beta2)
+
+    def frozen(folder: str) -> AgeClassifier:
+        model = load_checkpoint(AgeClassifier, ClassifierConfig, folder).requires_grad_(False)
+        return model.to(device=device, memory_format=torch.channels_last)
+
+    return Networks(
+        generator,
+        copy.deepcopy(generator).requires_grad_(False).eval(),
+        discriminator,
+        frozen(config.classifier),
+        frozen(config.robust_classifier) if config.robust_classifier else None,
+        torch.optim.Adam(groups, lr=1e-4, betas=betas),
+        torch.optim.Adam(discriminator.parameters(), lr=1e-4, betas=betas),
+    )
+
+
+def draw_targets(ages: Tensor, min_gap: int, random: torch.Generator) -> Tensor:
+    """a1 [N], uniform from {a in Q: |a - a0| >= a*} (paper, section 3.2)."""
+    candidates = torch.arange(YOUNGEST, OLDEST + 1)
+    allowed = (candidates - ages.cpu()[:, None]).abs() >= min_gap
+    return candidates[torch.multinomial(allowed.float(), 1, generator=random).squeeze(1)].float()
+
+
+def age_balance(ages: Tensor) -> Tensor:
+    """Sampling weight [N] that makes five-year bins equally likely."""
+    bins = ((ages - YOUNGEST) / 5).long().clamp(0, 9)
+    return 1 / torch.bincount(bins, minlength=10)[bins].float()
+
+
+def draw_batch(faces: Faces, weights: Tensor, phase: Phase, config: GeneratorTraining, step: int) -> Batch:
+    """The faces of step `step`: a function of the seed and the step alone, so that a resumed run sees the same."""
+    random = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
+    index = torch.multinomial(weights, 2 * phase.batch, generator=random)
+    flip = torch.rand(2 * phase.batch, generator=random) < 0.5
+    device = faces.images.device
+    images = to_unit(faces.images[index.to(device)])
+    images = torch.where(flip.to(device)[:, None, None, None], images.flip(3), images)
+    images, real = images.contiguous(memory_format=torch.channels_last).chunk(2)
+    index = index[: phase.batch].to(device)
+    ages = faces.ages[index]
+    targets = draw_targets(ages, config.min_gap, random).to(device)
+    return Batch(images, ages, targets, faces.female[index], real)
+
+
+def update_discriminator(nets: Networks, fake: Tensor, real: Tensor, r1: float) -> dict[str, Tensor]:
+    """One D step on made and real faces, with R1 where `r1` is above zero."""
+    with torch.autocast(real.device.type, torch.bfloat16):
+        real_scores, fake_scores = nets.discriminator(real), nets.discriminator(fake)
+    losses = {"d_gan": compute_discriminator_gan_loss(real_scores, fake_scores)}
+    if r1 > 0:
+        losses["d_r1"] = r1 * compute_r1_penalty(nets.discriminator, real)
+    nets.discriminator_optimizer.zero_grad(set_to_none=True)
+    sum(losses.values()).backward()
+    nets.discriminator_optimizer.step()
+    return losses
+
+
+def compute_generator_losses(
+    nets: Networks, batch: Batch, edited: Tensor, reconstruction: Tensor, weights: LossWeights, config, random
+) -> dict[str, Tensor]:
+    """Every weighted term of the generator's loss, by name; terms of weight zero are not computed."""
+    losses = {"recon": weights.recon * compute_recon_loss(reconstruction, batch.images)}
+    if weights.gan > 0:
+        losses["gan"] = weights.gan * compute_generator_gan_loss(nets.discriminator(edited))
+    readers = [("age", nets.classifier, weights.age), ("age_robust", nets.robust, weights.age_robust)]
+    for name, reader, weight in readers:
+        if reader is None or weight == 0:
+            continue
+        view = chip(edited, reader.config.resolution)
+        if config.view_jitter > 0:
+            view = jitter_view(view, config.view_jitter, random)
+        age_logits, gender_logits = reader(view)
+        losses[name] = weight * compute_class_loss(age_logits, batch.targets, config.label_width)
+        if weights.gender > 0 and gender_logits is not None:
+            losses[f"{name}_gender"] = weights.gender * compute_gender_loss(gender_logits, batch.female)
+    if weights.residual > 0:
+        losses["residual"] = weights.residual * compute_residual_loss(edited, batch.images, weights.outside)
+    if weights.chroma > 0:
+        losses["chroma"] = weights.chroma * compute_chroma_loss(edited, batch.images)
+    return losses
+
+
+def train_step(nets: Networks, batch: Batch, phase: Phase, config: GeneratorTraining, step: int) -> dict[str, float]:
+    """One step of D, one of G, one of the average; the losses by name."""
+    device = batch.images.device.type
+    random = torch.Generator().manual_seed(config.seed * 1_000_003 + step + 500_009)
+    reconstruction, edited = edit_at(nets.generator, batch.images, batch.ages, batch.targets)
+    losses: dict[str, Tensor] = {}
+    if phase.weights.gan > 0:
+        r1 = config.r1 * config.r1_every if step % config.r1_every == 0 else 0.0
+        losses |= update_discriminator(nets, edited.detach(), batch.real, r1)
+    nets.discriminator.requires_grad_(False)
+    with torch.autocast(device, torch.bfloat16):
+        terms = compute_generator_losses(nets, batch, edited, reconstruction, phase.weights, config, random)
+    nets.generator_optimizer.zero_grad(set_to_none=True)
+    sum(terms.values()).backward()
+    nets.generator_optimizer.step()
+    nets.discriminator.requires_grad_(True)
+    update_average(nets.average, nets.generator, min(config.ema, (step + 1) / (step + 10)))
+    return {name: value.item() for name, value in (losses | terms).items()}
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
+    """Exponential moving average of the parameters; buffers are copied."""
+    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
+    for mean, value in zip(average.buffers(), model.buffers(), strict=True):
+        mean.copy_(value)
+
+
+def find_phase(phases: tuple[Phase, ...], images: int) -> Phase | None:
+    """The phase that the next image belongs to; None when all are over."""
+    for phase in phases:
+        if images < phase.images:
+            return phase
+        images -= phase.images
+    return None
+
+
+def load_phase_data(config: GeneratorTraining, nets: Networks, phase: Phase, cache: str) -> tuple[Faces, Faces]:
+    """Training faces of ages in Q and held-out faces at the phase's resolution, on the generator's device."""
+    faces = load_faces(config.data, phase.resolution, chips=False, cache=cache)
+    device = next(nets.generator.parameters()).device
+    if config.label_by_classifier:
+        parts = faces.images.split(64)
+        ages = torch.cat([nets.classifier.predict(to_unit(part.to(device))).cpu() for part in parts])
+        faces = Faces(faces.images, ages, faces.female, faces.names, faces.source)
+    unseen = held_out(faces.names)
+    rounded = faces.ages.round()
+    train = faces.select(~unseen & (rounded >= YOUNGEST) & (rounded <= OLDEST))
+    if len(train) == 0:
+        raise ValueError(f"no face of age {YOUNGEST}..{OLDEST} in {', '.join(config.data)}")
+    train = Faces(
+        train.images.to(device), train.ages.round().to(device), train.female.to(device), train.names, train.source
+    )
+    return train, faces.select(unseen)
+
+
+def train_generator(
+    config: GeneratorTraining,
+    out: Path,
+    minutes: float = float("inf"),  # stop, saved, after this wall time
+    resume: bool = False,  # go on from the newest state in `out`
+    device: str = "cpu",
+    cache: str = ".cache",  # folder for decoded data
+) -> Path:
+    """Train until the phases or the minutes are over; return the folder of the newest state.
+
+    Raises:
+        FileExistsError: `out` holds a run already and `resume` is off.
+    """
+    began = time.monotonic()
+    nets = build_networks(config, torch.device(device))
+    newest = find_state(out)
+    if newest is not None and not resume:
+        raise FileExistsError(f"{out} holds a run already: go on with --resume, or name another --out")
+    step, images = load_state(newest, nets) if newest is not None else (0, 0)
+    writer = SummaryWriter(out / "tensorboard", purge_step=images)
+    total = sum(phase.images for phase in config.phases)
+    progress = tqdm(total=total, initial=images, unit="image", mininterval=5)
+    phase = None
+    while (current := find_phase(config.phases, images)) is not None and time.monotonic() - began < 60 * minutes:
+        if current is not phase:
+            phase = current
+            train, test = load_phase_data(config, nets, phase, cache)
+            weights, samples = age_balance(train.ages.cpu()), choose_samples(test)
+            for optimizer in (nets.generator_optimizer, nets.discriminator_optimizer):
+                for group in optimizer.param_groups:
+                    group["lr"] = phase.lr * group.get("scale", 1.0)
+        losses = train_step(nets, draw_batch(train, weights, phase, config, step), phase, config, step)
+        step += 1
+        images += phase.batch
+        progress.update(phase.batch)
+        if step % 50 == 0:
+            progress.set_postfix({name: f"{value:.2f}" for name, value in losses.items()}, refresh=False)
+            for name, value in losses.items():
+                writer.add_scalar(f"loss/{name}", value, images)
+        if step % config.sample_every == 0:
+            edits = save_samples(nets.average, samples, SAMPLE_AGES, out / "samples" / f"{images:08d}.png")
+            for name, value in measure_samples(nets.classifier, samples, edits, SAMPLE_AGES).items():
+                writer.add_scalar(f"sample/{name}", value, images)
+                progress.write(f"{images} {name} {value:.3f}")
+        if step % config.save_every == 0:
+            save_state(out, nets, step, images)
+    writer.close()
+    progress.close()
+    folder = save_state(out, nets, step, images)
+    save_checkpoint(nets.average, out / "generator", half=False)
+    return folder
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", required=True, help="YAML file with the settings of GeneratorTraining")
+    parser.add_argument("--out", type=Path, required=True, help="folder for states, samples and the generator")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="train for this wall time, save and stop")
+    parser.add_argument("--resume", action="store_true", help="go on from the newest state in --out")
+    parser.add_argument("--data", nargs="+", help="archives, instead of the config's")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--cache", default=".cache", help="folder for decoded data (default: .cache)")
+    arguments = parser.parse_args()
+    config = load_config(GeneratorTraining, arguments.config)
+    if arguments.data:
+        config.data = tuple(arguments.data)
+    folder = train_generator(
+        config, arguments.out, arguments.minutes, arguments.resume, arguments.device, arguments.cache
+    )
+    print(f"saved {folder} and {arguments.out / 'generator'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""The losses: each a free function that returns a scalar tensor.
+
+Images are [N, 3, H, W] in [-1, 1], scores are D's patches [N, 1, h, w]. The first four are the paper's (section 3.2);
+the others are ours, and their weights are zero in paper.yaml.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def compute_recon_loss(reconstruction: Tensor, images: Tensor) -> Tensor:
+    """L_recon = E |G(x0, a0) - x0|_1: the face at its own age comes back unchanged."""
+    return (reconstruction - images).abs().mean()
+
+
+def compute_class_loss(age_logits: Tensor, ages: Tensor, width: float = 0.0) -> Tensor:
+    """L_class = E CE(a1, V(G(x0, a1))): the edited face reads as its target age.
+
+    Args:
+        age_logits: V's logits [N, 101].
+        ages: whole target ages [N].
+        width: standard deviation in years of soft labels; 0 is the paper's one-hot.
+    """
+    if width == 0:
+        return F.cross_entropy(age_logits.float(), ages.long())
+    classes = torch.arange(age_logits.shape[1], device=ages.device)
+    labels = torch.softmax(-0.5 * ((classes - ages[:, None]) / width) ** 2, dim=1)
+    return F.cross_entropy(age_logits.float(), labels)
+
+
+def compute_generator_gan_loss(fake_scores: Tensor) -> Tensor:
+    """L_GAN(G) = E (D(G(x0, a1)) - 1)^2 (LSGAN, Mao et al. 2017)."""
+    return ((fake_scores.float() - 1) ** 2).mean()
+
+
+def compute_discriminator_gan_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+    """L_GAN(D) = E D(G(x0, a1))^2 + E (D(y) - 1)^2."""
+    return (fake_scores.float() ** 2).mean() + ((real_scores.float() - 1) ** 2).mean()
+
+
+def compute_r1_penalty(discriminator: nn.Module, images: Tensor) -> Tensor:
+    """R1 = 1/2 E |grad_y D(y)|^2 on real images (Mescheder et al. 2018)."""
+    images = images.detach().requires_grad_(True)
+    scores = discriminator(images)
+    # Patch scores share no normalisation with the image size when averaged over the patches.
+    gradient = torch.autograd.grad(scores.mean(dim=(1, 2, 3)).sum(), images, create_graph=True)[0]
+    return 0.5 * gradient.pow(2).sum(dim=(1, 2, 3)).mean()
+
+
+def compute_gender_loss(gender_logits: Tensor, female: Tensor) -> Tensor:
+    """CE(gender, V_gender(G(x0, a1))): age and beards are correlated in V's eyes; this holds the gender."""
+    return F.binary_cross_entropy_with_logits(gender_logits.float(), female)
+
+
+def compute_residual_loss(edited: Tensor, images: Tensor, outside: float) -> Tensor:
+    """E weight |G(x0, a1) - x0|_1 with weight 1 on the face, rising to `outside` in the background."""
+    weight = 1 + (outside - 1) * background_prior(images.shape[-1], images.device)
+    return (weight * (edited - images).abs()).mean()
+
+
+def compute_chroma_loss(edited: Tensor, images: Tensor) -> Tensor:
+    """Mean squared change of the two colour differences R - Y and B - Y: coloured fringes cost, greying is cheap."""
+    delta = (edited - images).float()
+    luma = (delta * delta.new_tensor([0.299, 0.587, 0.114])[:, None, None]).sum(dim=1)
+    return ((delta[:, 0] - luma) ** 2 + (delta[:, 2] - luma) ** 2).mean()
+
+
+def background_prior(side: int, device: torch.device | str = "cpu") -> Tensor:
+    """Where an FFHQ-aligned square shows background: [side, side], 0 on the face oval, 1 well outside it."""
+    axis = (torch.arange(side, device=device) + 0.5) / side
+    x, y = (axis[None, :] - 0.5) / 0.31, (axis[:, None] - 0.54) / 0.39
+    radius = torch.sqrt(x**2 + y**2)
+    t = ((radius - 0.9) / 0.4).clamp(0, 1)
+    return t * t * (3 - 2 * t)
