@@ -105,6 +105,8 @@ def push_to_hub(
         commit = api.upload_folder(repo_id=repo_id, folder_path=folder, allow_patterns=_FILES, commit_message=message)
     except (HFValidationError, OSError, httpx2.HTTPError) as error:
         raise CheckpointError(_explain(error, repo_id, None)) from error
+    except ValueError as error:  # the Hub's check of the model card's front matter
+        raise CheckpointError(f"{folder / CARD_NAME}: {' '.join(str(error).split())}") from error
     return commit.oid
 
 
@@ -142,7 +144,6 @@ def _explain(error: Exception, repo_id: str, revision: str | None) -> str:
         GatedRepoError,
         HfHubHTTPError,
         HFValidationError,
-        IncompleteSnapshotError,
         LocalEntryNotFoundError,
         OfflineModeIsEnabled,
         RepositoryNotFoundError,
@@ -159,12 +160,10 @@ def _explain(error: Exception, repo_id: str, revision: str | None) -> str:
         return f"{repo_id}: no such model on the Hub, or it is private; check the name, and {log_in} if it is private"
     if isinstance(error, RevisionNotFoundError):
         return f"{repo_id} has no revision {revision}; give a branch, a tag or a full commit hash"
-    if isinstance(error, IncompleteSnapshotError):
-        return f"{repo_id} is only half downloaded and the Hub cannot be reached; connect and run this again"
     if isinstance(error, (RevisionResolutionError, LocalEntryNotFoundError, OfflineModeIsEnabled)):
         return (
-            f"{repo_id} is not downloaded yet and the Hub cannot be reached; connect (and unset HF_HUB_OFFLINE) and run"
-            " this again, or give a checkpoint's folder"
+            f"{repo_id} is not downloaded yet, or only in part, and the Hub cannot be reached; connect (and unset"
+            " HF_HUB_OFFLINE) and run this again, or give a checkpoint's folder"
         )
     if isinstance(error, HfHubHTTPError):
         status = error.response.status_code
