@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 FORMAT_VERSION = 1
@@ -36,7 +36,7 @@ def save_checkpoint(module: nn.Module, folder: str | Path, half: bool = False) -
         weights[name] = value.half() if half and value.is_floating_point() else value
     config = {"format_version": FORMAT_VERSION, "model": type(module).__name__, **asdict(module.config)}
     weights_aside = folder / f"{WEIGHTS_NAME}.part"
-    save_file(weights, weights_aside, metadata={"format": "pt"})
+    weights_aside.write_bytes(save(weights, metadata={"format": "pt"}))
     config_aside = folder / f"{CONFIG_NAME}.part"
     config_aside.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     os.replace(weights_aside, folder / WEIGHTS_NAME)

@@ -172,7 +172,7 @@ def train_classifier(config: ClassifierTraining, out: Path, cache: str = ".cache
         if step % 300 == 299:
             save_checkpoint(average, out)
             print(step + 1, round(time.time() - began), json.dumps(metrics(average, test, config.data)), flush=True)
-    save_checkpoint(average, out)
+    save_checkpoint(average, out, half=True)
     result = metrics(average, test, config.data)
     (out / "metrics.json").write_text(json.dumps(result, indent=2) + "\n")
     return result
