@@ -1,9 +1,14 @@
 """Fixtures that several test files share."""
 
+import csv
+import io
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from agetransformer import hub
 from agetransformer.checkpoint import save_checkpoint
@@ -31,3 +36,22 @@ def embedded(untrained_generator: Path, untrained_classifier: Path, monkeypatch:
     """Stand the random weights in for the embedded ones: these tests are about the path, not about the ages."""
     monkeypatch.setattr(hub, "GENERATOR_FOLDER", untrained_generator)
     monkeypatch.setattr(hub, "CLASSIFIER_FOLDER", untrained_classifier)
+
+
+@pytest.fixture(scope="session")
+def tiny_faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set as the training reads it: 40 smooth random squares of 96 px with ages 20..59 and genders."""
+    path = tmp_path_factory.mktemp("tiny") / "faces.zip"
+    random = np.random.default_rng(0)
+    table = io.StringIO()
+    writer = csv.writer(table)
+    writer.writerow(["file", "age", "gender"])
+    with zipfile.ZipFile(path, "w") as archive:
+        for index in range(40):
+            small = random.integers(0, 256, (6, 6, 3), dtype=np.uint8)
+            data = io.BytesIO()
+            Image.fromarray(small).resize((96, 96), Image.Resampling.BICUBIC).save(data, "PNG")
+            archive.writestr(f"{index:03d}.png", data.getvalue())
+            writer.writerow([f"{index:03d}.png", 20 + index, ("male", "female")[index % 2]])
+        archive.writestr("labels.csv", table.getvalue())
+    return path

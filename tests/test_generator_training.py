@@ -1,9 +1,6 @@
 """The generator's training on a tiny data set: it learns, resumes as if never stopped, fails early and clearly."""
 
 import copy
-import csv
-import io
-import zipfile
 
 import numpy as np
 import pytest
@@ -21,24 +18,11 @@ from train.generator import GeneratorTraining, LossWeights, Phase, find_phase, t
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory):
-    """A zip of 40 smooth random squares with ages, and an untrained classifier."""
-    folder = tmp_path_factory.mktemp("tiny")
-    random = np.random.default_rng(0)
-    table = io.StringIO()
-    writer = csv.writer(table)
-    writer.writerow(["file", "age", "gender"])
-    with zipfile.ZipFile(folder / "faces.zip", "w") as archive:
-        for index in range(40):
-            small = random.integers(0, 256, (6, 6, 3), dtype=np.uint8)
-            data = io.BytesIO()
-            Image.fromarray(small).resize((96, 96), Image.Resampling.BICUBIC).save(data, "PNG")
-            archive.writestr(f"{index:03d}.png", data.getvalue())
-            writer.writerow([f"{index:03d}.png", 20 + index, ("male", "female")[index % 2]])
-        archive.writestr("labels.csv", table.getvalue())
+def workspace(tiny_faces):
+    """A zip of small faces and an untrained classifier beside it."""
     torch.manual_seed(0)
-    save_checkpoint(AgeClassifier(ClassifierConfig(resolution=32)), folder / "classifier")
-    return folder
+    save_checkpoint(AgeClassifier(ClassifierConfig(resolution=32)), tiny_faces.parent / "classifier")
+    return tiny_faces.parent
 
 
 def tiny(folder, **changes) -> GeneratorTraining:

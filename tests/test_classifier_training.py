@@ -1,0 +1,87 @@
+"""V's training on a tiny data set."""
+
+import torch
+
+from agetransformer.checkpoint import load_checkpoint, save_checkpoint
+from agetransformer.classifier import AgeClassifier, ClassifierConfig
+from train.augment import augment, jitter_view
+from train.classifier import (
+    ClassifierTraining,
+    compute_classifier_loss,
+    perturb,
+    sampling_weights,
+    soft_labels,
+    train_classifier,
+)
+from train.data import Faces
+
+
+def test_soft_labels_are_distributions_around_the_age():
+    labels = soft_labels(torch.tensor([0.0, 40.0]), 2.0)
+    torch.testing.assert_close(labels.sum(dim=1), torch.ones(2))
+    assert labels.argmax(dim=1).tolist() == [0, 40]
+    assert (labels[1] @ torch.arange(101.0)).item() - 40 < 1e-3
+
+
+def test_sampling_weights_lift_rare_cells():
+    ages = torch.tensor([25.0] * 99 + [65.0])
+    faces = Faces(torch.zeros(100, 3, 1, 1), ages, torch.zeros(100), ("x",) * 100, torch.zeros(100, dtype=torch.long))
+    weights = sampling_weights(faces, 1.0)
+    assert abs(weights[:99].sum() - weights[99]) < 1e-4
+
+
+def test_augmentation_keeps_shape_and_range_and_follows_its_generator():
+    images = torch.randint(0, 256, (6, 3, 72, 72), dtype=torch.uint8)
+    one, two, other = (augment(images, 64, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+    assert one.shape == (6, 3, 64, 64)
+    assert one.min() >= -1 and one.max() <= 1
+    torch.testing.assert_close(one, two, rtol=0, atol=0.5)
+    assert (one - other).abs().mean() > 0.01
+
+
+def test_a_jittered_view_passes_gradients_and_strength_0_only_mirrors():
+    x = torch.rand(4, 3, 32, 32, requires_grad=True)
+    random = torch.Generator().manual_seed(0)
+    still = jitter_view(x, 0.0, random)
+    for view, image in zip(still, x, strict=True):
+        assert min((view - image).abs().max(), (view - image.flip(2)).abs().max()) < 1e-4
+    jitter_view(x, 1.0, random).sum().backward()
+    assert (x.grad > 0).float().mean() > 0.8
+
+
+def test_an_attack_stays_in_its_ball_and_raises_the_loss():
+    torch.manual_seed(0)
+    model = AgeClassifier(ClassifierConfig(resolution=64))
+    for norm in (layer for layer in model.modules() if isinstance(layer, torch.nn.BatchNorm2d)):
+        norm.momentum = 1.0
+    x, ages, female = torch.randn(4, 3, 64, 64).clamp(-1, 1), torch.tensor([20.0, 35, 50, 65]), torch.ones(4)
+    with torch.no_grad():  # fresh statistics and a flat head would hide every change of the input
+        model.age.weight.normal_(std=0.3)
+        model(x)
+    config = ClassifierTraining(attack_radius=1.5, attack_steps=2)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    attacked = perturb(model, x, ages, female, config)
+    assert (attacked - x).flatten(1).norm(dim=1).max() <= 1.5 + 1e-4
+    assert model.training and all(p.requires_grad for p in model.parameters())
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    model.eval()
+    with torch.no_grad():
+        clean, worse = (compute_classifier_loss(model, y, ages, female, config) for y in (x, attacked))
+    assert worse > clean
+
+
+def test_training_learns_and_writes_a_half_precision_checkpoint(tiny_faces, tmp_path):
+    start = tmp_path / "start"
+    torch.manual_seed(0)
+    save_checkpoint(AgeClassifier(ClassifierConfig(resolution=32, dropout=0.0)), start)
+    config = ClassifierTraining(
+        data=(str(tiny_faces),), start=str(start), model=ClassifierConfig(resolution=32), images=96, batch=8, small=32,
+        lr=2e-3, ema=0.5, attack_radius=0.5,
+    )  # fmt: skip
+    result = train_classifier(config, tmp_path / "out", cache=str(tmp_path))
+    assert result["faces"]["images"] > 0
+    trained = load_checkpoint(AgeClassifier, ClassifierConfig, tmp_path / "out")
+    assert (tmp_path / "out/model.safetensors").stat().st_size < 8e6
+    untrained = load_checkpoint(AgeClassifier, ClassifierConfig, start)
+    chips = torch.zeros(1, 3, 32, 32)
+    assert not torch.equal(trained(chips)[0], untrained(chips)[0])
