@@ -1,0 +1,180 @@
+"""The rewritten generator in OpenVINO: the fast way on x86-64 CPUs, in bfloat16 where the processor has it.
+
+What is compiled is kept on disk, so that only the first start on a machine takes seconds.
+"""
+
+import hashlib
+import importlib.util
+import inspect
+import logging
+import os
+import platform
+import sys
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from agetransformer import rewrites
+from agetransformer.cpus import usable_cpus
+from agetransformer.networks import Generator
+from agetransformer.rewrites import FastDecoder, FastEncoder, FastEncoding, rewrite
+
+logger = logging.getLogger(__name__)
+
+
+def cache_folder() -> Path:
+    """Where compiled models are kept: agetransformer in the user's cache folder."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "agetransformer"
+
+
+def available() -> bool:
+    """Is OpenVINO installed, on a kind of processor where it was found faster than PyTorch?"""
+    return importlib.util.find_spec("openvino") is not None and platform.machine().lower() in ("x86_64", "amd64")
+
+
+def import_openvino():
+    """The module openvino, without its usage reports over the network, which start with the import."""
+    sys.modules.setdefault("openvino_telemetry", None)
+    import openvino
+    import openvino.preprocess
+
+    return openvino
+
+
+@dataclass(frozen=True)
+class OpenVinoConfig:
+    precision: str = "auto"  # "bf16", "f32", or "auto": bf16 where the processor computes in it
+    threads: int = field(default_factory=usable_cpus)
+    cache: Path | None = field(default_factory=cache_folder)  # None: compile at every start
+
+
+@dataclass(frozen=True)
+class OpenVinoEncoding:
+    """The maps of a `FastEncoding` as OpenVINO tensors, channels last, in the precision of the computation."""
+
+    features: object  # [1, R/4, R/4, 128]
+    skip2: object  # [1, R/2, R/2, 64]
+    skip1: object  # [1, R, R, 32]
+
+
+def input_shapes(module: FastEncoder | FastDecoder, side: int) -> dict[str, tuple[int, ...]]:
+    """The inputs of one half for one age and images of this side, by name."""
+    if isinstance(module, FastEncoder):
+        return {"image": (1, 3, side, side)}
+    return {
+        "features": (1, 128, side // 4, side // 4),
+        "skip2": (1, 64, side // 2, side // 2),
+        "skip1": (1, 32, side, side),
+        "w": (1, 128),
+    }
+
+
+class OpenVinoBackend:
+    """Calls from several threads are safe: each has an inference request of its own."""
+
+    def __init__(self, generator: Generator, config: OpenVinoConfig | None = None):
+        """
+        Raises:
+            ImportError: OpenVINO is not installed.
+            ValueError: no such precision on this processor.
+        """
+        config = config or OpenVinoConfig()
+        self.openvino = import_openvino()
+        self.core = self.openvino.Core()
+        self.resolution = generator.config.resolution
+        capabilities = self.core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        precision = config.precision
+        if precision == "auto":
+            precision = "bf16" if "BF16" in capabilities else "f32"
+        if precision not in ("bf16", "f32") or (precision == "bf16" and "BF16" not in capabilities):
+            raise ValueError(f"precision {precision!r} is not to be had on this processor; use 'auto' or 'f32'")
+        self.element_type = getattr(self.openvino.Type, precision)
+        self.settings = {
+            "INFERENCE_PRECISION_HINT": precision,
+            "INFERENCE_NUM_THREADS": config.threads,
+            "NUM_STREAMS": 1,
+            # Pinned threads wait for a core that something else uses, and containers share cores.
+            "ENABLE_CPU_PINNING": False,
+        }
+        encoder, decoder = rewrite(generator)
+        name = f"openvino-{precision}-{self.resolution}"
+        self.encoder = self.load(encoder, config.cache, f"{name}-encoder")
+        self.decoder = self.load(decoder, config.cache, f"{name}-decoder")
+
+    def load(self, module: FastEncoder | FastDecoder, cache: Path | None, name: str):
+        """The compiled form of one half, from the cache or into it."""
+        if cache is None:
+            return self.compile(module)
+        path = cache / f"{name}-{self.key(module)}.blob"
+        try:
+            return self.core.import_model(path.read_bytes(), "CPU", self.settings)
+        except OSError:  # not there yet
+            pass
+        except RuntimeError as error:
+            logger.warning("%s is broken and is made anew: %s", path, error)
+        compiled = self.compile(module)
+        try:
+            cache.mkdir(parents=True, exist_ok=True)
+            aside = path.with_suffix(f".{os.getpid()}")
+            aside.write_bytes(compiled.export_model().getvalue())
+            os.replace(aside, path)
+        except OSError as error:
+            logger.warning("the compiled model cannot be kept for the next start: %s", error)
+        return compiled
+
+    def key(self, module: FastEncoder | FastDecoder) -> str:
+        """A hash of all that the compiled form depends on: weights, code, OpenVINO and the processor."""
+        digest = hashlib.sha256(inspect.getsource(rewrites).encode())
+        digest.update(inspect.getsource(sys.modules[__name__]).encode())
+        digest.update(self.openvino.__version__.encode())
+        for capability in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES"):
+            digest.update(repr(self.core.get_property("CPU", capability)).encode())
+        for name, value in module.state_dict().items():
+            digest.update(f"{name} {tuple(value.shape)}".encode())
+            digest.update(value.numpy().tobytes())
+        return digest.hexdigest()[:24]
+
+    def compile(self, module: FastEncoder | FastDecoder):
+        """Trace one half at a small size, set the real one and compile it for one age."""
+        small = {name: torch.zeros(shape) for name, shape in input_shapes(module, 64).items()}
+        with warnings.catch_warnings():
+            # OpenVINO traces by torch.jit, which is deprecated; the graph has no branches that tracing could miss.
+            warnings.simplefilter("ignore", FutureWarning)
+            warnings.simplefilter("ignore", torch.jit.TracerWarning)
+            model = self.openvino.convert_model(module, example_input=small)
+        model.reshape({name: list(shape) for name, shape in input_shapes(module, self.resolution).items()})
+        # Between the halves the maps stay as the convolutions want them; planar float32 would be converted twice.
+        steps = self.openvino.preprocess.PrePostProcessor(model)
+        encoder = isinstance(module, FastEncoder)
+        for index in range(len(FastEncoding._fields)):
+            side = steps.output(index) if encoder else steps.input(index)
+            side.model().set_layout(self.openvino.Layout("NCHW"))
+            side.tensor().set_layout(self.openvino.Layout("NHWC"))
+            side.tensor().set_element_type(self.element_type)
+        return self.core.compile_model(steps.build(), "CPU", self.settings)
+
+    def encode(self, images: Tensor) -> OpenVinoEncoding:
+        """Images [1, 3, R, R] float32 on the CPU -> their encoding."""
+        request = self.encoder.create_infer_request()
+        request.set_input_tensor(0, self.openvino.Tensor(images.contiguous().numpy(), shared_memory=True))
+        maps = [self.openvino.Tensor(self.element_type, output.shape) for output in self.encoder.outputs]
+        for index, tensor in enumerate(maps):
+            request.set_output_tensor(index, tensor)
+        request.infer()
+        return OpenVinoEncoding(*maps)
+
+    def decode(self, encoding: OpenVinoEncoding, w: Tensor) -> Tensor:
+        """Channel weights w [A, 128] -> the decoder's output [A, 3, R, R], float32 on the CPU."""
+        request = self.decoder.create_infer_request()
+        for index, tensor in enumerate((encoding.features, encoding.skip2, encoding.skip1)):
+            request.set_input_tensor(index, tensor)
+        outputs = torch.empty(len(w), 3, self.resolution, self.resolution)
+        # One age at a time stays in the caches; a batch is no faster and needs its multiple of memory.
+        for row, output in zip(w.split(1), outputs.split(1), strict=True):
+            request.set_input_tensor(3, self.openvino.Tensor(row.contiguous().numpy(), shared_memory=True))
+            request.set_output_tensor(0, self.openvino.Tensor(output.numpy(), shared_memory=True))
+            request.infer()
+        return outputs

@@ -1,0 +1,246 @@
+"""The fast forms of the generator against the plain module, which is the reference."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from agetransformer import openvino_backend
+from agetransformer.checkpoint import load_checkpoint
+from agetransformer.cpus import usable_cpus
+from agetransformer.engine import Engine
+from agetransformer.networks import Generator, GeneratorConfig
+from agetransformer.openvino_backend import OpenVinoBackend, OpenVinoConfig
+from agetransformer.rewrites import blocked_kernel, reflect, rewrite, upsample, upsampling_kernel
+from agetransformer.torch_backend import TorchBackend, TorchBackendConfig
+
+AGES = torch.tensor([20.0, 33.5, 69.0])
+SHIPPED = Path(__file__).parents[1] / "checkpoints" / "generator"
+needs_openvino = pytest.mark.skipif(not openvino_backend.available(), reason="OpenVINO is not installed")
+
+
+def random_generator(resolution: int, residual: bool = False) -> Generator:
+    """Every weight random, and the ages' channel weights far apart."""
+    torch.manual_seed(resolution)
+    generator = Generator(GeneratorConfig(resolution, residual, age_sigma=4.0))
+    for module in generator.modules():
+        if isinstance(module, nn.InstanceNorm2d):
+            nn.init.uniform_(module.weight, 0.3, 1.7)
+            nn.init.normal_(module.bias)
+    nn.init.normal_(generator.modulation.linear.weight, std=8.0)
+    return generator.eval()
+
+
+def random_image(resolution: int) -> torch.Tensor:
+    return torch.rand(1, 3, resolution, resolution, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+
+@torch.inference_mode()
+def reference(generator: Generator, image: torch.Tensor, ages: torch.Tensor) -> torch.Tensor:
+    return torch.cat([generator(image, age[None]) for age in ages])
+
+
+def error(outputs: torch.Tensor, expected: torch.Tensor) -> torch.Tensor:
+    """Absolute errors as a share of the output's range."""
+    assert outputs.shape == expected.shape and outputs.dtype == torch.float32
+    return (outputs - expected).abs() / (expected.max() - expected.min())
+
+
+@pytest.mark.parametrize("size", [(2, 2), (5, 8)])
+def test_transposed_convolution_is_nearest_reflect_convolution(size):
+    x, weight = torch.randn(2, 6, *size, dtype=torch.float64), torch.randn(4, 6, 3, 3, dtype=torch.float64)
+    expected = F.conv2d(reflect(F.interpolate(x, scale_factor=2, mode="nearest"), 1), weight)
+    torch.testing.assert_close(upsample(x, upsampling_kernel(weight)), expected)
+
+
+@pytest.mark.parametrize("size", [(6, 6), (8, 14)])
+def test_blocked_convolution_is_9x9_convolution(size):
+    x, weight = torch.randn(2, 5, *size, dtype=torch.float64), torch.randn(3, 5, 9, 9, dtype=torch.float64)
+    expected = F.conv2d(reflect(x, 4), weight)
+    torch.testing.assert_close(F.pixel_shuffle(F.conv2d(reflect(x, 4), blocked_kernel(weight), stride=2), 2), expected)
+
+
+@pytest.mark.parametrize(
+    "resolution, ages", [(252, AGES), (256, AGES), (500, AGES[:1]), (512, AGES[1:2]), (1024, AGES[2:])]
+)
+def test_rewrite_equals_generator(resolution, ages):
+    generator, image = random_generator(resolution), random_image(resolution)
+    encoder, decoder = rewrite(generator)
+    with torch.inference_mode():
+        outputs = decoder(*encoder(image), generator.modulation(ages))
+    assert error(outputs, reference(generator, image, ages)).max() < 1e-4
+
+
+def test_ages_of_the_random_generator_differ():
+    """Or the tests here would not notice a decoder that mixes up its ages."""
+    outputs = reference(random_generator(64), random_image(64), AGES)
+    assert error(outputs[0], outputs[1]).max() > 0.05
+    assert error(outputs[1], outputs[2]).max() > 0.05
+
+
+def test_rewrite_refuses_training_mode():
+    with pytest.raises(ValueError, match="eval"):
+        rewrite(random_generator(64).train())
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_torch_engine(residual):
+    generator, image = random_generator(64, residual).train(), random_image(64)
+    before = {name: value.clone() for name, value in generator.state_dict().items()}
+    engine = Engine(generator, backend="torch")
+    assert generator.training and all(
+        torch.equal(before[name], value) for name, value in generator.state_dict().items()
+    )
+    encoding = engine.encode(image)
+    expected = reference(generator.eval(), image, AGES)
+    assert error(engine.decode(encoding, AGES), expected).max() < 1e-4
+    assert error(engine.decode(encoding, AGES[1:2]), expected[1:2]).max() < 1e-4
+
+
+def test_torch_in_half_precision_and_batches():
+    """The form for GPUs, run on the CPU."""
+    generator, image = random_generator(64), random_image(64)
+    backend = TorchBackend(generator, TorchBackendConfig(half=True, channels_last=True, ages_at_once=2))
+    with torch.inference_mode():
+        outputs = backend.decode(backend.encode(image), generator.modulation(AGES))
+    errors = error(outputs, reference(generator, image, AGES))
+    assert 1e-5 < errors.mean() < 0.01
+    assert TorchBackendConfig.best("cuda:0").half and not TorchBackendConfig.best("cpu").half
+
+
+@needs_openvino
+@pytest.mark.parametrize("resolution", [64, 252])
+def test_openvino_in_float32(resolution):
+    generator, image = random_generator(resolution), random_image(resolution)
+    backend = OpenVinoBackend(generator, OpenVinoConfig(precision="f32", threads=1, cache=None))
+    with torch.inference_mode():
+        outputs = backend.decode(backend.encode(image), generator.modulation(AGES))
+    assert error(outputs, reference(generator, image, AGES)).max() < 1e-4
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory) -> Path:
+    """Holds the cache folder of `openvino_engine`."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def openvino_engine(cache) -> Engine:
+    """The default engine of a CPU."""
+    if not openvino_backend.available():
+        pytest.skip("OpenVINO is not installed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(cache))
+        return Engine(random_generator(64, residual=True))
+
+
+def edit(engine: Engine, image: torch.Tensor) -> torch.Tensor:
+    return engine.decode(engine.encode(image), AGES)
+
+
+def test_openvino_engine_is_the_default(openvino_engine):
+    assert isinstance(openvino_engine.backend, OpenVinoBackend)
+    image = random_image(64)
+    expected = reference(random_generator(64, residual=True), image, AGES)
+    assert error(edit(openvino_engine, image), expected).mean() < 0.01
+
+
+def test_openvino_keeps_what_it_compiled(openvino_engine, cache, monkeypatch, caplog):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    image = random_image(64)
+    outputs = edit(openvino_engine, image)
+    files = sorted(cache.glob("agetransformer/*"))
+    assert len(files) == 2
+
+    generator = random_generator(64, residual=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(OpenVinoBackend, "compile", lambda *_: pytest.fail("compiled again"))
+        assert torch.equal(edit(Engine(generator), image), outputs)
+
+    with torch.no_grad():
+        generator.decoder.conv3.bias += 0.5
+    assert error(edit(Engine(generator), image), outputs + 0.5).mean() < 0.01
+    assert len(list(cache.glob("agetransformer/*"))) == 3
+
+    whole = files[0].read_bytes()
+    files[0].write_bytes(whole[:-1000])
+    assert torch.equal(edit(Engine(random_generator(64, residual=True)), image), outputs)
+    assert "broken" in caplog.text
+    assert len(files[0].read_bytes()) > len(whole) - 1000
+
+
+def test_openvino_engine_from_threads(openvino_engine):
+    images = [random_image(64) * scale for scale in (0.25, 0.5, 0.75, 1.0)]
+    encodings = [openvino_engine.encode(image) for image in images]
+    expected = [openvino_engine.decode(encoding, AGES) for encoding in encodings]
+    assert not torch.equal(expected[0], expected[1])
+    with ThreadPoolExecutor(4) as pool:
+        results = pool.map(lambda image: edit(openvino_engine, image), images * 4)
+        for outputs, alone in zip(results, expected * 4, strict=True):
+            assert torch.equal(outputs, alone)
+
+
+def test_openvino_works_without_a_writable_cache(openvino_engine, monkeypatch, tmp_path, caplog):
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(blocked))
+    compiled = {"FastEncoder": openvino_engine.backend.encoder, "FastDecoder": openvino_engine.backend.decoder}
+    monkeypatch.setattr(OpenVinoBackend, "compile", lambda self, module: compiled[type(module).__name__])
+    outputs = edit(Engine(random_generator(64, residual=True)), random_image(64))
+    assert torch.equal(outputs, edit(openvino_engine, random_image(64)))
+    assert "cannot be kept" in caplog.text
+
+
+@needs_openvino
+@pytest.mark.skipif(not (SHIPPED / "config.json").is_file(), reason="no trained generator in checkpoints/generator")
+def test_bfloat16_on_a_real_face_with_the_shipped_generator():
+    data = pytest.importorskip("skimage.data")
+    generator = load_checkpoint(Generator, GeneratorConfig, SHIPPED)
+    try:
+        backend = OpenVinoBackend(generator, OpenVinoConfig(precision="bf16", cache=None))
+    except ValueError:
+        pytest.skip("this processor has no bfloat16")
+    face = torch.from_numpy(np.ascontiguousarray(data.astronaut()[0:224, 112:336])).permute(2, 0, 1)[None] / 127.5 - 1
+    image = F.interpolate(face, size=(generator.config.resolution,) * 2, mode="bicubic").clamp(-1, 1)
+    ages = torch.tensor([25.0, 45.0, 65.0])
+    with torch.inference_mode():
+        outputs = backend.decode(backend.encode(image), generator.modulation(ages))
+        outputs = outputs + image if generator.config.residual else outputs
+    errors = (outputs.clamp(-1, 1) - reference(generator, image, ages).clamp(-1, 1)).abs() * 127.5
+    assert errors.mean() < 2.55
+    assert errors.max() < 4
+
+
+def test_clear_errors():
+    generator = random_generator(64)
+    with pytest.raises(ValueError, match="'openvino'"):
+        Engine(generator, backend="tensorflow")
+    with pytest.raises(ValueError, match="backend='torch'"):
+        Engine(generator, device="cuda", backend="openvino")
+    with pytest.raises(ValueError, match=r"\(1, 3, 64, 64\)"):
+        Engine(generator, backend="torch").encode(random_image(60))
+    if openvino_backend.available():
+        with pytest.raises(ValueError, match="'auto'"):
+            OpenVinoBackend(generator, OpenVinoConfig(precision="f8", cache=None))
+
+
+def test_threads_follow_the_container(tmp_path):
+    free = usable_cpus(tmp_path)
+    assert free >= 1
+    (tmp_path / "cpu.max").write_text("max 100000\n")
+    assert usable_cpus(tmp_path) == free
+    (tmp_path / "cpu.max").write_text("100000 100000\n")
+    assert usable_cpus(tmp_path) == 1
+    (tmp_path / "cpu.max").write_text("50000 100000\n")
+    assert usable_cpus(tmp_path) == 1
+    (tmp_path / "cpu.max").unlink()
+    (tmp_path / "cpu").mkdir()
+    (tmp_path / "cpu" / "cpu.cfs_period_us").write_text("100000\n")
+    (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text("-1\n")
+    assert usable_cpus(tmp_path) == free
+    (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text("150000\n")
+    assert usable_cpus(tmp_path) == 1
