@@ -17,9 +17,14 @@ from agetransformer.page.errors import as_sentences
 from agetransformer.page.gpu import on_gpu
 from agetransformer.page.studio import Studio, Visit
 
-EXAMPLES = Path(__file__).parent / "assets" / "examples"
+EXAMPLES = Path(__file__).parent / "assets"
 EDITS = "edits"  # one queue for all that computes
-CLICK_DOWNLOAD = "() => setTimeout(() => document.querySelector('#file a, a#file, #file').click(), 200)"
+START_DOWNLOAD = """(file) => {
+  const link = document.createElement('a');
+  link.href = file.url;
+  link.download = file.orig_name;
+  link.click();
+}"""
 
 
 def build_app(editor: AgeEditor, config: PageConfig) -> gr.Blocks:
@@ -106,7 +111,6 @@ def build_app(editor: AgeEditor, config: PageConfig) -> gr.Blocks:
                 with as_sentences():
                     yield from show(studio.open(path))
             except gr.Error as error:
-                gr.Warning(error.message)
                 yield empty(None, error.message, trouble=True)
 
         @on_gpu
@@ -146,7 +150,7 @@ def build_app(editor: AgeEditor, config: PageConfig) -> gr.Blocks:
         for button, function, inputs in ((get_photo, save_photo, [state, slider]), (get_grid, save_grid, [state])):
             button.click(
                 function, inputs, file, api_visibility="private", concurrency_id=EDITS, show_progress_on=button
-            ).success(fn=None, js=CLICK_DOWNLOAD, api_visibility="private")
+            ).success(None, file, js=START_DOWNLOAD, api_visibility="private")
         add_endpoints(studio, EDITS)
 
     return app.queue(max_size=config.queue_size, default_concurrency_limit=config.concurrency)
