@@ -32,7 +32,7 @@ _TILE_STRIDE = 0.7  # of a tile: the widest face that the next coarser tiles see
 _SMALL_FACE = 0.3  # of a tile: where a face smaller than this was found, smaller ones may stand beside it
 _PROPOSAL_SCORE = 0.35  # in a tile
 _SURE_SCORE = 0.7  # in a tile
-_FACE_SCORE = 0.5  # upright and well framed
+_FACE_SCORE = 0.6  # upright and well framed
 _CONTEXT = 1.9  # side of the crop that is examined, in widths of the detection
 _BEYOND = cv2.BORDER_REPLICATE  # finds more faces cut by the border than black, and no mirrored ones
 _UPRIGHT = 384  # px: side of that crop once it is upright
@@ -165,7 +165,6 @@ class FaceFinder:
                 vision.FaceLandmarkerOptions(
                     landmarker,
                     num_faces=2,  # a neighbour's may be in the crop and score higher
-                    min_face_detection_confidence=0.3,  # the detector has had its say; faces cut by the border score low
                     output_face_blendshapes=True,
                 )
             )
