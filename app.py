@@ -44,10 +44,11 @@ def build_app(editor: AgeEditor, config: PageConfig) -> gr.Blocks:
                     buttons=[],
                     elem_id="photo",
                 )
-                if examples := sorted(map(str, EXAMPLES.glob("*.jpg"))):
-                    gr.Examples(examples, photo, label=texts.EXAMPLES_LABEL, api_visibility="private")
                 status = gr.HTML(figures.status(texts.WAITING), elem_id="status")
                 faces = gr.HTML(visible=False, js_on_load=figures.ON_CLICK)
+                with gr.Column() as samples:
+                    examples = sorted(map(str, EXAMPLES.glob("*.jpg")))
+                    gr.Examples(examples, photo, label=texts.EXAMPLES_LABEL, api_visibility="private")
             with gr.Column(scale=3, min_width=320, visible=False) as result:
                 compare = PreviewSlider(
                     label=texts.COMPARE_LABEL, max_height=460, buttons=["fullscreen"], elem_id="compare"
@@ -75,6 +76,7 @@ def build_app(editor: AgeEditor, config: PageConfig) -> gr.Blocks:
                 faces: hidden,
                 result: hidden,
                 strip: hidden,
+                samples: gr.update(visible=True),
             }
 
         def show(visit: Visit) -> Iterator[dict[gr.Component, Any]]:
@@ -90,8 +92,11 @@ def build_app(editor: AgeEditor, config: PageConfig) -> gr.Blocks:
                 faces: gr.update(value=picker, visible=len(thumbnails) > 1),
                 result: gr.update(visible=True),
                 strip: gr.update(visible=True),
+                samples: gr.update(visible=False),
                 ages: figures.age_row(thumbnails[visit.face], face.age, config.grid_ages, edited),
-                compare: (workspace.preview, workspace.preview),
+                compare: gr.update(
+                    value=(workspace.preview, workspace.preview), slider_position=100 * studio.face_x(visit)
+                ),
                 slider: target,
             }
             for age, image in zip(config.grid_ages, studio.faces_at(visit, config.grid_ages), strict=True):
@@ -140,7 +145,7 @@ def build_app(editor: AgeEditor, config: PageConfig) -> gr.Blocks:
                 return studio.save(studio.grid(visit), "ages", config.grid_ages)
 
         quiet = {"api_visibility": "private", "concurrency_id": EDITS, "show_progress": "hidden"}
-        page = [state, status, faces, result, strip, ages, compare, slider]
+        page = [state, status, faces, samples, result, strip, ages, compare, slider]
         photo.change(open_photo, [photo, state], page, **quiet)
         faces.click(choose_face, [state], page, **quiet)
         slider.input(show_age, [state, slider], compare, trigger_mode="always_last", **quiet)

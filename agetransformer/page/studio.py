@@ -143,6 +143,12 @@ class Studio:
         """The photo at preview size with the chosen face at `age`."""
         return self.paste_preview(visit, next(self.faces_at(visit, [age])))
 
+    def face_x(self, visit: Visit) -> float:
+        """Where the middle of the chosen face is, from 0 (left border of the photo) to 1."""
+        workspace = self.workspace(visit)
+        middle = workspace.preview_encoding.face.geometry.quad[:, 0].mean() / workspace.preview.width
+        return float(np.clip(middle, 0, 1))
+
     def face_only(self, visit: Visit, image: Image.Image) -> Image.Image:
         """Of `image`, one of `faces_at`, the change on the face only, as `paste_preview` shows it."""
         return self.editor.face_only(self.workspace(visit).preview_encoding.face, image)
