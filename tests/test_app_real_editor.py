@@ -1,0 +1,57 @@
+"""The running page with the real AgeEditor on a real portrait; the networks are untrained, the path is the users'."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from app_fixtures import running_page
+from gradio_client import Client, handle_file
+from PIL import Image
+
+from agetransformer.classifier import AgeClassifier
+from agetransformer.editor import AgeEditor
+from agetransformer.networks import Generator, GeneratorConfig
+
+ROOT = Path(__file__).resolve().parent.parent
+PORTRAIT = ROOT / "assets" / "astronaut.jpg"
+needs_files = pytest.mark.skipif(
+    not (PORTRAIT.is_file() and (ROOT / "checkpoints" / "face_landmarker" / "face_landmarker.task").is_file()),
+    reason="needs the example photo and the face landmarker",
+)
+FACE = (slice(60, 170), slice(170, 280))  # rows, columns: eyes to chin of the astronaut
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    torch.manual_seed(0)
+    editor = AgeEditor(
+        Generator(GeneratorConfig(resolution=64, residual=True, age_sigma=4.0)), AgeClassifier(), name="untrained@0"
+    )
+    with running_page(editor, tmp_path_factory.mktemp("server")) as url:
+        yield Client(url, verbose=False, download_files=tmp_path_factory.mktemp("client"))
+
+
+@needs_files
+def test_one_face_is_found_in_the_portrait(client):
+    ages = client.predict(photo=handle_file(PORTRAIT), api_name="/estimate_age")
+    assert len(ages) == 1 and 0 <= ages[0] <= 100
+
+
+@needs_files
+def test_the_photo_comes_back_whole_with_only_the_face_changed(client):
+    paths = client.predict(photo=handle_file(PORTRAIT), ages=[25, 65], api_name="/edit")
+    original = np.asarray(Image.open(PORTRAIT).convert("RGB"))
+    young, old = (np.asarray(Image.open(path)) for path in paths)
+    assert young.shape == old.shape == original.shape
+    for edited in (young, old):
+        assert (edited[FACE] != original[FACE]).any(axis=2).mean() > 0.5
+        assert (edited[330:] == original[330:]).all()  # suit and helmet
+        assert (edited[:, 400:] == original[:, 400:]).all()  # the shuttle
+    assert (young[FACE] != old[FACE]).any()
+
+
+@needs_files
+def test_a_photo_without_a_face_has_no_ages(client, tmp_path):
+    Image.new("RGB", (400, 300), (90, 120, 60)).save(tmp_path / "lawn.png")
+    assert client.predict(photo=handle_file(tmp_path / "lawn.png"), api_name="/estimate_age") == []
