@@ -1,0 +1,94 @@
+"""The ways from an image and some ages to edited images that `benchmarks.inference` compares."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from agetransformer import openvino_backend
+from agetransformer.checkpoint import load_checkpoint
+from agetransformer.networks import Generator, GeneratorConfig
+from agetransformer.openvino_backend import OpenVinoBackend, OpenVinoConfig
+from agetransformer.torch_backend import TorchBackend, TorchBackendConfig
+
+
+@dataclass(frozen=True)
+class InferencePath:
+    """Two steps, timed apart; together they turn an image [1, 3, R, R] and ages [A] into images [A, 3, R, R]."""
+
+    encode: Callable[[Tensor], Any]
+    decode: Callable[[Any, Tensor], Tensor]
+
+
+def match_histogram(images: Tensor, template: Tensor) -> Tensor:
+    """Give each channel of `images` [1, 3, H, W] the values of the same channel of `template`, rank by rank."""
+    ranks = images.flatten(2).argsort(dim=2)
+    values = template.flatten(2).sort(dim=2).values
+    return torch.empty_like(values).scatter_(2, ranks, values).view_as(images)
+
+
+def original_path(generator: Generator) -> InferencePath:
+    """As first published: for each age one encode, two decodes and a histogram match over full sorts."""
+
+    def edit(image: Tensor, age: Tensor) -> Tensor:
+        encoding = generator.encode(image)
+        generator.decode(encoding, age)
+        return match_histogram(generator.decode(encoding, age), image)
+
+    return InferencePath(lambda image: image, lambda image, ages: torch.cat([edit(image, age[None]) for age in ages]))
+
+
+def naive_path(generator: Generator) -> InferencePath:
+    """For each age the whole generator."""
+    return InferencePath(lambda x: x, lambda x, ages: torch.cat([generator(x, age[None]) for age in ages]))
+
+
+def encode_once_path(generator: Generator) -> InferencePath:
+    """The plain generator: one encode, then one decode an age."""
+    return InferencePath(
+        generator.encode, lambda encoding, ages: torch.cat([generator.decode(encoding, age[None]) for age in ages])
+    )
+
+
+def rewritten_path(generator: Generator, backend: TorchBackend | OpenVinoBackend) -> InferencePath:
+    """The rewritten generator."""
+
+    def decode(encoding: tuple, ages: Tensor) -> Tensor:
+        image, maps = encoding
+        outputs = backend.decode(maps, generator.modulation(ages))
+        return outputs + image if generator.config.residual else outputs
+
+    return InferencePath(lambda image: (image, backend.encode(image)), decode)
+
+
+BUILDERS: dict[str, Callable[[Generator], InferencePath]] = {
+    "original": original_path,
+    "naive": naive_path,
+    "encode once": encode_once_path,
+    "ours, PyTorch": lambda g: rewritten_path(g, TorchBackend(g, TorchBackendConfig.best("cpu"))),
+    "ours, OpenVINO f32": lambda g: rewritten_path(g, OpenVinoBackend(g, OpenVinoConfig(precision="f32"))),
+    "ours, OpenVINO bf16": lambda g: rewritten_path(g, OpenVinoBackend(g, OpenVinoConfig(precision="bf16"))),
+}
+
+
+def path_names() -> list[str]:
+    """The paths that this machine can run."""
+    names = list(BUILDERS)
+    if not openvino_backend.available():
+        return [name for name in names if "OpenVINO" not in name]
+    capabilities = openvino_backend.import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return [name for name in names if "bf16" not in name or "BF16" in capabilities]
+
+
+def build_path(name: str, resolution: int, checkpoint: Path | None) -> InferencePath:
+    """One path at one resolution; with random weights when there is no checkpoint, which costs the same."""
+    if checkpoint is None:
+        torch.manual_seed(0)  # the same weights in every process, so that what is compiled can be reused
+        generator = Generator(GeneratorConfig(resolution)).eval()
+    else:
+        generator = load_checkpoint(Generator, GeneratorConfig, checkpoint)
+        generator.config = replace(generator.config, resolution=resolution)
+    return BUILDERS[name](generator)
