@@ -35,7 +35,7 @@ def build_app(editor: AgeEditor, config: PageConfig) -> gr.Blocks:
         state = gr.State(time_to_live=config.state_seconds, delete_callback=studio.close)
         gr.HTML(texts.HEADER, elem_id="header")
         with gr.Row(equal_height=False):
-            with gr.Column(scale=2, min_width=300):
+            with gr.Column(scale=2, min_width=300, elem_id="start"):
                 photo = PhotoInput(
                     label=texts.PHOTO_LABEL,
                     sources=["upload", "webcam", "clipboard"],
@@ -51,7 +51,11 @@ def build_app(editor: AgeEditor, config: PageConfig) -> gr.Blocks:
                     gr.Examples(examples, photo, label=texts.EXAMPLES_LABEL, api_visibility="private")
             with gr.Column(scale=3, min_width=320, visible=False) as result:
                 compare = PreviewSlider(
-                    label=texts.COMPARE_LABEL, max_height=460, buttons=["fullscreen"], elem_id="compare"
+                    label=texts.COMPARE_LABEL,
+                    show_label=False,
+                    max_height=460,
+                    buttons=["fullscreen"],
+                    elem_id="compare",
                 )
                 slider = gr.Slider(
                     config.youngest, config.oldest, step=1, label=texts.SLIDER_LABEL, buttons=[], elem_id="age"

@@ -29,7 +29,9 @@ def theme() -> gr.themes.Base:
 
 
 CSS = f"""
-.gradio-container {{ max-width: 1120px !important; margin: 0 auto !important; }}
+.gradio-container {{ width: 100% !important; max-width: 1120px !important; margin: 0 auto !important; }}
+.gradio-container .main {{ width: 100%; }}
+#start {{ max-width: 640px; margin: 0 auto; }}
 #header {{ text-align: center; padding: 1.25rem 0 0.25rem; }}
 #header h1 {{ font-size: clamp(1.7rem, 4vw, 2.4rem); font-weight: 700; letter-spacing: -0.02em; margin: 0; }}
 #header p {{ color: var(--body-text-color-subdued); font-size: 1.05rem; margin: 0.3rem 0 0; }}
@@ -44,7 +46,7 @@ CSS = f"""
 .faces h2 {{ font-size: 1rem; font-weight: 600; margin: 0 0 0.1rem; }}
 .faces .hint {{ color: var(--body-text-color-subdued); font-size: 0.85rem; margin: 0 0 0.6rem; }}
 .faces .row {{ display: grid; gap: 0.75rem; grid-template-columns: repeat(6, minmax(0, 1fr)); align-items: start; }}
-.faces .picker {{ display: flex; gap: 0.75rem; flex-wrap: wrap; }}
+.faces .picker {{ display: flex; margin-top: 0.6rem; gap: 0.75rem; flex-wrap: wrap; }}
 .faces button, .faces figure {{ all: unset; box-sizing: border-box; display: block; text-align: center; }}
 .faces button {{ cursor: pointer; }}
 .faces img, .faces .blank {{
