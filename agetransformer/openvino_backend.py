@@ -24,6 +24,8 @@ from agetransformer.rewrites import FastDecoder, FastEncoder, FastEncoding, rewr
 
 logger = logging.getLogger(__name__)
 
+KEPT_FILES = 16  # compiled halves in the cache folder, 1 or 6 MB each; the oldest go
+
 
 def cache_folder() -> Path:
     """Where compiled models are kept: agetransformer in the user's cache folder."""
@@ -121,6 +123,9 @@ class OpenVinoBackend:
             aside = path.with_suffix(f".{os.getpid()}")
             aside.write_bytes(compiled.export_model().getvalue())
             os.replace(aside, path)
+            by_age = sorted(cache.glob("openvino-*.blob"), key=lambda file: file.stat().st_mtime, reverse=True)
+            for file in by_age[KEPT_FILES:]:
+                file.unlink(missing_ok=True)
         except OSError as error:
             logger.warning("the compiled model cannot be kept for the next start: %s", error)
         return compiled

@@ -166,11 +166,17 @@ def test_openvino_keeps_what_it_compiled(openvino_engine, cache, monkeypatch, ca
     assert error(edit(Engine(generator), image), outputs + 0.5).mean() < 0.01
     assert len(list(cache.glob("agetransformer/*"))) == 3
 
+    monkeypatch.setattr(openvino_backend, "KEPT_FILES", 3)
     whole = files[0].read_bytes()
     files[0].write_bytes(whole[:-1000])
     assert torch.equal(edit(Engine(random_generator(64, residual=True)), image), outputs)
     assert "broken" in caplog.text
     assert len(files[0].read_bytes()) > len(whole) - 1000
+
+    with torch.no_grad():
+        generator.decoder.conv3.bias += 0.5
+    Engine(generator)
+    assert len(list(cache.glob("agetransformer/*"))) == 3
 
 
 def test_openvino_engine_from_threads(openvino_engine):
