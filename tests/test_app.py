@@ -1,5 +1,6 @@
 """The running page through its API: endpoints, errors, privacy, limits."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -87,6 +88,19 @@ def test_edit_another_face(client, two_people):
     edited = np.asarray(Image.open(path))
     assert (edited[60:180, 40:160] == grey_of(40)).all()
     assert (edited[200:500, 500:800] == GREEN).all()
+
+
+def test_many_at_once_get_their_own_photo_back(client, tmp_path):
+    def request(index: int) -> bool:
+        left = 10 + 20 * index
+        photo = draw_photo(tmp_path / f"{index}.png", (400, 200), (RED, (left, 40, 100)))
+        (path,) = edit(client, photo, ages=[30 + index])
+        expected = np.asarray(Image.open(photo)).copy()
+        expected[40:140, left : left + 100] = grey_of(30 + index)
+        return bool((np.asarray(Image.open(path)) == expected).all())
+
+    with ThreadPoolExecutor(12) as pool:
+        assert all(pool.map(request, range(12)))
 
 
 def test_age_grid_is_one_picture(client, two_people):
