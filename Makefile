@@ -30,7 +30,7 @@ clean:
 define debian_packages
 @missing=""; \
 if command -v dpkg >/dev/null; then \
-  for package in $(1); do dpkg -s $$package >/dev/null 2>&1 || missing="$$missing $$package"; done; \
+  for package in $(1); do dpkg -s $$package 2>/dev/null | grep -q '^Status: install ok installed' || missing="$$missing $$package"; done; \
 else missing="$(1)"; fi; \
 if [ -z "$$missing" ]; then :; \
 elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
