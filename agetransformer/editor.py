@@ -17,8 +17,9 @@ from torch import Tensor
 from agetransformer import compositing, hub
 from agetransformer.checkpoint import load_checkpoint
 from agetransformer.classifier import AgeClassifier, ClassifierConfig
+from agetransformer.engine import Engine, EngineEncoding
 from agetransformer.imageio import load_photo
-from agetransformer.networks import Encoding, Generator, GeneratorConfig
+from agetransformer.networks import Generator, GeneratorConfig
 
 if TYPE_CHECKING:
     from agetransformer.alignment import FaceFinder, FaceGeometry
@@ -44,7 +45,7 @@ class FaceEncoding:
 
     face: Face
     reduced: Tensor  # [1, 3, R, R] float32 in [-1, 1] on the CPU: the face at the network's resolution
-    encoding: Encoding
+    encoding: EngineEncoding
 
 
 class AgeEditor:
@@ -66,7 +67,8 @@ class AgeEditor:
         """
         self.name, self.card = name, card
         self.device = _device(device)
-        self.generator = generator.eval().to(self.device)
+        self.generator = generator.cpu().eval()
+        self.engine = Engine(self.generator, str(self.device))
         self.classifier = classifier.eval().to(self.device)
         self._finder: FaceFinder | None = None
         self._lock = threading.Lock()
@@ -142,7 +144,7 @@ class AgeEditor:
         """The half of the work that does not depend on the target age."""
         side = self.resolution
         reduced = _to_tensor(face.image.resize((side, side), Image.Resampling.LANCZOS))
-        return FaceEncoding(face, reduced, self.generator.encode(reduced.to(self.device)))
+        return FaceEncoding(face, reduced, self.engine.encode(reduced))
 
     @torch.inference_mode()
     def decode(self, encoding: FaceEncoding, ages: Sequence[float]) -> list[Image.Image]:
@@ -156,15 +158,13 @@ class AgeEditor:
             ValueError: an age outside 20..69.
         """
         targets = [check_age(age) for age in ages]
+        if not targets:
+            return []
+        edited = self.engine.decode(encoding.encoding, torch.tensor(targets))
+        changes = (edited - encoding.reduced).permute(0, 2, 3, 1).numpy() * 127.5
         original = np.asarray(encoding.face.image).astype(np.float32)
-        images = []
-        for age in targets:
-            target = torch.tensor([age], device=self.device)
-            edited = self.generator.decode(encoding.encoding, target).float().cpu()
-            change = (edited - encoding.reduced)[0].permute(1, 2, 0).numpy() * 127.5
-            pixels = np.rint(original + _resize(change, len(original))).clip(0, 255).astype(np.uint8)
-            images.append(Image.fromarray(pixels))
-        return images
+        pixels = (np.rint(original + _resize(change, len(original))).clip(0, 255) for change in changes)
+        return [Image.fromarray(image.astype(np.uint8)) for image in pixels]
 
     def face_only(self, face: Face, image: Image.Image) -> Image.Image:
         """Of a decoded square, the change on the face only: hair ends, neck and background are the input's."""
@@ -218,8 +218,8 @@ def _device(name: str) -> torch.device:
 
 
 def _to_tensor(image: Image.Image) -> Tensor:
-    """RGB [H, W] -> [1, 3, H, W] float32 in [-1, 1]."""
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 127.5 - 1
+    """RGB [H, W] -> [1, 3, H, W] float32 in [-1, 1], contiguous."""
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].contiguous().float() / 127.5 - 1
 
 
 def _resize(change: np.ndarray, side: int) -> np.ndarray:

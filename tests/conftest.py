@@ -3,6 +3,7 @@
 import csv
 import io
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ def untrained_generator(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint folder of a small residual generator with random weights."""
     torch.manual_seed(0)
     generator = Generator(GeneratorConfig(resolution=64, residual=True, age_sigma=4.0))
+    generator.modulation.linear.weight.data.mul_(100)  # so that ages differ by more than a grey level
     return hub.save_pretrained(generator, tmp_path_factory.mktemp("generator"), "# Untrained\n", half=True)
 
 
@@ -31,11 +33,16 @@ def untrained_classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_checkpoint(AgeClassifier(ClassifierConfig(resolution=64)), tmp_path_factory.mktemp("classifier"))
 
 
-@pytest.fixture
-def embedded(untrained_generator: Path, untrained_classifier: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module")
+def embedded(
+    untrained_generator: Path, untrained_classifier: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
     """Stand the random weights in for the embedded ones: these tests are about the path, not about the ages."""
-    monkeypatch.setattr(hub, "GENERATOR_FOLDER", untrained_generator)
-    monkeypatch.setattr(hub, "CLASSIFIER_FOLDER", untrained_classifier)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hub, "GENERATOR_FOLDER", untrained_generator)
+        patch.setattr(hub, "CLASSIFIER_FOLDER", untrained_classifier)
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))  # the engine's compiled models
+        yield
 
 
 @pytest.fixture(scope="session")
