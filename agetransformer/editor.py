@@ -3,6 +3,7 @@
 import math
 import os
 import threading
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,6 +114,7 @@ class AgeEditor:
         with self._lock:  # MediaPipe serves one caller at a time
             if self._finder is None:
                 self._finder = alignment.FaceFinder()
+                weakref.finalize(self, self._finder.close)  # at exit too: MediaPipe cannot be torn down later
             geometries = self._finder.find(image)
         pixels = np.asarray(image)
         faces = []

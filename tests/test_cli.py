@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from agetransformer import AgeEditor, Face
+from agetransformer import AgeEditor, Face, hub
 from agetransformer.__main__ import main
-from agetransformer.alignment import FaceGeometry, align
+from agetransformer.alignment import DEFAULT_MODEL, FaceGeometry, align
 from agetransformer.imageio import load_photo
 
 
@@ -167,6 +167,25 @@ def test_results_forget_the_camera(embedded: None, two_faces: None, tmp_path: Pa
         assert b"Secret" not in file.read_bytes() and b"eXIf" not in file.read_bytes()
         with Image.open(io.BytesIO(file.read_bytes())) as image:
             assert not image.getexif()
+
+
+@pytest.mark.skipif(
+    not (DEFAULT_MODEL.is_file() and (hub.CLASSIFIER_FOLDER / "config.json").is_file()),
+    reason="needs the classifier and the face landmarker in checkpoints/",
+)
+def test_a_real_portrait_in_a_process_of_its_own(untrained_generator: Path, tmp_path: Path) -> None:
+    root = Path(__file__).parent.parent
+    wall = tmp_path / "wall.png"
+    Image.new("RGB", (320, 240), "green").save(wall)
+    command = [sys.executable, "-m", "agetransformer", "edit", root / "assets" / "astronaut.jpg", wall]
+    command += ["--ages", "25", "--out", tmp_path / "out", "--checkpoint", untrained_generator, "--device", "cpu"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and f"{wall}: No face was found" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert names(tmp_path / "out") == ["astronaut_age_25.png", "astronaut_grid.png"]
+    photo = load_photo(root / "assets" / "astronaut.jpg")
+    changed = (np.asarray(load_photo(tmp_path / "out" / "astronaut_age_25.png")) != np.asarray(photo)).any(axis=2)
+    assert 0.01 < changed.mean() < 0.5
 
 
 def test_help_starts_at_once_and_needs_no_model() -> None:
