@@ -164,7 +164,8 @@ class OpenVinoBackend:
     def encode(self, images: Tensor) -> OpenVinoEncoding:
         """Images [1, 3, R, R] float32 on the CPU -> their encoding."""
         request = self.encoder.create_infer_request()
-        request.set_input_tensor(0, self.openvino.Tensor(images.contiguous().numpy(), shared_memory=True))
+        pixels = images.contiguous().numpy()  # OpenVINO reads this memory in infer(), so it needs a name until then
+        request.set_input_tensor(0, self.openvino.Tensor(pixels, shared_memory=True))
         maps = [self.openvino.Tensor(self.element_type, output.shape) for output in self.encoder.outputs]
         for index, tensor in enumerate(maps):
             request.set_output_tensor(index, tensor)
@@ -179,7 +180,8 @@ class OpenVinoBackend:
         outputs = torch.empty(len(w), 3, self.resolution, self.resolution)
         # One age at a time stays in the caches; a batch is no faster and needs its multiple of memory.
         for row, output in zip(w.split(1), outputs.split(1), strict=True):
-            request.set_input_tensor(3, self.openvino.Tensor(row.contiguous().numpy(), shared_memory=True))
+            weights = row.contiguous().numpy()
+            request.set_input_tensor(3, self.openvino.Tensor(weights, shared_memory=True))
             request.set_output_tensor(0, self.openvino.Tensor(output.numpy(), shared_memory=True))
             request.infer()
         return outputs
