@@ -83,11 +83,11 @@ class AgeModulation(nn.Module):
         self.linear = nn.Linear(NUM_AGES, channels)
 
     def code(self, ages: Tensor) -> Tensor:
-        """Whole ages [N] int64 -> [N, 101], one-hot or a normalised Gaussian."""
+        """Whole ages [N] int64 -> [N, 101] of Euclidean norm 1: one-hot or a Gaussian."""
         if self.age_sigma == 0:
             return F.one_hot(ages, NUM_AGES).float()
         classes = torch.arange(NUM_AGES, device=ages.device)
-        return torch.softmax(-0.5 * ((classes - ages[:, None]) / self.age_sigma) ** 2, dim=1)
+        return F.normalize(torch.exp(-0.5 * ((classes - ages[:, None]) / self.age_sigma) ** 2), dim=1)
 
     def forward(self, ages: Tensor) -> Tensor:
         """Ages [N] in 0..100 -> w [N, 128]; between two whole years w is interpolated."""

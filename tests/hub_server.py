@@ -1,7 +1,7 @@
-"""A server on loopback that speaks the part of the Hub's HTTP that downloads and uploads of models need.
+"""A server on loopback that speaks the part of the Hub's HTTP that downloads and uploads need.
 
-Small files are served by the Hub itself, weights by a redirect to a storage host with another name, as the real one
-does. Faults are switched on by attributes.
+Small files are served by the Hub itself, weights and pictures by a redirect to a storage host with another name, as
+the real one does; they are uploaded there too. Faults are switched on by attributes.
 """
 
 import base64
@@ -9,10 +9,19 @@ import hashlib
 import json
 import re
 import threading
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import PurePosixPath
+
+import yaml
 
 REPO = "someone/age-model"
 TOKEN = "hf_good"
+READ_TOKEN = "hf_read"
+OWNER = "someone"  # of both tokens
+OTHERS = {"museum": "organizations", "neighbour": "users"}
+
+_LARGE = {".safetensors", ".task", ".jpg", ".png"}  # kept in storage, with a pointer in the repository
 
 
 def git_blob(content: bytes) -> str:
@@ -24,19 +33,44 @@ def lfs_pointer(content: bytes) -> bytes:
     return f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {len(content)}\n".encode()
 
 
+def is_large(path: str) -> bool:
+    return PurePosixPath(path).suffix in _LARGE
+
+
+@dataclass
+class Repository:
+    """Commits, each with all its files, and branches."""
+
+    sdk: str | None = None  # of a Space
+    private: bool = False
+    commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    branches: dict[str, str] = field(default_factory=dict)
+
+    def commit(self, files: dict[str, bytes], branch: str = "main") -> str:
+        head = hashlib.sha1(f"{len(self.commits)}".encode() + b"".join(files.values())).hexdigest()
+        self.commits[head] = dict(files)
+        self.branches[branch] = head
+        return head
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        return self.commits[self.branches["main"]]
+
+
 class HubServer(ThreadingHTTPServer):
-    """One model repository with its commits; starts serving at once."""
+    """A Hub with one model repository, and room for more; starts serving at once."""
 
     daemon_threads = True
 
     def __init__(self, files: dict[str, bytes]):
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.commits: dict[str, dict[str, bytes]] = {}
-        self.branches: dict[str, str] = {}
+        self.model = Repository()
+        self.repositories = {("model", REPO): self.model}
+        self.stored: dict[str, bytes] = {}  # uploads to storage, by SHA-256
         self.requests: list[tuple[str, str, bool]] = []  # method, path, with a token
-        self.private = False
         self.gated = False
         self.down = False
+        self.unpaid = False  # whether the owner's plan has no Gradio Spaces
         self.cuts = 0  # how many more downloads of weights break off in the middle
         self.ranges = True  # whether a broken download can be taken up again
         self.flip = False  # whether one byte of the weights is wrong
@@ -47,11 +81,24 @@ class HubServer(ThreadingHTTPServer):
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self.server_port}"
 
+    @property
+    def commits(self) -> dict[str, dict[str, bytes]]:
+        return self.model.commits
+
+    @property
+    def branches(self) -> dict[str, str]:
+        return self.model.branches
+
+    @property
+    def private(self) -> bool:
+        return self.model.private
+
+    @private.setter
+    def private(self, value: bool) -> None:
+        self.model.private = value
+
     def commit(self, files: dict[str, bytes], branch: str = "main") -> str:
-        head = hashlib.sha1(f"{len(self.commits)}".encode() + b"".join(files.values())).hexdigest()
-        self.commits[head] = dict(files)
-        self.branches[branch] = head
-        return head
+        return self.model.commit(files, branch)
 
     def stop(self) -> None:
         self.shutdown()
@@ -66,59 +113,120 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self) -> None:
-        self._answer(head=False)
+        self._read(head=False)
 
     def do_HEAD(self) -> None:
-        self._answer(head=True)
+        self._read(head=True)
 
-    def _answer(self, head: bool) -> None:
+    def do_PUT(self) -> None:
+        path, body = self._begin()
+        sha256 = path.removeprefix("/storage/")
+        if hashlib.sha256(body).hexdigest() != sha256:
+            return self._error(400, "", "the content has another hash")
+        self.server.stored[sha256] = body
+        self._reply(200, b"")
+
+    def do_POST(self) -> None:
+        path, body = self._begin()
+        if self.server.down:
+            return self._reply(503, b"down for maintenance")
+        if self._token() not in (TOKEN, READ_TOKEN):
+            return self._error(401, "", "Invalid credentials in Authorization header")
+        if path == "/api/repos/create":
+            return self._create(json.loads(body))
+        if path == "/api/validate-yaml":
+            errors = _errors_of_card(**json.loads(body))
+            return self._json(
+                {"errors": [{"message": error} for error in errors], "warnings": []}, 400 if errors else 200
+            )
+        if not (action := re.fullmatch(r"/api/(model|space)s/([^/]+/[^/]+)/(preupload|commit)/main", path)):
+            action = re.fullmatch(r"/(?:(space)s/)?([^/]+/[^/]+)\.(git)/info/lfs/objects/batch", path)
+        if action is None:
+            return self._error(404, "", "no such page")
+        kind, name, what = action[1] or "model", action[2], action[3]
+        repository = self._repository(kind, name)
+        if repository is None:
+            return
+        if not self._writes(name):
+            return self._error(403, "", "you are not allowed to write here")
+        if what == "preupload":
+            return self._json({"files": [self._mode(repository, file["path"]) for file in json.loads(body)["files"]]})
+        if what == "git":
+            return self._json({"objects": [self._action(asked) for asked in json.loads(body)["objects"]]})
+        return self._commit(repository, self._url(kind, name), body)
+
+    def _begin(self) -> tuple[str, bytes]:
         path = self.path.split("?")[0]
+        self.server.requests.append((self.command, path, "authorization" in self.headers))
+        return path, self.rfile.read(int(self.headers.get("Content-Length", 0)))
+
+    def _url(self, kind: str, name: str) -> str:
+        return f"{self.server.endpoint}/{'spaces/' if kind == 'space' else ''}{name}"
+
+    def _token(self) -> str | None:
         authorization = self.headers.get("authorization")
-        self.server.requests.append((self.command, path, authorization is not None))
+        return authorization and authorization.removeprefix("Bearer ")
+
+    def _writes(self, name: str) -> bool:
+        return self._token() == TOKEN and name.startswith(f"{OWNER}/")
+
+    def _repository(self, kind: str, name: str) -> Repository | None:
+        """The repository, or an answer that there is none, or none for this token."""
+        repository = self.server.repositories.get((kind, name))
+        if repository is None or (repository.private and self._token() is None):
+            self._error(401 if self._token() is None else 404, "RepoNotFound", "Repository not found")
+            return None
+        return repository
+
+    def _read(self, head: bool) -> None:
+        path, _ = self._begin()
         if stored := re.fullmatch(r"/storage/([0-9a-f]{64})", path):
             return self._storage(stored[1], head)
         if self.server.down:
             return self._reply(503, b"down for maintenance")
-        if authorization not in (None, f"Bearer {TOKEN}"):
+        if self._token() not in (None, TOKEN, READ_TOKEN):
             return self._error(401, "", "Invalid credentials in Authorization header")
-        allowed = authorization is not None or not self.server.private
-        if f"/{REPO}" not in path or not allowed:
-            return self._error(401 if authorization is None else 404, "RepoNotFound", "Repository not found")
-        if self.server.gated and "/resolve/" in path:
+        if owner := re.fullmatch(r"/api/(users|organizations)/([^/]+)/overview", path):
+            known = {OWNER: "users"} | OTHERS
+            found = known.get(owner[2]) == owner[1]
+            return self._json({"user" if owner[1] == "users" else "name": owner[2]}, 200 if found else 404)
+        if asked := re.fullmatch(r"/api/(model|space)s/([^/]+/[^/]+)(?:/(revision|tree)/(.+))?", path):
+            kind, name, what, revision = asked.groups()
+        elif asked := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
+            kind, name, what, revision = "model", asked[1], "resolve", asked[2]
+        else:
+            return self._error(404, "", "no such page")
+        repository = self._repository(kind, name)
+        if repository is None:
+            return
+        if self.server.gated and what == "resolve":
             return self._error(403, "GatedRepo", "Access to this model is restricted")
-        if info := re.fullmatch(rf"/api/models/{REPO}(?:/revision/(.+))?", path):
-            commit = self._commit(info[1] or "main")
-            return commit and self._json({"id": REPO, "sha": commit, "siblings": []})
-        if tree := re.fullmatch(rf"/api/models/{REPO}/tree/([^/]+)", path):
-            commit = self._commit(tree[1])
-            return commit and self._json([self._entry(*item) for item in self.server.commits[commit].items()])
-        if file := re.fullmatch(rf"/{REPO}/resolve/([^/]+)/(.+)", path):
-            commit = self._commit(file[1])
-            return commit and self._resolve(commit, file[2], head)
-        return self._error(404, "", "no such page")
-
-    def _commit(self, revision: str) -> str | None:
-        commit = self.server.branches.get(revision, revision)
-        if commit not in self.server.commits:
-            self._error(404, "RevisionNotFound", f"Invalid rev id: {revision}")
-            return None
-        return commit
+        commit = repository.branches.get(revision or "main", revision)
+        if commit not in repository.commits:
+            return self._error(404, "RevisionNotFound", f"Invalid rev id: {revision}")
+        files = repository.commits[commit]
+        if what == "resolve":
+            return self._resolve(files, commit, asked[3], head)
+        if what == "tree":
+            return self._json([self._entry(*item) for item in files.items()])
+        siblings = [{"rfilename": path} for path in files]
+        self._json({"id": name, "sha": commit, "private": repository.private, "siblings": siblings})
 
     @staticmethod
     def _entry(path: str, content: bytes) -> dict:
         entry = {"type": "file", "path": path, "size": len(content), "oid": git_blob(content)}
-        if path.endswith(".safetensors"):
+        if is_large(path):
             pointer = lfs_pointer(content)
             entry["oid"] = git_blob(pointer)
             sha256 = hashlib.sha256(content).hexdigest()
             entry["lfs"] = {"oid": sha256, "size": len(content), "pointerSize": len(pointer)}
         return entry
 
-    def _resolve(self, commit: str, path: str, head: bool) -> None:
-        content = self.server.commits[commit].get(path)
+    def _resolve(self, files: dict[str, bytes], commit: str, path: str, head: bool) -> None:
+        content = files.get(path)
         if content is None:
             return self._error(404, "EntryNotFound", "Entry not found", commit)
-        if not path.endswith(".safetensors"):
+        if not is_large(path):
             headers = {"ETag": f'"{git_blob(content)}"', "X-Repo-Commit": commit}
             return self._reply(200, content, headers, head)
         sha256 = hashlib.sha256(content).hexdigest()
@@ -126,12 +234,16 @@ class _Handler(BaseHTTPRequestHandler):
             "X-Repo-Commit": commit,
             "X-Linked-Etag": f'"{sha256}"',
             "X-Linked-Size": str(len(content)),
-            "Location": f"http://localhost:{self.server.server_port}/storage/{sha256}",
+            "Location": self._storage_url(sha256),
         }
         return self._reply(302, b"", headers, head)
 
+    def _storage_url(self, sha256: str) -> str:
+        return f"http://localhost:{self.server.server_port}/storage/{sha256}"
+
     def _storage(self, sha256: str, head: bool) -> None:
-        contents = (content for files in self.server.commits.values() for content in files.values())
+        repositories = self.server.repositories.values()
+        contents = (content for each in repositories for files in each.commits.values() for content in files.values())
         content = next(content for content in contents if hashlib.sha256(content).hexdigest() == sha256)
         if self.server.flip:
             content = content[:-1] + bytes([content[-1] ^ 1])
@@ -150,33 +262,52 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self._reply(206 if start else 200, content[start:], headers, head)
 
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.server.requests.append((self.command, self.path, "authorization" in self.headers))
-        if self.headers.get("authorization") != f"Bearer {TOKEN}":
-            return self._error(401, "", "Invalid credentials in Authorization header")
-        if self.path == "/api/repos/create":
-            return self._json({"url": f"{self.server.endpoint}/{REPO}", "name": REPO, "id": "1"})
-        if self.path == "/api/validate-yaml":
-            wrong = "licence:" in json.loads(body)["content"]
-            return self._json(
-                {"errors": [{"message": "use license"}] if wrong else [], "warnings": []}, 400 if wrong else 200
-            )
-        if self.path.startswith(f"/api/models/{REPO}/preupload/"):
-            files = [file["path"] for file in json.loads(body)["files"]]
-            modes = [{"path": path, "uploadMode": "regular", "shouldIgnore": False, "oid": None} for path in files]
-            return self._json({"files": modes})
-        if self.path.startswith(f"/api/models/{REPO}/commit/"):
-            lines = [json.loads(line) for line in body.splitlines()]
-            files = {
-                line["value"]["path"]: base64.b64decode(line["value"]["content"])
-                for line in lines
-                if line["key"] == "file"
-            }
-            commit = self.server.commit(files)
-            url = f"{self.server.endpoint}/{REPO}/commit/{commit}"
-            return self._json({"commitOid": commit, "commitUrl": url, "hookOutput": ""})
-        return self._error(404, "", "no such page")
+    def _create(self, asked: dict) -> None:
+        kind, owner = asked.get("type", "model"), asked["organization"]
+        name = f"{owner}/{asked['name']}"
+        created = {"url": self._url(kind, name), "name": name}
+        if (kind, name) in self.server.repositories:
+            return self._json(created | {"error": f"You already created this {kind} repo"}, 409)
+        if not self._writes(name):
+            sentence = f'You don\'t have the rights to create a {kind} under the namespace "{owner}"'
+            return self._error(403, "", sentence)
+        if kind == "space" and asked.get("sdk") not in ("gradio", "docker", "static"):
+            return self._error(400, "", "sdk is missing")
+        if kind == "space" and self.server.unpaid:
+            return self._error(402, "", "Subscribe to PRO to host Gradio Spaces")
+        repository = Repository(asked.get("sdk"), asked.get("visibility") == "private")
+        repository.commit({".gitattributes": b"*.safetensors filter=lfs diff=lfs merge=lfs -text\n"})
+        self.server.repositories[kind, name] = repository
+        self._json(created)
+
+    @staticmethod
+    def _mode(repository: Repository, path: str) -> dict:
+        """How a file is to be uploaded, and the hash of the one that is there."""
+        content, mode = repository.files.get(path), "lfs" if is_large(path) else "regular"
+        oid = None
+        if content is not None:
+            oid = hashlib.sha256(content).hexdigest() if is_large(path) else git_blob(content)
+        return {"path": path, "uploadMode": mode, "shouldIgnore": False, "oid": oid}
+
+    def _action(self, asked: dict) -> dict:
+        return asked | {"actions": {"upload": {"href": self._storage_url(asked["oid"])}}}
+
+    def _commit(self, repository: Repository, url: str, body: bytes) -> None:
+        files, head = dict(repository.files), repository.branches["main"]
+        for line in map(json.loads, body.splitlines()):
+            value = line["value"]
+            if line["key"] == "header" and value.get("parentCommit", head) != head:
+                return self._error(412, "", "The branch has moved on")
+            if line["key"] == "file":
+                files[value["path"]] = base64.b64decode(value["content"])
+            if line["key"] == "lfsFile":
+                if value["oid"] not in self.server.stored:
+                    return self._error(400, "", f"{value['path']} was not uploaded")
+                files[value["path"]] = self.server.stored[value["oid"]]
+            if line["key"] == "deletedFile":
+                del files[value["path"]]
+        commit = repository.commit(files)
+        self._json({"commitOid": commit, "commitUrl": f"{url}/commit/{commit}", "hookOutput": ""})
 
     def _json(self, value: object, status: int = 200) -> None:
         self._reply(status, json.dumps(value).encode(), {"Content-Type": "application/json"})
@@ -193,3 +324,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if not head and self.command != "HEAD":
             self.wfile.write(body)
+
+
+def _errors_of_card(content: str, repoType: str) -> list[str]:
+    """What the Hub finds wrong in the front matter of a README.md."""
+    front = yaml.safe_load(content.split("---\n")[1]) if content.startswith("---\n") else {}
+    errors = ["use license"] if "licence" in front else []
+    if repoType == "space" and len(front.get("short_description", "")) > 60:
+        errors.append('"short_description" length must be less than or equal to 60 characters long')
+    if repoType == "space" and not front.get("sdk"):
+        errors.append('"sdk" is required')
+    return errors

@@ -1,0 +1,361 @@
+"""Publishing a checkout: its file sets, and the real huggingface_hub client against a server on loopback."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from hub_server import READ_TOKEN, TOKEN, HubServer, Repository
+from huggingface_hub import HfApi, SpaceCard
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+from agetransformer import publish
+from agetransformer.checkpoint import load_checkpoint
+from agetransformer.editor import AgeEditor
+from agetransformer.networks import Generator, GeneratorConfig
+
+ROOT = Path(__file__).parents[1]
+MODEL, SPACE = "someone/ages", "someone/age-page"
+CARD = """---
+title: Ages
+emoji: ⏳
+sdk: gradio
+sdk_version: 6.31.0
+python_version: "3.12"
+tags: [face-aging]
+---
+
+# Ages
+"""
+PLAIN_FILES = {
+    "README.md": CARD,
+    "LICENSE": "Apache",
+    "app.py": "print()",
+    "requirements.txt": "gradio",
+    "packages.txt": "libgl1",
+    "agetransformer/__init__.py": "",
+    "agetransformer/page/old.py": "old = True",
+    "assets/face.jpg": "JPEG",
+    "assets/grid.png": "PNG",
+    "checkpoints/LICENSE.md": "by-nc",
+    "checkpoints/face_landmarker/face_landmarker.task": "task",
+    "checkpoints/classifier/README.md": "# V",
+}
+OTHER_FILES = {
+    ".gitignore": "runs/\n__pycache__/\n",
+    "tests/test_app.py": "",
+    "checkpoints/classifier-robust/config.json": "{}",
+    "runs/secret.txt": "no",
+    "agetransformer/__pycache__/old.pyc": "no",
+}
+CHECKPOINT_FILES = {
+    *(f"checkpoints/generator/{name}" for name in ("config.json", "model.safetensors", "README.md")),
+    *(f"checkpoints/classifier/{name}" for name in ("config.json", "model.safetensors")),
+}
+IN_MODEL = {
+    *("config.json", "model.safetensors", "README.md"),
+    *(f"classifier/{name}" for name in ("config.json", "model.safetensors", "README.md")),
+}
+
+
+@pytest.fixture(autouse=True)
+def client(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Logged in as nobody else, with uploads by plain HTTP and a cache of its own."""
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "token"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+
+
+@pytest.fixture
+def server() -> Iterator[HubServer]:
+    server = HubServer({"README.md": b"# Something else\n"})
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, untrained_generator: Path, untrained_classifier: Path) -> Path:
+    root = tmp_path / "checkout"
+    shutil.copytree(untrained_generator, root / "checkpoints" / "generator")
+    shutil.copytree(untrained_classifier, root / "checkpoints" / "classifier")
+    for path, text in (PLAIN_FILES | OTHER_FILES).items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text, encoding="utf-8")
+    git(root, "init", "--quiet")
+    commit_all(root)
+    return root
+
+
+def git(root: Path, *arguments: str) -> None:
+    subprocess.run(["git", "-C", root, "-c", "user.name=a", "-c", "user.email=a@b.c", *arguments], check=True)
+
+
+def commit_all(root: Path) -> None:
+    git(root, "add", "--all")
+    git(root, "commit", "--quiet", "--message", "All")
+
+
+def run(root: Path, server: HubServer, *more: str, space: str = SPACE, model: str = MODEL) -> int:
+    return publish.main(["--space", space, "--model", model, "--endpoint", server.endpoint, *more], root)
+
+
+def test_creates_both_from_a_checkout(
+    checkout: Path,
+    server: HubServer,
+    embedded: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(checkout, server) == 0
+    model, space = server.repositories["model", MODEL], server.repositories["space", SPACE]
+    assert (space.sdk, space.private, model.private) == ("gradio", False, False)
+    assert set(model.files) - {".gitattributes"} == IN_MODEL
+    assert set(space.files) - {".gitattributes"} == set(PLAIN_FILES) | CHECKPOINT_FILES
+    for path, content in space.files.items():
+        if path not in ("README.md", ".gitattributes"):
+            assert content == (checkout / path).read_bytes(), path
+    for name in ("config.json", "model.safetensors", "README.md"):
+        assert model.files[name] == (checkout / "checkpoints" / "generator" / name).read_bytes()
+        assert model.files[f"classifier/{name}"] == (checkout / "checkpoints" / "classifier" / name).read_bytes()
+    uploads = [with_token for method, _, with_token in server.requests if method == "PUT"]
+    assert uploads and not any(uploads)  # the token stays with the Hub
+    printed = capsys.readouterr().out
+    assert f"{server.endpoint}/{MODEL} is at {model.branches['main']}" in printed
+    assert f"{server.endpoint}/spaces/{SPACE} is at {space.branches['main']}" in printed
+
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", server.endpoint)
+    template = server.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
+    editor = AgeEditor.from_pretrained(MODEL)
+    assert editor.name == f"{MODEL}@{model.branches['main']}"
+    ours = load_checkpoint(Generator, GeneratorConfig, checkout / "checkpoints" / "generator").state_dict()
+    theirs = editor.generator.state_dict()
+    assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_card_of_the_space_names_the_model(checkout: Path, server: HubServer) -> None:
+    assert run(checkout, server) == 0
+    card = SpaceCard(server.repositories["space", SPACE].files["README.md"].decode())
+    thumbnail = f"{server.endpoint}/spaces/{SPACE}/resolve/main/assets/grid.png"
+    added = {"models": [MODEL], "thumbnail": thumbnail}
+    assert card.data.to_dict() == SpaceCard(CARD).data.to_dict() | added
+    assert card.text == SpaceCard(CARD).text
+
+
+def test_updates_what_changed(checkout: Path, server: HubServer) -> None:
+    assert run(checkout, server) == 0
+    model, space = server.repositories["model", MODEL], server.repositories["space", SPACE]
+    before = len(model.commits), len(space.commits)
+    assert run(checkout, server) == 0
+    assert (len(model.commits), len(space.commits)) == before  # nothing changed, no commit
+    space.commit(space.files | {"DISCUSSION.md": b"theirs", "agetransformer/stray.py": b""})
+    (checkout / "agetransformer" / "page" / "old.py").unlink()
+    (checkout / "app.py").write_text("print('new')")
+    commit_all(checkout)
+    assert run(checkout, server) == 0
+    assert len(model.commits) == before[0] and len(space.commits) == before[1] + 2
+    assert space.files["app.py"] == b"print('new')" and "DISCUSSION.md" in space.files
+    assert not {"agetransformer/page/old.py", "agetransformer/stray.py"} & set(space.files)
+
+
+def test_dry_run_lists_every_file_and_sends_nothing(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def connect(*_: object) -> None:
+        raise AssertionError("a dry run has no business on the network")
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    monkeypatch.setattr(socket, "getaddrinfo", connect)
+    monkeypatch.delenv("HF_TOKEN")
+    assert publish.main(["--space", SPACE, "--model", MODEL, "--dry-run"], checkout) == 0
+    model, space = capsys.readouterr().out.split(f"space {SPACE}")
+    assert {line.split()[1] for line in model.splitlines()[1:]} == IN_MODEL
+    sizes = {line.split()[1]: int(line.split()[0].replace(",", "")) for line in space.splitlines()[1:]}
+    assert set(sizes) == set(PLAIN_FILES) | CHECKPOINT_FILES
+    for path in set(sizes) - {"README.md"}:
+        assert sizes[path] == (checkout / path).stat().st_size
+
+
+@pytest.mark.parametrize("path", ["app.py", "agetransformer/new.py", "notes.txt"])
+def test_dirty_checkout(checkout: Path, server: HubServer, capsys: pytest.CaptureFixture[str], path: str) -> None:
+    (checkout / path).write_text("# to be continued")
+    for more in ([], ["--dry-run"]):
+        assert run(checkout, server, *more) == 2
+        assert f"not committed ({path}" in capsys.readouterr().err
+    assert server.requests == []
+
+
+def test_folder_without_git(checkout: Path, server: HubServer) -> None:
+    shutil.rmtree(checkout / ".git")
+    (checkout / "agetransformer" / ".hidden").write_text("no")
+    assert run(checkout, server) == 0
+    assert set(server.repositories["model", MODEL].files) - {".gitattributes"} == IN_MODEL
+    space = server.repositories["space", SPACE].files
+    assert set(space) - {".gitattributes"} == set(PLAIN_FILES) | CHECKPOINT_FILES
+
+
+@pytest.mark.parametrize(
+    ("token", "names", "sentence"),
+    [
+        ("", {}, r"no access token; log in with `hf auth login`"),
+        ("hf_expired", {}, r"does not accept the access token.*hf auth login"),
+        (READ_TOKEN, {}, r"may not write the model someone/ages.*write permission"),
+        (TOKEN, {"model": "museum/ages"}, r"may not write the model museum/ages"),
+        (TOKEN, {"space": "neighbour/page"}, r"may not write the space neighbour/page"),
+        (TOKEN, {"model": "nobody/ages"}, r"no user or organisation nobody"),
+    ],
+)
+def test_refusals_of_the_hub(
+    checkout: Path,
+    server: HubServer,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    token: str,
+    names: dict[str, str],
+    sentence: str,
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", token)
+    assert run(checkout, server, **names) == 2
+    assert re.search(sentence, capsys.readouterr().err)
+
+
+def test_repository_of_somebody_else(checkout: Path, server: HubServer, capsys: pytest.CaptureFixture[str]) -> None:
+    server.repositories["model", "museum/ages"] = theirs = Repository()
+    theirs.commit({"README.md": b"theirs"})
+    assert run(checkout, server, model="museum/ages") == 2
+    assert "may not write the model museum/ages" in capsys.readouterr().err
+    assert theirs.files == {"README.md": b"theirs"}
+
+
+def test_plan_without_gradio_spaces(checkout: Path, server: HubServer, capsys: pytest.CaptureFixture[str]) -> None:
+    server.unpaid = True
+    assert run(checkout, server) == 2
+    assert re.search(r"paid plan to create the space .*Subscribe to PRO", capsys.readouterr().err)
+    assert ("model", MODEL) in server.repositories  # the model came first
+
+
+def test_private(checkout: Path, server: HubServer, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(checkout, server, "--private") == 0
+    model, space = server.repositories["model", MODEL], server.repositories["space", SPACE]
+    assert model.private and space.private
+    space.private, before = False, len(space.commits)
+    (checkout / "app.py").write_text("print('secret')")
+    commit_all(checkout)
+    assert run(checkout, server, "--private") == 2
+    assert "is public" in capsys.readouterr().err and len(space.commits) == before
+
+
+def test_hub_that_is_down_or_away(
+    checkout: Path, server: HubServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.down = True
+    assert run(checkout, server) == 2
+    assert "the Hub answered 503" in capsys.readouterr().err
+    server.stop()
+    assert run(checkout, server) == 2
+    assert "broke off" in capsys.readouterr().err
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert run(checkout, server) == 2
+    assert "HF_HUB_OFFLINE" in capsys.readouterr().err
+
+
+def test_two_at_the_same_time(
+    checkout: Path, server: HubServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    look = HfApi.repo_info
+
+    def look_and_be_overtaken(api: HfApi, repo_id: str, *, repo_type: str) -> object:
+        found = look(api, repo_id, repo_type=repo_type)
+        server.repositories[repo_type, repo_id].commit({"README.md": b"overtaken"})
+        return found
+
+    monkeypatch.setattr(HfApi, "repo_info", look_and_be_overtaken)
+    assert run(checkout, server) == 2
+    assert "at the same time" in capsys.readouterr().err
+    assert server.repositories["model", MODEL].files == {"README.md": b"overtaken"}
+
+
+@pytest.mark.parametrize("name", ["ages", "a/b/c", "some one/ages", "someone/a--b", ""])
+def test_names_that_the_hub_does_not_allow(
+    checkout: Path, server: HubServer, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        run(checkout, server, model=name)
+    assert stopped.value.code == 2 and "owner/" in capsys.readouterr().err
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "sentence"),
+    [
+        ("packages.txt", None, r"not in the checkout: packages\.txt"),
+        ("checkpoints/generator/README.md", None, r"not in the checkout: checkpoints/generator/README\.md"),
+        ("checkpoints/generator/model.safetensors", "version https://git-lfs.github.com/spec/v1\n", "does not load"),
+        ("README.md", "# Ages\n", "sdk: gradio"),
+        ("README.md", "---\ntitle: [\n---\n", "not valid YAML"),
+        ("README.md", CARD.replace("tags:", f"short_description: {'long ' * 13}\ntags:"), "short_description"),
+    ],
+)
+def test_checkout_that_cannot_be_published(
+    checkout: Path, server: HubServer, capsys: pytest.CaptureFixture[str], path: str, content: str | None, sentence: str
+) -> None:
+    if content is None:
+        (checkout / path).unlink()
+    else:
+        (checkout / path).write_text(content, encoding="utf-8")
+    commit_all(checkout)
+    assert run(checkout, server) == 2
+    assert re.search(sentence, capsys.readouterr().err)
+    assert ("space", SPACE) not in server.repositories or len(server.repositories["space", SPACE].commits) == 1
+
+
+def test_front_matter_of_the_readme() -> None:
+    card = SpaceCard.load(ROOT / "README.md").data
+    lines = (line.split("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines())
+    required = {wanted.name: wanted.specifier for wanted in map(Requirement, filter(None, lines))}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert card.sdk == "gradio" and card.sdk_version in required["gradio"]
+    assert isinstance(card.python_version, str) and card.python_version in SpecifierSet(project["requires-python"])
+    assert (ROOT / card.app_file).is_file() and card.app_file in publish.SPACE_FILES
+    assert card.license == "apache-2.0" and "Apache License" in (ROOT / "LICENSE").read_text()
+    assert card.title and card.emoji and card.tags
+    assert {card.colorFrom, card.colorTo} <= {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
+    assert 0 < len(card.short_description) <= 60
+
+
+def test_space_starts_by_itself(tmp_path: Path, untrained_generator: Path, untrained_classifier: Path) -> None:
+    """In a folder with the Space's files and nothing else; random weights stand in where there are none yet."""
+    folder = tmp_path / "space"
+    for path in publish.tracked_files(ROOT, publish.SPACE_FILES):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / path, folder / path)
+    for name, stand_in in (("generator", untrained_generator), ("classifier", untrained_classifier)):
+        if not (folder / "checkpoints" / name).exists():
+            shutil.copytree(stand_in, folder / "checkpoints" / name)
+    script = f"""
+import sys, app
+from agetransformer.alignment import DEFAULT_MODEL
+page = app.build_app(app.AgeEditor.from_pretrained(), app.PageConfig())
+print(app.launch_app(page, app.PageConfig()))
+page.close()
+assert DEFAULT_MODEL.is_file()
+files = [module.__file__ for module in list(sys.modules.values()) if getattr(module, "__file__", None)]
+assert not [file for file in files if file.startswith({str(ROOT / "agetransformer")!r})]
+"""
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "HF_TOKEN")}
+    environment |= {"XDG_CACHE_HOME": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "1"}
+    for command in ("import app", script):
+        done = subprocess.run(
+            [sys.executable, "-c", command], cwd=folder, env=environment, capture_output=True, text=True, timeout=240
+        )
+        assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("http://")

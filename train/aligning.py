@@ -1,0 +1,140 @@
+"""Photos -> aligned squares, by processes of `agetransformer.align_worker`: nothing here loads MediaPipe."""
+
+import json
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_DEATHS = 3  # so many workers that died one after the other are no coincidence
+
+
+class AligningError(RuntimeError):
+    """Photos cannot be aligned here; the message says why."""
+
+
+@dataclass(frozen=True)
+class Aligning:
+    """What the squares depend on."""
+
+    size: int  # side of a square in pixels
+    min_side: int  # photo pixels: smaller faces are left out
+    max_faces: int = 8  # of a photo, the largest
+    aligned: bool = False  # the photos are aligned squares already
+
+    def arguments(self) -> list[str]:
+        """The worker's command line."""
+        numbers = {"--size": self.size, "--min-side": self.min_side, "--max-faces": self.max_faces}
+        return [str(x) for pair in numbers.items() for x in pair] + ["--aligned"] * self.aligned
+
+
+@dataclass(frozen=True)
+class Request:
+    """A photo, and where its squares go: STEM.webp, STEM_face2.webp, ..."""
+
+    photo: Path
+    stem: Path
+
+
+def align_photos(
+    requests: Sequence[Request], aligning: Aligning, workers: int, log: Path
+) -> Iterator[tuple[Request, dict]]:
+    """Align photos in `workers` processes; yields each with the worker's answer, in the order they get ready.
+
+    A worker that dies on a photo is replaced, and the answer is {"died": sentence}.
+
+    Args:
+        log: file for what the workers print.
+    Raises:
+        AligningError: workers do not start, cannot write, or die one after the other.
+    """
+    waiting: queue.SimpleQueue[Request] = queue.SimpleQueue()
+    for request in requests:
+        waiting.put(request)
+    answers: queue.SimpleQueue[tuple[Request, dict] | AligningError] = queue.SimpleQueue()
+    stop = threading.Event()
+    threads = [
+        threading.Thread(target=_serve, args=(waiting, answers, stop, aligning, log), daemon=True)
+        for _ in range(min(workers, len(requests)))
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in requests:
+            got = answers.get()
+            if isinstance(got, AligningError):
+                raise got
+            yield got
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(timeout=5)
+
+
+def _serve(
+    waiting: queue.SimpleQueue, answers: queue.SimpleQueue, stop: threading.Event, aligning: Aligning, log: Path
+) -> None:
+    """One thread: feed one worker until nothing waits."""
+    worker, deaths = None, 0
+    try:
+        while not stop.is_set():
+            try:
+                request = waiting.get_nowait()
+            except queue.Empty:
+                return
+            if worker is None:
+                worker = _start(aligning, log)
+            answer = _ask(worker, request)
+            if "fatal" in answer:
+                raise AligningError(answer["fatal"])
+            deaths = deaths + 1 if "died" in answer else 0
+            if deaths == _DEATHS:
+                raise AligningError(f"{answer['died']}, {deaths} times in a row; {log} has its last words")
+            if "died" in answer:
+                worker = None
+            answers.put((request, answer))
+    except AligningError as error:
+        answers.put(error)
+    except OSError as error:
+        answers.put(AligningError(f"the aligning process cannot be started ({error})"))
+    finally:
+        if worker is not None:
+            worker.stdin.close()
+            worker.wait()
+            worker.stdout.close()
+
+
+def _start(aligning: Aligning, log: Path) -> subprocess.Popen:
+    with log.open("ab") as errors:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "agetransformer.align_worker", *aligning.arguments()],
+            cwd=Path(__file__).parent.parent,
+            stdin=subprocess.PIPE,  # it ends when this pipe does, so also when this process is killed
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            encoding="utf-8",
+            start_new_session=True,  # Ctrl-C is for this process: a worker would die in the middle of a photo
+        )
+    hello = worker.stdout.readline()
+    if not hello:
+        raise AligningError(f"the aligning process does not start (pip install -r requirements.txt?); see {log}")
+    if "fatal" in (said := json.loads(hello)):
+        raise AligningError(f"{said['fatal']} (aligning needs requirements.txt)")
+    return worker
+
+
+def _ask(worker: subprocess.Popen, request: Request) -> dict:
+    try:
+        worker.stdin.write(json.dumps({"photo": str(request.photo), "stem": str(request.stem)}) + "\n")
+        worker.stdin.flush()
+        line = worker.stdout.readline()
+    except BrokenPipeError:
+        line = ""
+    if line.endswith("\n"):
+        return json.loads(line)
+    worker.stdout.close()
+    return {"died": f"the aligning process died on it (exit code {worker.wait()})"}
