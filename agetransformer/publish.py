@@ -82,10 +82,10 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
         ]
         for upload in uploads:
             print(_listing(upload) if options.dry_run else _summary(upload))
-        check_files(root)
         check_clean(root)
-        if not options.dry_run:
-            api = _api(options.endpoint)
+        api = None if options.dry_run else _api(options.endpoint)
+        check_files(root)
+        if api is not None:
             for upload in uploads:
                 commit = push(api, upload, private=options.private, message=f"agetransformer at {_version(root)}")
                 print(f"{commit.repo_url} is at {commit.oid}")
