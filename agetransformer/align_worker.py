@@ -20,7 +20,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from agetransformer.checkpoint import CheckpointError
 from agetransformer.imageio import PhotoError, load_photo
 
 WEBP_QUALITY = 95  # a tenth of PNG's size, and well below what a generator resolves
@@ -89,7 +88,7 @@ def main() -> None:
     try:
         small = (given.size, given.min_side)
         cut = resizer(*small) if given.aligned else cutter(*small, given.max_faces)
-    except (CheckpointError, RuntimeError, ImportError) as error:
+    except (ValueError, RuntimeError, ImportError) as error:  # a CheckpointError is a ValueError
         print(json.dumps({"fatal": str(error)}), file=answers)
         return
     print(json.dumps({"ready": True}), file=answers)
