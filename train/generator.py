@@ -80,6 +80,7 @@ class GeneratorTraining:
     beta2: float = 0.999
     modulation_lr: float = 1.0  # learning rate of the age modulation, as a multiple of the generator's
     modulation_init: float = 0.0  # standard deviation of its initial weights; 0 keeps PyTorch's
+    discriminator_lr: float = 1.0  # learning rate of D, as a multiple of the generator's (two time scales)
     r1: float = 0.0  # coefficient of the R1 penalty on D
     r1_every: int = 16  # applied (times this) every so many steps
     ema: float = 0.999  # decay of the averaged generator, a step
@@ -138,8 +139,8 @@ def build_networks(config: GeneratorTraining, device: torch.device) -> Networks:
         discriminator,
         frozen(config.classifier),
         frozen(config.robust_classifier) if config.robust_classifier else None,
-        torch.optim.Adam(groups, lr=1e-4, betas=betas),
-        torch.optim.Adam(discriminator.parameters(), lr=1e-4, betas=betas),
+        torch.optim.Adam(groups, betas=betas),
+        torch.optim.Adam([{"params": discriminator.parameters(), "scale": config.discriminator_lr}], betas=betas),
     )
 
 
@@ -295,7 +296,7 @@ def train_generator(
             weights, samples = age_balance(train.ages.cpu()), choose_samples(test)
             for optimizer in (nets.generator_optimizer, nets.discriminator_optimizer):
                 for group in optimizer.param_groups:
-                    group["lr"] = phase.lr * group.get("scale", 1.0)
+                    group["lr"] = phase.lr * group["scale"]
         losses = train_step(nets, draw_batch(train, weights, phase, config, step), phase, config, step)
         step += 1
         images += phase.batch
