@@ -17,6 +17,7 @@ from train.losses import (
     compute_r1_penalty,
     compute_recon_loss,
     compute_residual_loss,
+    compute_smoothness_loss,
 )
 
 
@@ -65,6 +66,16 @@ def test_residual_loss_makes_the_background_dearer():
     assert compute_residual_loss(corner, images, 4.0) == pytest.approx(4 * compute_residual_loss(corner, images, 1.0))
     prior = background_prior(64)
     assert prior.shape == (64, 64) and prior.min() == 0 and prior.max() == 1
+
+
+def test_smoothness_loss_counts_the_edges_of_the_change():
+    images = torch.rand(1, 3, 8, 8)
+    assert compute_smoothness_loss(images + 0.5, images).item() == pytest.approx(0, abs=1e-6)
+    ripples, step = images.clone(), images.clone()
+    ripples[..., ::2] += 0.5
+    step[..., 4:] += 0.5
+    assert compute_smoothness_loss(step, images).item() == pytest.approx(0.5 / 7, rel=1e-4)
+    assert compute_smoothness_loss(ripples, images).item() == pytest.approx(0.5, rel=1e-4)
 
 
 def test_chroma_loss_ignores_brightness():

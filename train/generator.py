@@ -31,6 +31,7 @@ from train.losses import (
     compute_r1_penalty,
     compute_recon_loss,
     compute_residual_loss,
+    compute_smoothness_loss,
 )
 from train.samples import SAMPLE_AGES, choose_samples, measure_samples, save_samples
 from train.state import find_state, load_state, save_state
@@ -50,6 +51,7 @@ class LossWeights:
     residual: float = 0.0
     outside: float = 1.0  # how many times dearer a change of the background is than one of the face
     chroma: float = 0.0
+    smoothness: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -205,6 +207,8 @@ def compute_generator_losses(
             losses[f"{name}_gender"] = weights.gender * compute_gender_loss(gender_logits, batch.female)
     if weights.residual > 0:
         losses["residual"] = weights.residual * compute_residual_loss(edited, batch.images, weights.outside)
+    if weights.smoothness > 0:
+        losses["smoothness"] = weights.smoothness * compute_smoothness_loss(edited, batch.images)
     if weights.chroma > 0:
         losses["chroma"] = weights.chroma * compute_chroma_loss(edited, batch.images)
     return losses

@@ -59,6 +59,12 @@ def compute_residual_loss(edited: Tensor, images: Tensor, outside: float) -> Ten
     return (weight * (edited - images).abs()).mean()
 
 
+def compute_smoothness_loss(edited: Tensor, images: Tensor) -> Tensor:
+    """Total variation of the change, E |grad (G(x0, a1) - x0)|_1: ripples and strokes cost, shading is nearly free."""
+    change = edited - images
+    return change.diff(dim=2).abs().mean() + change.diff(dim=3).abs().mean()
+
+
 def compute_chroma_loss(edited: Tensor, images: Tensor) -> Tensor:
     """Mean squared change of the two colour differences R - Y and B - Y: coloured fringes cost, greying is cheap."""
     delta = (edited - images).float()
