@@ -121,7 +121,7 @@ def test_the_training_forward_pass_equals_the_plain_one_with_its_gradients():
     for (name, ours), theirs in zip(fast.named_parameters(), plain.parameters(), strict=True):
         if not name.endswith("conv.bias"):  # before an instance norm: no effect, and its gradient is rounding noise
             # By norm: a value that rounding moves across the kink of a LeakyReLU changes single entries.
-            assert (ours.grad - theirs.grad).norm() < 1e-2 * theirs.grad.norm(), name
+            assert (ours.grad - theirs.grad).norm() < 3e-2 * theirs.grad.norm(), name
 
 
 def test_held_out_faces_are_a_fixed_twentieth():
