@@ -10,10 +10,10 @@ from train.classifier import (
     compute_classifier_loss,
     perturb,
     sampling_weights,
-    soft_labels,
     train_classifier,
 )
 from train.data import Faces
+from train.losses import soft_labels
 
 
 def test_soft_labels_are_distributions_around_the_age():

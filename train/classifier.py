@@ -17,10 +17,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from agetransformer.checkpoint import load_checkpoint, save_checkpoint
-from agetransformer.classifier import NUM_AGES, AgeClassifier, ClassifierConfig, expected_age
+from agetransformer.classifier import AgeClassifier, ClassifierConfig, expected_age
 from train.augment import augment
+from train.averaging import update_average
 from train.config import load_config
 from train.data import Faces, held_out, load_faces, to_unit
+from train.losses import soft_labels
 
 
 @dataclass
@@ -55,12 +57,6 @@ def imagenet_weights(model: AgeClassifier) -> None:
     names = [name for name in model.state_dict() if not name.startswith(("age.", "gender."))]
     values = [value for name, value in stored.items() if not name.startswith("_fc.")]
     model.load_state_dict(dict(zip(names, values, strict=True)), strict=False)
-
-
-def soft_labels(ages: Tensor, width: float) -> Tensor:
-    """Ages [N] -> Gaussian distributions over the classes [N, 101], normalised."""
-    classes = torch.arange(NUM_AGES, device=ages.device)
-    return torch.softmax(-0.5 * ((classes - ages[:, None]) / width) ** 2, dim=1)
 
 
 def compute_classifier_loss(model: AgeClassifier, x: Tensor, ages: Tensor, female: Tensor, config) -> Tensor:
@@ -176,14 +172,6 @@ def train_classifier(config: ClassifierTraining, out: Path, cache: str = ".cache
     result = metrics(average, test, config.data)
     (out / "metrics.json").write_text(json.dumps(result, indent=2) + "\n")
     return result
-
-
-@torch.no_grad()
-def update_average(average: torch.nn.Module, model: torch.nn.Module, decay: float) -> None:
-    """Exponential moving average of the parameters; buffers (batch statistics) are copied."""
-    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
-    for mean, value in zip(average.buffers(), model.buffers(), strict=True):
-        mean.copy_(value)
 
 
 def metrics(model: AgeClassifier, test: Faces, archives: tuple[str, ...]) -> dict[str, dict[str, float]]:

@@ -19,6 +19,7 @@ from agetransformer.checkpoint import load_checkpoint, save_checkpoint
 from agetransformer.classifier import AgeClassifier, ClassifierConfig, chip
 from agetransformer.networks import Generator, GeneratorConfig, PatchDiscriminator
 from train.augment import jitter_view
+from train.averaging import update_average
 from train.config import load_config
 from train.data import Faces, held_out, load_faces, to_unit
 from train.forward import edit_at
@@ -232,14 +233,6 @@ def train_step(nets: Networks, batch: Batch, phase: Phase, config: GeneratorTrai
     nets.discriminator.requires_grad_(True)
     update_average(nets.average, nets.generator, min(config.ema, (step + 1) / (step + 10)))
     return {name: value.item() for name, value in (losses | terms).items()}
-
-
-@torch.no_grad()
-def update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
-    """Exponential moving average of the parameters; buffers are copied."""
-    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
-    for mean, value in zip(average.buffers(), model.buffers(), strict=True):
-        mean.copy_(value)
 
 
 def find_phase(phases: tuple[Phase, ...], images: int) -> Phase | None:

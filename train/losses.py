@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from agetransformer.classifier import NUM_AGES
+
 
 def compute_recon_loss(reconstruction: Tensor, images: Tensor) -> Tensor:
     """L_recon = E |G(x0, a0) - x0|_1: the face at its own age comes back unchanged."""
@@ -24,9 +26,13 @@ def compute_class_loss(age_logits: Tensor, ages: Tensor, width: float = 0.0) -> 
     """
     if width == 0:
         return F.cross_entropy(age_logits.float(), ages.long())
-    classes = torch.arange(age_logits.shape[1], device=ages.device)
-    labels = torch.softmax(-0.5 * ((classes - ages[:, None]) / width) ** 2, dim=1)
-    return F.cross_entropy(age_logits.float(), labels)
+    return F.cross_entropy(age_logits.float(), soft_labels(ages, width))
+
+
+def soft_labels(ages: Tensor, width: float) -> Tensor:
+    """Ages [N] -> Gaussian distributions over V's classes [N, 101], normalised."""
+    classes = torch.arange(NUM_AGES, device=ages.device)
+    return torch.softmax(-0.5 * ((classes - ages[:, None]) / width) ** 2, dim=1)
 
 
 def compute_generator_gan_loss(fake_scores: Tensor) -> Tensor:
