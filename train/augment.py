@@ -8,6 +8,7 @@ from torch import Tensor
 from torchvision.io import decode_jpeg, encode_jpeg
 
 from train.data import to_unit
+from train.parallel import WHOLE, Share
 
 
 def augment(images: Tensor, size: int, generator: torch.Generator) -> Tensor:
@@ -77,16 +78,16 @@ def random_colour(x: Tensor, generator: torch.Generator) -> Tensor:
     return (x + 1) * cast - 1
 
 
-def jitter_view(x: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+def jitter_view(x: Tensor, strength: float, generator: torch.Generator, share: Share = WHOLE) -> Tensor:
     """Shift, scale, turn and mirror V's view a little, differentiably: what fools V at one pixel grid only is no age.
 
     Args:
         x: chips [N, 3, S, S].
         strength: 1 is up to 4 % shift, 8 % scale and 6 degrees.
         generator: the source of randomness, on the CPU.
+        share: which part of the whole batch `x` is; the draws are for the whole.
     """
-    n = len(x)
-    draw = torch.rand(5, n, generator=generator) * 2 - 1
+    draw = share.of(torch.rand(5, len(x) * share.count, generator=generator), 1) * 2 - 1
     scale = torch.exp(0.08 * strength * draw[0])
     angle = math.radians(6) * strength * draw[1]
     flip = torch.where(draw[4] < 0, -1.0, 1.0)

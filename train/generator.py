@@ -1,19 +1,20 @@
 """Train the generator.
 
 python -m train.generator --config train/configs/cpu.yaml --out runs/cpu [--minutes 20] [--resume]
+accelerate launch -m train.generator ...    # many GPUs or machines: each process takes its share of every batch
 """
 
 import argparse
 import copy
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from accelerate import PartialState
 from torch import Tensor, nn
-from torch.utils.tensorboard import SummaryWriter
-from tqdm import tqdm
 
 from agetransformer.checkpoint import load_checkpoint, save_checkpoint
 from agetransformer.classifier import AgeClassifier, ClassifierConfig, chip
@@ -34,7 +35,18 @@ from train.losses import (
     compute_residual_loss,
     compute_smoothness_loss,
 )
-from train.samples import SAMPLE_AGES, choose_samples, measure_samples, save_samples
+from train.parallel import (
+    WHOLE,
+    Share,
+    average_gradients,
+    average_values,
+    is_time_up,
+    own_share,
+    require_same_step,
+    share_batch_statistics,
+)
+from train.runlog import RunLog
+from train.samples import choose_samples
 from train.state import find_state, load_state, save_state
 
 YOUNGEST, OLDEST = 20, 69  # Q of the paper
@@ -61,7 +73,7 @@ class Phase:
 
     images: int  # images seen in this phase
     resolution: int
-    batch: int = 4
+    batch: int = 4  # of each process
     lr: float = 1e-4
     weights: LossWeights = field(default_factory=LossWeights)
 
@@ -90,6 +102,7 @@ class GeneratorTraining:
     view_jitter: float = 0.0  # strength of the random shift, scale and turn of the view that each V gets
     save_every: int = 250  # steps
     sample_every: int = 500  # steps
+    log_every: int = 50  # steps
     seed: int = 0
 
 
@@ -113,6 +126,7 @@ class Batch(NamedTuple):
     targets: Tensor  # [N] a1
     female: Tensor  # [N]
     real: Tensor  # [N, 3, R, R] other real faces, for D
+    share: Share = WHOLE  # the part of the whole batch that this is
 
 
 def build_networks(config: GeneratorTraining, device: torch.device) -> Networks:
@@ -124,7 +138,7 @@ def build_networks(config: GeneratorTraining, device: torch.device) -> Networks:
         generator = Generator(config.model)
         if config.modulation_init > 0:
             nn.init.normal_(generator.modulation.linear.weight, std=config.modulation_init)
-    discriminator = PatchDiscriminator()
+    discriminator = share_batch_statistics(PatchDiscriminator())
     for network in (generator, discriminator):
         network.to(device=device, memory_format=torch.channels_last).train()
     modulation = list(generator.modulation.parameters())
@@ -160,19 +174,34 @@ def age_balance(ages: Tensor) -> Tensor:
     return 1 / torch.bincount(bins, minlength=10)[bins].float()
 
 
-def draw_batch(faces: Faces, weights: Tensor, phase: Phase, config: GeneratorTraining, step: int) -> Batch:
-    """The faces of step `step`: a function of the seed and the step alone, so that a resumed run sees the same."""
+def draw_batch(
+    faces: Faces, weights: Tensor, phase: Phase, config: GeneratorTraining, step: int, share: Share = WHOLE
+) -> Batch:
+    """The faces of step `step`: a function of the seed and the step alone, so that a resumed run sees the same.
+
+    All processes draw the same batch of phase.batch faces for each of them, and take their `share`.
+    """
     random = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
-    index = torch.multinomial(weights, 2 * phase.batch, generator=random)
-    flip = torch.rand(2 * phase.batch, generator=random) < 0.5
-    device = faces.images.device
-    images = to_unit(faces.images[index.to(device)])
-    images = torch.where(flip.to(device)[:, None, None, None], images.flip(3), images)
+    total = phase.batch * share.count
+    index = torch.multinomial(weights, 2 * total, generator=random)
+    flip = torch.rand(2 * total, generator=random) < 0.5
+    targets = draw_targets(faces.ages.cpu()[index[:total]], config.min_gap, random)
+    # Two halves, edited and real faces: the share of each.
+    index, flip = (share.of(drawn.view(2, total), 1).flatten() for drawn in (index, flip))
+    images = faces.images[index.to(faces.images.device)]
+    index = index[: phase.batch].to(faces.ages.device)
+    return assemble_batch(images, flip, faces.ages[index], faces.female[index], share.of(targets), share)
+
+
+def assemble_batch(images: Tensor, flip: Tensor, ages: Tensor, female: Tensor, targets: Tensor, share: Share) -> Batch:
+    """uint8 images [2N, 3, R, R], the faces to edit and then the other real ones, with [N] labels -> Batch."""
+    device = images.device
+    flip = flip.to(device, non_blocking=True)[:, None, None, None]
+    images = to_unit(images)
+    images = torch.where(flip, images.flip(3), images)
     images, real = images.contiguous(memory_format=torch.channels_last).chunk(2)
-    index = index[: phase.batch].to(device)
-    ages = faces.ages[index]
-    targets = draw_targets(ages, config.min_gap, random).to(device)
-    return Batch(images, ages, targets, faces.female[index], real)
+    ages, targets, female = (labels.to(device, non_blocking=True) for labels in (ages, targets, female))
+    return Batch(images, ages, targets, female, real, share)
 
 
 def update_discriminator(nets: Networks, fake: Tensor, real: Tensor, r1: float) -> dict[str, Tensor]:
@@ -184,6 +213,7 @@ def update_discriminator(nets: Networks, fake: Tensor, real: Tensor, r1: float) 
         losses["d_r1"] = r1 * compute_r1_penalty(nets.discriminator, real)
     nets.discriminator_optimizer.zero_grad(set_to_none=True)
     sum(losses.values()).backward()
+    average_gradients(nets.discriminator_optimizer)
     nets.discriminator_optimizer.step()
     return losses
 
@@ -201,7 +231,7 @@ def compute_generator_losses(
             continue
         view = chip(edited, reader.config.resolution)
         if config.view_jitter > 0:
-            view = jitter_view(view, config.view_jitter, random)
+            view = jitter_view(view, config.view_jitter, random, batch.share)
         age_logits, gender_logits = reader(view)
         losses[name] = weight * compute_class_loss(age_logits, batch.targets, config.label_width)
         if weights.gender > 0 and gender_logits is not None:
@@ -215,8 +245,8 @@ def compute_generator_losses(
     return losses
 
 
-def train_step(nets: Networks, batch: Batch, phase: Phase, config: GeneratorTraining, step: int) -> dict[str, float]:
-    """One step of D, one of G, one of the average; the losses by name."""
+def train_step(nets: Networks, batch: Batch, phase: Phase, config: GeneratorTraining, step: int) -> dict[str, Tensor]:
+    """One step of D, one of G, one of the average; the losses by name, on the device: reading one waits for it."""
     device = batch.images.device.type
     random = torch.Generator().manual_seed(config.seed * 1_000_003 + step + 500_009)
     reconstruction, edited = edit_at(nets.generator, batch.images, batch.ages, batch.targets)
@@ -229,10 +259,11 @@ def train_step(nets: Networks, batch: Batch, phase: Phase, config: GeneratorTrai
         terms = compute_generator_losses(nets, batch, edited, reconstruction, phase.weights, config, random)
     nets.generator_optimizer.zero_grad(set_to_none=True)
     sum(terms.values()).backward()
+    average_gradients(nets.generator_optimizer)
     nets.generator_optimizer.step()
     nets.discriminator.requires_grad_(True)
     update_average(nets.average, nets.generator, min(config.ema, (step + 1) / (step + 10)))
-    return {name: value.item() for name, value in (losses | terms).items()}
+    return {name: value.detach() for name, value in (losses | terms).items()}
 
 
 def find_phase(phases: tuple[Phase, ...], images: int) -> Phase | None:
@@ -245,8 +276,9 @@ def find_phase(phases: tuple[Phase, ...], images: int) -> Phase | None:
 
 
 def load_phase_data(config: GeneratorTraining, nets: Networks, phase: Phase, cache: str) -> tuple[Faces, Faces]:
-    """Training faces of ages in Q and held-out faces at the phase's resolution, on the generator's device."""
-    faces = load_faces(config.data, phase.resolution, chips=False, cache=cache)
+    """Training faces of ages in Q, their images on the generator's device, and held-out faces."""
+    with PartialState().local_main_process_first():  # one process a machine decodes, the others read its cache
+        faces = load_faces(config.data, phase.resolution, chips=False, cache=cache)
     device = next(nets.generator.parameters()).device
     if config.label_by_classifier:
         parts = faces.images.split(64)
@@ -257,10 +289,18 @@ def load_phase_data(config: GeneratorTraining, nets: Networks, phase: Phase, cac
     train = faces.select(~unseen & (rounded >= YOUNGEST) & (rounded <= OLDEST))
     if len(train) == 0:
         raise ValueError(f"no face of age {YOUNGEST}..{OLDEST} in {', '.join(config.data)}")
-    train = Faces(
-        train.images.to(device), train.ages.round().to(device), train.female.to(device), train.names, train.source
-    )
+    # The labels stay here: the next targets are drawn from them without waiting for the device.
+    train = Faces(train.images.to(device), train.ages.round(), train.female, train.names, train.source)
     return train, faces.select(unseen)
+
+
+def open_phase(
+    config: GeneratorTraining, nets: Networks, phase: Phase, cache: str
+) -> tuple[Callable[[int], Batch], Faces]:
+    """Step -> this process's share of its batch; and the held-out faces that samples show."""
+    train, test = load_phase_data(config, nets, phase, cache)
+    weights, share = age_balance(train.ages), own_share()
+    return lambda step: draw_batch(train, weights, phase, config, step, share), choose_samples(test)
 
 
 def train_generator(
@@ -273,47 +313,50 @@ def train_generator(
 ) -> Path:
     """Train until the phases or the minutes are over; return the folder of the newest state.
 
+    Under `accelerate launch`, every process calls this; the main one alone writes.
+
     Raises:
         FileExistsError: `out` holds a run already and `resume` is off.
+        FileNotFoundError: the processes see different states in `out`.
     """
     began = time.monotonic()
-    nets = build_networks(config, torch.device(device))
+    state = PartialState(cpu=torch.device(device).type == "cpu")
+    share = own_share()
+    nets = build_networks(config, state.device if share.count > 1 else torch.device(device))
     newest = find_state(out)
     if newest is not None and not resume:
         raise FileExistsError(f"{out} holds a run already: go on with --resume, or name another --out")
     step, images = load_state(newest, nets) if newest is not None else (0, 0)
-    writer = SummaryWriter(out / "tensorboard", purge_step=images)
+    require_same_step(step)
     total = sum(phase.images for phase in config.phases)
-    progress = tqdm(total=total, initial=images, unit="image", mininterval=5)
+    log = RunLog(out, images, total) if state.is_main_process else None
     phase = None
-    while (current := find_phase(config.phases, images)) is not None and time.monotonic() - began < 60 * minutes:
+    while (current := find_phase(config.phases, images)) is not None and not is_time_up(began, minutes, step):
         if current is not phase:
             phase = current
-            train, test = load_phase_data(config, nets, phase, cache)
-            weights, samples = age_balance(train.ages.cpu()), choose_samples(test)
+            draw, samples = open_phase(config, nets, phase, cache)
             for optimizer in (nets.generator_optimizer, nets.discriminator_optimizer):
                 for group in optimizer.param_groups:
                     group["lr"] = phase.lr * group["scale"]
-        losses = train_step(nets, draw_batch(train, weights, phase, config, step), phase, config, step)
+        losses = train_step(nets, draw(step), phase, config, step)
         step += 1
-        images += phase.batch
-        progress.update(phase.batch)
-        if step % 50 == 0:
-            progress.set_postfix({name: f"{value:.2f}" for name, value in losses.items()}, refresh=False)
-            for name, value in losses.items():
-                writer.add_scalar(f"loss/{name}", value, images)
-        if step % config.sample_every == 0:
-            edits = save_samples(nets.average, samples, SAMPLE_AGES, out / "samples" / f"{images:08d}.png")
-            for name, value in measure_samples(nets.classifier, samples, edits, SAMPLE_AGES).items():
-                writer.add_scalar(f"sample/{name}", value, images)
-                progress.write(f"{images} {name} {value:.3f}")
-        if step % config.save_every == 0:
+        images += phase.batch * share.count
+        if step % config.log_every == 0:
+            values = average_values(losses)
+            if log:
+                log.write_losses(values, images)
+        if log:
+            log.write_progress(images)
+        if log and step % config.sample_every == 0:
+            log.write_samples(nets.average, nets.classifier, samples, images)
+        if log and step % config.save_every == 0:
             save_state(out, nets, step, images)
-    writer.close()
-    progress.close()
-    folder = save_state(out, nets, step, images)
-    save_checkpoint(nets.average, out / "generator", half=False)
-    return folder
+    if log:
+        log.close()
+        save_state(out, nets, step, images)
+        save_checkpoint(nets.average, out / "generator", half=False)
+    state.wait_for_everyone()
+    return out / f"state-{step:08d}"
 
 
 def main() -> None:

@@ -1,0 +1,118 @@
+"""Training in several processes, on one machine or many: each takes its share of every batch, all take the same step.
+
+Hugging Face `accelerate` starts and connects them: `accelerate launch -m train.generator ...`. A process computes the
+mean loss of its share; the mean of the processes' gradients is then the gradient of the whole batch, and batch norm,
+the only layer that looks across images, reads its statistics off the whole batch too. Without `accelerate launch` there
+is one process, and nothing here does anything.
+"""
+
+import time
+from dataclasses import dataclass
+
+import torch
+from accelerate import PartialState
+from accelerate.utils import broadcast, gather, reduce
+from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
+
+CLOCK_EVERY = 10  # steps between two looks at the main process's clock, which cost a GPU its queue
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which part of every batch this process has."""
+
+    index: int = 0
+    count: int = 1  # processes
+
+    def of(self, whole: Tensor, dim: int = 0) -> Tensor:
+        """This process's part of what all processes drew alike for the whole batch."""
+        return whole.chunk(self.count, dim)[self.index]
+
+
+WHOLE = Share()
+
+
+def own_share() -> Share:
+    """This process's share."""
+    state = PartialState()
+    return Share(state.process_index, state.num_processes)
+
+
+def average_gradients(optimizer: torch.optim.Optimizer) -> None:
+    """Replace every gradient that the optimizer is about to use by its mean over the processes."""
+    if PartialState().num_processes == 1:
+        return
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    mean = reduce(torch.cat([gradient.flatten() for gradient in gradients]), "mean")
+    for gradient, value in zip(gradients, mean.split([gradient.numel() for gradient in gradients]), strict=True):
+        gradient.copy_(value.view(gradient.shape))
+
+
+def average_values(values: dict[str, Tensor]) -> dict[str, float]:
+    """Scalar tensors -> their means over the processes; every process has to call it."""
+    if PartialState().num_processes > 1:
+        values = reduce(values, "mean")
+    return {name: value.item() for name, value in values.items()}
+
+
+def is_time_up(began: float, minutes: float, step: int) -> bool:
+    """Whether `minutes` have passed since `began` (time.monotonic): by the main process's clock, for all alike."""
+    up = time.monotonic() - began >= 60 * minutes
+    state = PartialState()
+    if state.num_processes == 1:
+        return up
+    return step % CLOCK_EVERY == 0 and bool(broadcast(torch.tensor(float(up), device=state.device)).item())
+
+
+def require_same_step(step: int) -> None:
+    """Refuse processes that would go on from different states.
+
+    Raises:
+        FileNotFoundError: a process found another state than the others, or none.
+    """
+    state = PartialState()
+    if state.num_processes == 1:
+        return
+    steps = gather(torch.tensor([step], device=state.device)).tolist()
+    if len(set(steps)) > 1:
+        raise FileNotFoundError(
+            f"the processes found the states of different steps {steps}: put --out on a disk that all machines share"
+        )
+
+
+class SharedBatchNorm2d(nn.BatchNorm2d):
+    """Batch norm with the statistics of all processes' images.
+
+    torch.nn.SyncBatchNorm has no CPU path and no second derivative, which R1 takes.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(x)
+        count = PartialState().num_processes
+        wide = x.float()
+        moments = torch.stack([wide.mean(dim=(0, 2, 3)), wide.square().mean(dim=(0, 2, 3))])
+        mean, square = all_reduce(moments) / count
+        variance = (square - mean.square()).clamp_min(0)
+        with torch.no_grad():
+            values = count * x.numel() / x.shape[1]
+            self.num_batches_tracked.add_(1)
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * (values / (values - 1)), self.momentum)
+        scale = torch.rsqrt(variance + self.eps) * self.weight
+        shift = self.bias - mean * scale
+        return (wide * scale[:, None, None] + shift[:, None, None]).to(x.dtype)
+
+
+def share_batch_statistics(network: nn.Module) -> nn.Module:
+    """`network` with SharedBatchNorm2d for every BatchNorm2d, where there are several processes."""
+    if PartialState().num_processes > 1:
+        for module in network.modules():
+            for name, child in module.named_children():
+                if type(child) is nn.BatchNorm2d:
+                    shared = SharedBatchNorm2d(child.num_features, child.eps, child.momentum)
+                    shared.load_state_dict(child.state_dict())
+                    setattr(module, name, shared.to(child.weight.device).train(child.training))
+    return network
