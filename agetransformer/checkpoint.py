@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 1  # what is written; all from 1 to this are read
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
 
@@ -66,6 +66,8 @@ def load_checkpoint(module_class: type[Module], config_class: type, folder: str 
         version, kind = values.pop("format_version"), values.pop("model")
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, AttributeError) as error:
         raise CheckpointError(f"{folder / CONFIG_NAME}: not a checkpoint's config ({error!r})") from error
+    if not isinstance(version, int) or version < 1:
+        raise CheckpointError(f"{folder / CONFIG_NAME}: not a checkpoint's config (format_version {version!r})")
     if kind != module_class.__name__:
         raise CheckpointError(f"{folder}: holds a {kind}, not a {module_class.__name__}; name the other folder")
     if version > FORMAT_VERSION:
@@ -82,5 +84,6 @@ def load_checkpoint(module_class: type[Module], config_class: type, folder: str 
     try:
         module.load_state_dict(weights, strict=True)
     except RuntimeError as error:
-        raise CheckpointError(f"{folder}: the weights do not fit the config: {error}") from error
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"{folder}: the weights do not fit the config: {reason}") from error
     return module.eval()

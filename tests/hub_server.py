@@ -74,6 +74,8 @@ class HubServer(ThreadingHTTPServer):
         self.cuts = 0  # how many more downloads of weights break off in the middle
         self.ranges = True  # whether a broken download can be taken up again
         self.flip = False  # whether one byte of the weights is wrong
+        self.bare = False  # whether a proxy takes the etag and the commit out of the answers
+        self.renamed: dict[str, str] = {}  # old name of a repository -> its name now
         self.commit(files)
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
@@ -186,6 +188,9 @@ class _Handler(BaseHTTPRequestHandler):
             return self._reply(503, b"down for maintenance")
         if self._token() not in (None, TOKEN, READ_TOKEN):
             return self._error(401, "", "Invalid credentials in Authorization header")
+        for old, new in self.server.renamed.items():
+            if f"/{old}/" in f"{path}/":
+                return self._reply(307, b"", {"Location": path.replace(old, new)})
         if owner := re.fullmatch(r"/api/(users|organizations)/([^/]+)/overview", path):
             known = {OWNER: "users"} | OTHERS
             found = known.get(owner[2]) == owner[1]
@@ -319,7 +324,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _reply(self, status: int, body: bytes, headers: dict[str, str] | None = None, head: bool = False) -> None:
         self.send_response(status)
         for name, value in (headers or {}).items():
-            self.send_header(name, value)
+            if not (self.server.bare and name in ("ETag", "X-Linked-Etag", "X-Repo-Commit")):
+                self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if not head and self.command != "HEAD":

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from hub_server import REPO, TOKEN, HubServer
+from hub_server import REPO, TOKEN, HubServer, git_blob
 
 from agetransformer import hub
 from agetransformer.checkpoint import CheckpointError, load_checkpoint
+from agetransformer.editor import AgeEditor
 from agetransformer.networks import Generator, GeneratorConfig
 
 FILES = ("config.json", "model.safetensors", "README.md")
@@ -52,6 +53,12 @@ def test_branch_is_resolved_to_one_commit(server: HubServer, contents: dict[str,
     assert load_checkpoint(Generator, GeneratorConfig, found.folder).config.resolution == 64
     downloads = [path for _, path, _ in server.requests if "/resolve/" in path]
     assert downloads and all(f"/resolve/{head}/" in path for path in downloads)
+    asked = {path.split("/")[-1] for method, path, _ in server.requests if method == "HEAD"}
+    assert asked == set(FILES)
+    # What the answers said of etag and commit names the files of the cache.
+    assert found.folder.name == head
+    assert (found.folder / "config.json").resolve().name == git_blob(contents["config.json"])
+    assert (found.folder / "model.safetensors").resolve().name == found.sha256
 
 
 def test_main_moves_on_but_a_commit_stays(server: HubServer, contents: dict[str, bytes], tmp_path: Path) -> None:
@@ -73,6 +80,35 @@ def test_a_cached_commit_needs_no_network(server: HubServer, tmp_path: Path) -> 
     server.stop()
     assert fetch(server, tmp_path).revision == head  # main, as it was last seen
     server.server_port = 1  # nobody listens there
+
+
+def test_a_renamed_repository_is_followed(server: HubServer, tmp_path: Path) -> None:
+    server.renamed["someone/old-name"] = REPO
+    found = hub.resolve("someone/old-name", endpoint=server.endpoint, cache_dir=tmp_path)
+    assert found.revision == server.branches["main"]
+    assert load_checkpoint(Generator, GeneratorConfig, found.folder)
+
+
+def test_answers_without_etag_and_commit(server: HubServer, tmp_path: Path) -> None:
+    server.bare = True
+    with pytest.raises(CheckpointError, match=r"check the connection|cannot be reached"):
+        fetch(server, tmp_path)
+    server.bare = False
+    assert fetch(server, tmp_path).revision == server.branches["main"]
+
+
+def test_editor_of_a_pinned_revision(
+    server: HubServer, contents: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, embedded: None
+) -> None:
+    old = server.branches["main"]
+    server.commit(contents | {"config.json": contents["config.json"].replace(b"64", b"128")})
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", server.endpoint)
+    template = server.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
+    assert AgeEditor.from_pretrained(REPO).resolution == 128
+    pinned = AgeEditor.from_pretrained(REPO, revision=old)
+    assert pinned.resolution == 64 and pinned.name == f"{REPO}@{old}"  # the name goes into every saved picture
 
 
 def test_the_token_stays_with_the_hub(server: HubServer, tmp_path: Path) -> None:
