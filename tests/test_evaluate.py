@@ -4,7 +4,7 @@
 import json
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,11 +28,14 @@ from train.evaluate import (
     folder_editor,
     generator_editor,
     list_faces,
+    measure_bias,
     measure_face,
     monotonicity,
+    rank_correlation,
     stranger_distance,
     summarise,
 )
+from train.expression import OTHERS, Expression, ExpressionJudge, read_expression
 from train.judges import AgeGenderJudge, IdentityJudge, JudgeError, Location, Verdict
 from train.measures import background_change, colour_change, face_oval, laplacian_variance, percentile, to_lab
 from train.report import check_goals, markdown
@@ -175,14 +178,82 @@ def test_summary_of_known_measurements():
     assert row["colour_p99"] == pytest.approx(10) and row["colour_p99_pooled"] == pytest.approx(10)
 
 
+def expressing(smile: float, emotion: str | None) -> Measurement:
+    return replace(measurement(40, "male"), expression=None if emotion is None else Expression(smile, emotion))
+
+
+def test_expressions_kept_count_the_faces_that_had_them():
+    before = [(0.9, "happiness"), (0.4, "happiness"), (0.0, "neutral"), (0.1, "other"), (0.9, None)]
+    after = [(0.8, "happiness"), (0.2, "neutral"), (0.1, "neutral"), (0.5, "happiness"), (0.9, "happiness")]
+    row = summarise([expressing(*x) for x in after], [expressing(*x) for x in before], 60, None)
+    # The last face was not found before; of the other four, the second stops smiling and the fourth begins.
+    assert row["smile_kept"] == 0.5 and row["happiness_kept"] == 0.5 and row["neutral_kept"] == 1
+    assert row["smile"] == pytest.approx((0.8 + 0.2 + 0.1 + 0.5) / 4)
+    unjudged = summarise([measurement(40, "male")], [measurement(40, "male")], 60, None)
+    assert unjudged["smile_kept"] is None and unjudged["neutral_kept"] is None
+
+
+def test_expression_rules():
+    still = {f"{name}{side}": 0.1 for name in ("mouthSmile", *OTHERS) for side in ("Left", "Right")}
+    assert read_expression(still) == Expression(0.1, "neutral")
+    assert not read_expression(still).smiling
+    crooked = read_expression(still | {"mouthSmileLeft": 0.5, "mouthSmileRight": 0.2})
+    assert crooked.smile == pytest.approx(0.35) and crooked.smiling and crooked.emotion == "happiness"
+    assert read_expression(still | {"jawOpen": 0.7}).emotion == "other"  # this one has no left and right
+
+
+def test_expression_judge_on_a_portrait(portrait):
+    try:
+        judge = ExpressionJudge()
+    except JudgeError as error:
+        pytest.skip(str(error))
+    smiling = judge.judge(portrait)
+    assert smiling is not None and smiling.smile > 0.6 and smiling.emotion == "happiness"  # she beams
+    assert judge.judge(np.zeros((64, 64, 3), np.uint8)) is None
+    judge.close()
+    judge.close()
+
+
+def test_without_mediapipe_the_expression_judge_says_so(monkeypatch, tmp_path):
+    (tmp_path / "mediapipe.py").write_text("raise ImportError('No module named mediapipe')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(JudgeError, match=r"mediapipe.*pip install -r requirements\.txt"):
+        ExpressionJudge()
+
+
+def test_bias_is_the_judges_mean_error_on_faces_of_that_age(tmp_path):
+    # Brightness is what the judge reads, and it is 5 above each label near 60.
+    rows = []
+    with zipfile.ZipFile(tmp_path / "faces.zip", "w") as archive:
+        for index in range(14):
+            age = 57 + index % 7 if index < 12 else 64 + index
+            name = f"{index}.png"
+            Image.new("RGB", (64, 64), (age + 5,) * 3).save(tmp_path / name)
+            archive.write(tmp_path / name, name)
+            rows.append(f"{name},{age},female")
+        archive.writestr("labels.csv", "\n".join(["file,age,gender", *rows]))
+    faces = list_faces([tmp_path / "faces.zip"])
+    judge = BrightnessJudge(ellipse_landmarks(64))
+    settings = Evaluation(tmp_path, (tmp_path / "faces.zip",), tmp_path, size=64)
+    bias = measure_bias(faces, 60, Judges(judge, judge), settings)
+    assert bias is not None and bias.faces == 12 and bias.years == 5 and bias.error == 0
+    assert bias.judged == pytest.approx(5 + np.mean([57 + i % 7 for i in range(12)]))
+    assert measure_bias(faces, 25, Judges(judge, judge), settings) is None
+
+
 def test_monotonicity_and_strangers():
     ages = np.array([[20, 30, 40], [20, 30, 30], [20, 10, 40], [20, 21, 22]])
     assert monotonicity(ages) == ([0.75, 0.75], 0.5)
+    # Spearman with (1, 2, 3): 1; ranks 1, 2.5, 2.5: 1.5 / sqrt(2 * 1.5); ranks 2, 1, 3: 1/2; no order: 0.
+    ages = np.array([[20, 30, 40], [20, 30, 30], [20, 10, 40], [20, 20, 20]])
+    assert rank_correlation(ages) == pytest.approx((1 + np.sqrt(3) / 2 + 0.5 + 0) / 4, abs=1e-4)
+    assert rank_correlation(ages[:, :1]) is None
     assert stranger_distance(np.array([[0.0, 0], [3, 4], [0, 0]])) == pytest.approx(10 / 3, abs=1e-4)
     assert stranger_distance(np.zeros((1, 2))) is None
 
 
-def test_markdown_has_one_row_an_age_under_the_do_nothing_row():
+@pytest.mark.parametrize("missing", [None, "Smile and emotion are left out: no MediaPipe."])
+def test_markdown_has_one_row_an_age_under_the_do_nothing_row(missing):
     unedited = [measurement(30, "female"), measurement(40, "male")]
     rows = []
     for target, judged in ((25, 28), (45, 40), (65, 61)):
@@ -191,13 +262,23 @@ def test_markdown_has_one_row_an_age_under_the_do_nothing_row():
     result = {
         "checkpoint": "generator", "resolution": 64, "size": 128, "faces": 2, "ages": [25, 45, 65], "stranger": 0.8,
         "judge_error": 5.0, "judge_gender_agrees": 1.0, "do_nothing": summarise(unedited, unedited, None, None),
-        "methods": {"generator": {"always_rises": 1.0, "rows": rows}},
+        "judge_bias": {"25": None, "65": {"years": -6.5, "error": 1.0, "judged": 58.6, "faces": 40}},
+        "expression_missing": missing, "methods": {"generator": {"always_rises": 1.0, "spearman": 0.9, "rows": rows}},
+        "table": {"young": {"faces": 2, "rows": {"generator": rows[2]}}},
     }  # fmt: skip
     text = markdown(result)
     table = text.split("\n\n")[1].splitlines()
     assert len({line.count("|") for line in table}) == 1
     assert [line.split("|")[1].strip() for line in table[2:]] == ["do nothing", "25", "45", "65"]
-    assert "| 61.0 ± 0.0 |" in table[-1] and "| 54.77 ± 8.40 | 2.15 | 97.1 % |" in text
+    assert "| 61.0 ± 0.0 |" in table[-1] and ("smile kept" in table[0]) == (missing is None)
+    assert (missing or "rules on MediaPipe's blendshapes") in text
+    assert "| 65 ± 3 | 40 | 58.6 | -6.5 ± 1.0 |" in text and "| 25 ± 3 | fewer than 10 | - | - |" in text
+    published = text.split("\n\n")[-1].splitlines()
+    assert len({line.count("|") for line in published}) == 1
+    assert published[2].startswith("| generator, young (2) | ours | 61.0 ± 0.0 | - |")
+    assert published[-1] == (
+        "| Yao et al. | the paper's | 54.77 ± 8.40 | - | - | 2.15 | 97.1 % | 96.3 % | 91.3 % | 92.7 % |"
+    )
     assert all(met for _, _, met in check_goals(rows))
     worse = [*rows[:2], rows[2] | {"age_mean": 39.0, "gender_kept": 0.94, "background": 4.1}]
     assert [met for _, _, met in check_goals(worse)] == [False, False, True, False, False, True]
@@ -314,6 +395,10 @@ def test_whole_evaluation(judges, portrait, tmp_path):
         assert unchanged[key] == result["do_nothing"][key]
     assert result["methods"]["tiny"]["rows"][0]["background"] > 0
     assert "| same 65 |" in (settings.out / "metrics.md").read_text()
+    table = result["table"]["young"]  # both are labelled 36; `same` has no outputs at 60
+    assert table["faces"] == 2 and list(table["rows"]) == ["do nothing", "tiny"]
+    if result["expression_missing"] is None:
+        assert unchanged["smile_kept"] == 1 and result["do_nothing"]["smile"] > 0.6
     assert Image.open(settings.out / "sheet.png").width == 3 * 256
     assert Image.open(settings.out / "sheet_detail.png").width == 3 * 256
     (other / f"{Path(unseen[1]).stem}_age_65.png").unlink()

@@ -5,8 +5,9 @@ python -m train.evaluate --checkpoint checkpoints/generator --data faces-a.zip f
 The first COUNT held-out faces (by name) are edited at each age the way the app does it: the change that the generator
 makes at its own resolution, upsampled and added to the full-size photo. Writes metrics.json, metrics.md, sheet.png
 (ten faces) and sheet_detail.png (three at full size). Another method takes part as a folder of its outputs for the
-same faces, named <face>_age_<age>.png (or .jpg, .webp): --compare IPCGAN=outputs/ipcgan. The expression (smile,
-emotion) is not judged here.
+same faces, named <face>_age_<age>.png (or .jpg, .webp): --compare IPCGAN=outputs/ipcgan. With outputs at age 60 too
+it gets its row in the paper's Table 1. Smile and emotion need MediaPipe (requirements.txt) in a process of its own;
+without it they are left out.
 """
 
 import argparse
@@ -17,11 +18,13 @@ import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from scipy.stats import rankdata
 from torch import Tensor
 from torch.nn.utils import parametrize
 from tqdm import tqdm
@@ -29,6 +32,7 @@ from tqdm import tqdm
 from agetransformer.checkpoint import CheckpointError, load_checkpoint
 from agetransformer.networks import Generator, GeneratorConfig
 from train.data import held_out, to_unit
+from train.expression import Expression, ExpressionJudge
 from train.judges import AgeGenderJudge, IdentityJudge, JudgeError
 from train.measures import background_change, colour_change, face_oval, laplacian_variance, percentile, to_lab
 from train.report import markdown
@@ -36,6 +40,8 @@ from train.sheet import save_sheet
 
 SHEET_FACES = 10
 DETAIL_FACES = 3
+TABLE_AGE = 60  # the target of the paper's Table 1
+YOUNG = (20, 44)  # the label of the faces edited there, in years: the paper's young group
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,7 @@ class Evaluation:
     size: int = 512  # side of the judged pictures in pixels
     ages: tuple[int, ...] = (25, 35, 45, 55, 65)
     compare: dict[str, Path] = field(default_factory=dict)  # other methods: name -> folder of outputs
-    bias_faces: int = 40  # real faces a target age for the age judge's bias
+    bias_faces: int = 80  # real faces a target age for the age judge's bias
     bias_years: float = 3.0  # that far from the target age at most
     device: str = "auto"
 
@@ -86,6 +92,7 @@ class Judges:
 
     identity: IdentityJudge
     age_gender: AgeGenderJudge
+    expression: ExpressionJudge | None = None  # None: MediaPipe is missing here
 
 
 @dataclass(frozen=True)
@@ -100,6 +107,16 @@ class Measurement:
     colour: np.ndarray  # histogram of the changes of Lab a and b
     identity: float  # distance of the face descriptors
     descriptor: np.ndarray  # [128]
+    expression: Expression | None = None  # None: not judged, or no face found
+
+
+class Bias(NamedTuple):
+    """How far the age judge is off on real faces of about one age, in years."""
+
+    years: float  # mean of judged - labelled
+    error: float  # standard error of that mean
+    judged: float  # mean judged age of those faces
+    faces: int
 
 
 # One face's unedited image [S, S, 3] uint8 and name -> an edit for each age.
@@ -189,22 +206,25 @@ def measure_face(edits: Sequence[Edit], judges: Judges) -> list[Measurement]:
                 colour=colour_change(lab, to_lab(edit.image)),
                 identity=float(np.linalg.norm(descriptor - descriptors[0])),
                 descriptor=descriptor,
+                expression=None if judges.expression is None else judges.expression.judge(edit.image),
             )
         )
     return measurements
 
 
-def measure_bias(faces: Sequence[LabelledFile], target: int, judges: Judges, settings: Evaluation) -> float | None:
-    """How far the age judge is off on real faces labelled near the target age, in years; None below ten faces."""
+def measure_bias(faces: Sequence[LabelledFile], target: int, judges: Judges, settings: Evaluation) -> Bias | None:
+    """The age judge on real faces labelled near the target age, at most `bias_faces`; None below ten of them."""
     near = [face for face in faces if abs(face.age - target) <= settings.bias_years]
     chosen = near[:: max(1, len(near) // settings.bias_faces)][: settings.bias_faces]
     if len(chosen) < 10:
         return None
-    errors = []
+    judged = []
     for face in chosen:
         image = face.read(settings.size)
-        errors.append(judges.age_gender.judge(image, judges.identity.locate(image)).age - face.age)
-    return float(np.mean(errors))
+        judged.append(judges.age_gender.judge(image, judges.identity.locate(image)).age)
+    errors = np.array(judged) - [face.age for face in chosen]
+    error = float(errors.std(ddof=1) / np.sqrt(len(errors)))
+    return Bias(float(errors.mean()), error, float(np.mean(judged)), len(chosen))
 
 
 def summarise(
@@ -238,14 +258,45 @@ def summarise(
         "colour_p99": np.mean([percentile(m.colour, 99) for m in measured]),
         "colour_p99_pooled": percentile(np.sum([m.colour for m in measured], axis=0), 99),
         "identity": np.mean([m.identity for m in measured]),
+        **_expressions_kept(measured, unedited),
     }
     return {key: None if value is None else round(float(value), 4) for key, value in row.items()}
+
+
+def _expressions_kept(measured: Sequence[Measurement], unedited: Sequence[Measurement]) -> dict[str, float | None]:
+    """Mean smile, and shares 0..1: smiling or not as before; of the neutral (happy) faces, those that still are."""
+    expressions = [(m.expression, u.expression) for m, u in zip(measured, unedited, strict=True)]
+    pairs = [(now, before) for now, before in expressions if now is not None and before is not None]
+
+    def kept(emotion: str) -> float | None:
+        still = [now.emotion == emotion for now, before in pairs if before.emotion == emotion]
+        return np.mean(still) if still else None
+
+    return {
+        "smile": np.mean([now.smile for now, _ in pairs]) if pairs else None,
+        "smile_kept": np.mean([now.smiling == before.smiling for now, before in pairs]) if pairs else None,
+        "neutral_kept": kept("neutral"),
+        "happiness_kept": kept("happiness"),
+    }
 
 
 def monotonicity(ages: np.ndarray) -> tuple[list[float], float]:
     """Judged ages [faces, targets], targets rising -> share of faces that rise at each step; share that always do."""
     rises = np.diff(ages, axis=1) > 0
     return rises.mean(axis=0).round(4).tolist(), round(float(rises.all(axis=1).mean()), 4)
+
+
+def rank_correlation(ages: np.ndarray) -> float | None:
+    """Mean over faces of Spearman's correlation of judged ages [faces, targets] with the rising targets.
+
+    A face that is judged the same at every target counts as 0; None for a single target.
+    """
+    if ages.shape[1] < 2:
+        return None
+    ranks = rankdata(ages, axis=1) - (ages.shape[1] + 1) / 2
+    targets = np.arange(ages.shape[1]) - (ages.shape[1] - 1) / 2
+    norms = np.linalg.norm(ranks, axis=1) * np.linalg.norm(targets)
+    return round(float(np.mean(ranks @ targets / np.where(norms == 0, 1, norms))), 4)
 
 
 def stranger_distance(descriptors: np.ndarray) -> float | None:
@@ -271,19 +322,23 @@ def evaluate(settings: Evaluation) -> dict:
     tested = [face for face, kept in zip(faces, unseen, strict=True) if kept][: settings.count]
     if not tested:
         raise ValueError(f"no held-out faces in {', '.join(map(str, settings.data))}")
-    editors = {settings.checkpoint.name: generator_editor(generator, ages, torch.device(device))}
+    asked = tuple(sorted({*ages, TABLE_AGE}))
+    edited_ages = {settings.checkpoint.name: asked}  # of each method
+    editors = {settings.checkpoint.name: generator_editor(generator, asked, torch.device(device))}
     for name, folder in settings.compare.items():
         if name in editors:
             raise ValueError(f"two methods are called {name}; rename the one under --compare")
+        edited_ages[name] = asked if _has_output(folder, tested[0].name, TABLE_AGE) else ages
         for face in tested:
-            for age in ages:
+            for age in edited_ages[name]:
                 output_path(folder, face.name, age)  # before the first step, not after an hour
-        editors[name] = folder_editor(folder, ages, resolution)
-    judges = Judges(IdentityJudge(), AgeGenderJudge())
+        editors[name] = folder_editor(folder, edited_ages[name], resolution)
+    expression, expression_missing = _open_expression_judge()
+    judges = Judges(IdentityJudge(), AgeGenderJudge(), expression)
 
     settings.out.mkdir(parents=True, exist_ok=True)
     unedited: list[Measurement] = []
-    measured: dict[str, list[list[Measurement]]] = {name: [] for name in editors}  # per face, per age
+    measured: dict[str, list[dict[int, Measurement]]] = {name: [] for name in editors}  # per face, by age
     sheet: list[list[np.ndarray]] = []
     for face in tqdm(tested, desc="faces"):
         image = face.read(settings.size)
@@ -291,11 +346,16 @@ def evaluate(settings: Evaluation) -> dict:
         edits = {name: editor(image, face.name) for name, editor in editors.items()}
         first, *others = measure_face([do_nothing, *(edit for every in edits.values() for edit in every)], judges)
         unedited.append(first)
-        for index, name in enumerate(editors):
-            measured[name].append(others[index * len(ages) : (index + 1) * len(ages)])
+        remaining = iter(others)
+        for name in editors:
+            measured[name].append({age: next(remaining) for age in edited_ages[name]})
         if len(sheet) < SHEET_FACES:
-            sheet.append([image, *(edit.image for edit in edits[settings.checkpoint.name])])
-    biases = {age: measure_bias(faces, age, judges, settings) for age in tqdm(ages, desc="judge's bias")}
+            by_age = dict(zip(asked, edits[settings.checkpoint.name], strict=True))
+            sheet.append([image, *(by_age[age].image for age in ages)])
+    if expression is not None:
+        expression.close()
+    biases = {age: measure_bias(faces, age, judges, settings) for age in tqdm(asked, desc="judge's bias")}
+    offsets = {age: None if bias is None else bias.years for age, bias in biases.items()}
 
     result = {
         "checkpoint": settings.checkpoint.name,
@@ -308,22 +368,65 @@ def evaluate(settings: Evaluation) -> dict:
         "judge_gender_agrees": round(
             float(np.mean([m.gender == f.gender for m, f in zip(unedited, tested, strict=True)])), 4
         ),
+        "expression_missing": expression_missing,
+        "judge_bias": {
+            str(age): None if bias is None else {k: round(v, 4) for k, v in bias._asdict().items()}
+            for age, bias in biases.items()
+        },
         "do_nothing": summarise(unedited, unedited, None, None),
         "methods": {},
+        "table": _paper_table(tested, unedited, measured, offsets[TABLE_AGE]),
     }
     for name, rows in measured.items():
-        steps, always = monotonicity(np.array([[m.age for m in row] for row in rows]))
-        columns = zip(ages, zip(*rows, strict=True), strict=True)
-        table = [summarise(column, unedited, age, biases[age]) for age, column in columns]
+        judged = np.array([[row[age].age for age in ages] for row in rows])
+        steps, always = monotonicity(judged)
+        table = [summarise([row[age] for row in rows], unedited, age, offsets[age]) for age in ages]
         for row, rises in zip(table, [None, *steps], strict=True):
             row["rises"] = rises
-        result["methods"][name] = {"always_rises": always, "rows": table}
+        result["methods"][name] = {"always_rises": always, "spearman": rank_correlation(judged), "rows": table}
     (settings.out / "metrics.json").write_text(json.dumps(result, indent=2) + "\n")
     (settings.out / "metrics.md").write_text(markdown(result))
     captions = ["input", *map(str, ages)]
     save_sheet(settings.out / "sheet.png", sheet, captions, 256)
     save_sheet(settings.out / "sheet_detail.png", sheet[:DETAIL_FACES], captions, settings.size)
     return result
+
+
+def _paper_table(
+    tested: Sequence[LabelledFile],
+    unedited: Sequence[Measurement],
+    measured: dict[str, list[dict[int, Measurement]]],
+    bias: float | None,
+) -> dict[str, dict]:
+    """The rows of the paper's Table 1: young faces, and all, edited to 60 by each method that did."""
+    young = [YOUNG[0] <= face.age <= YOUNG[1] for face in tested]
+    table = {}
+    for group, chosen in (("young", young), ("all", [True] * len(tested))):
+        if not any(chosen):
+            continue
+        before = [m for m, use in zip(unedited, chosen, strict=True) if use]
+        rows = {"do nothing": summarise(before, before, None, None)}
+        for name, faces in measured.items():
+            if TABLE_AGE in faces[0]:
+                edited = [face[TABLE_AGE] for face, use in zip(faces, chosen, strict=True) if use]
+                rows[name] = summarise(edited, before, TABLE_AGE, bias)
+        table[group] = {"faces": len(before), "rows": rows}
+    return table
+
+
+def _has_output(folder: Path, name: str, age: int) -> bool:
+    try:
+        return output_path(folder, name, age).is_file()
+    except FileNotFoundError:
+        return False
+
+
+def _open_expression_judge() -> tuple[ExpressionJudge | None, str | None]:
+    """The judge, or None and the sentence that says why."""
+    try:
+        return ExpressionJudge(), None
+    except JudgeError as error:
+        return None, f"Smile and emotion are left out: {error}."
 
 
 def _square(image: Image.Image, size: int) -> np.ndarray:
