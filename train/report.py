@@ -67,8 +67,8 @@ def markdown(result: dict) -> str:
 
 _EXPRESSION = (
     "Smile and emotion: rules on MediaPipe's blendshapes (`train/expression.py`). Smile kept: smiling or not, as "
-    "before; neutral and happiness kept: share of the faces judged so before that still are. Faces near a threshold count "
-    "against a method for any small change."
+    "before; neutral and happiness kept: share of the faces judged so before that still are. Faces near a threshold "
+    "count against a method for any small change."
 )
 
 
