@@ -178,7 +178,8 @@ def _save_gif(frames: Iterator[Image.Image], path: Path, config: SweepConfig, mo
 
 def _in_one_palette(frames: Sequence[Image.Image]) -> list[Image.Image]:
     """RGB -> palette. What does not move keeps its dots; a dithered background would shimmer otherwise."""
-    sample = [frames[0], frames[len(frames) // 4], frames[len(frames) // 2]]  # both ends and the middle of a sweep
+    # Both ends and the middle, of a sweep that comes back as of one that does not.
+    sample = [frames[index * (len(frames) - 1) // 4] for index in range(5)]
     sample = [frame.resize((_PALETTE_SIDE, _PALETTE_SIDE), Image.Resampling.NEAREST) for frame in sample]
     mosaic = Image.fromarray(np.hstack([np.asarray(frame) for frame in sample]))
     palette = mosaic.quantize(_GIF_COLOURS, Image.Quantize.MEDIANCUT, kmeans=2)
