@@ -1,6 +1,7 @@
 """Measures against known values, the do-nothing row, other methods' outputs, the judges on a public-domain photo."""
 # ruff: noqa: E402 - the imports below need packages that may be missing
 
+import hashlib
 import json
 import zipfile
 from collections.abc import Sequence
@@ -36,6 +37,7 @@ from train.evaluate import (
     summarise,
 )
 from train.expression import OTHERS, Expression, ExpressionJudge, read_expression
+from train.groups import generator_groups
 from train.judges import AgeGenderJudge, IdentityJudge, JudgeError, Location, Verdict
 from train.measures import background_change, colour_change, face_oval, laplacian_variance, percentile, to_lab
 from train.report import check_goals, markdown
@@ -259,11 +261,14 @@ def test_markdown_has_one_row_an_age_under_the_do_nothing_row(missing):
     for target, judged in ((25, 28), (45, 40), (65, 61)):
         edited = [measurement(judged, "female"), measurement(judged, "male")]
         rows.append(summarise(edited, unedited, target, None) | {"rises": None})
+    ages_and_groups = {target: [replace(m, age=target + 1.0) for m in unedited] for target in (25, 45, 65)}
+    groups = generator_groups([28, 61], ["female", "male"], unedited, ages_and_groups)
+    generator = {"always_rises": 1.0, "spearman": 0.9, "rows": rows, "groups": groups}
     result = {
         "checkpoint": "generator", "resolution": 64, "size": 128, "faces": 2, "ages": [25, 45, 65], "stranger": 0.8,
         "judge_error": 5.0, "judge_gender_agrees": 1.0, "do_nothing": summarise(unedited, unedited, None, None),
         "judge_bias": {"25": None, "65": {"years": -6.5, "error": 1.0, "judged": 58.6, "faces": 40}},
-        "expression_missing": missing, "methods": {"generator": {"always_rises": 1.0, "spearman": 0.9, "rows": rows}},
+        "expression_missing": missing, "methods": {"generator": generator},
         "table": {"young": {"faces": 2, "rows": {"generator": rows[2]}}},
     }  # fmt: skip
     text = markdown(result)
@@ -272,6 +277,7 @@ def test_markdown_has_one_row_an_age_under_the_do_nothing_row(missing):
     assert [line.split("|")[1].strip() for line in table[2:]] == ["do nothing", "25", "45", "65"]
     assert "| 61.0 ± 0.0 |" in table[-1] and ("smile kept" in table[0]) == (missing is None)
     assert (missing or "rules on MediaPipe's blendshapes") in text
+    assert "| female | 20-29 | 1 (few) | 2.0 | 1.0 (+1.0) |" in text
     assert "| 65 ± 3 | 40 | 58.6 | -6.5 ± 1.0 |" in text and "| 25 ± 3 | fewer than 10 | - | - |" in text
     published = text.split("\n\n")[-1].splitlines()
     assert len({line.count("|") for line in published}) == 1
@@ -395,6 +401,11 @@ def test_whole_evaluation(judges, portrait, tmp_path):
         assert unchanged[key] == result["do_nothing"][key]
     assert result["methods"]["tiny"]["rows"][0]["background"] > 0
     assert "| same 65 |" in (settings.out / "metrics.md").read_text()
+    everyone, women, *_ = result["methods"]["same"]["groups"]
+    assert (everyone["faces"], everyone["gender"], everyone["ages"]) == (2, "all", "all")
+    assert everyone["targets"]["65"]["age_error"] == result["methods"]["same"]["rows"][1]["age_error"]
+    assert everyone["targets"]["65"]["gender_kept"] == 1 and women["ages"] == "30-39"
+    assert result["sha256"] == hashlib.sha256((checkpoint / "model.safetensors").read_bytes()).hexdigest()
     table = result["table"]["young"]  # both are labelled 36; `same` has no outputs at 60
     assert table["faces"] == 2 and list(table["rows"]) == ["do nothing", "tiny"]
     if result["expression_missing"] is None:

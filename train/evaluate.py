@@ -29,10 +29,12 @@ from torch import Tensor
 from torch.nn.utils import parametrize
 from tqdm import tqdm
 
+from agetransformer import hub
 from agetransformer.checkpoint import CheckpointError, load_checkpoint
 from agetransformer.networks import Generator, GeneratorConfig
 from train.data import held_out, to_unit
 from train.expression import Expression, ExpressionJudge
+from train.groups import generator_groups
 from train.judges import AgeGenderJudge, IdentityJudge, JudgeError
 from train.measures import background_change, colour_change, face_oval, laplacian_variance, percentile, to_lab
 from train.report import markdown
@@ -359,6 +361,7 @@ def evaluate(settings: Evaluation) -> dict:
 
     result = {
         "checkpoint": settings.checkpoint.name,
+        "sha256": hub.resolve(settings.checkpoint).sha256,
         "resolution": resolution,
         "size": settings.size,
         "faces": len(tested),
@@ -383,7 +386,13 @@ def evaluate(settings: Evaluation) -> dict:
         table = [summarise([row[age] for row in rows], unedited, age, offsets[age]) for age in ages]
         for row, rises in zip(table, [None, *steps], strict=True):
             row["rises"] = rises
-        result["methods"][name] = {"always_rises": always, "spearman": rank_correlation(judged), "rows": table}
+        by_target = {age: [row[age] for row in rows] for age in ages}
+        result["methods"][name] = {
+            "always_rises": always,
+            "spearman": rank_correlation(judged),
+            "rows": table,
+            "groups": generator_groups([f.age for f in tested], [f.gender for f in tested], unedited, by_target),
+        }
     (settings.out / "metrics.json").write_text(json.dumps(result, indent=2) + "\n")
     (settings.out / "metrics.md").write_text(markdown(result))
     captions = ["input", *map(str, ages)]

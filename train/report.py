@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
+from train.groups import FEW, generator_table
+
 # Table 1 of Yao et al. 2020 at target age 60, on CelebA-HQ: predicted age, its deviation, blur, and shares kept in %.
 PAPER_TABLE = (
     ("Fader Networks", 44.34, 11.40, 9.15, 97.60, 95.20, 90.60, 92.40),
@@ -62,6 +64,7 @@ def markdown(result: dict) -> str:
         )
         goals = check_goals(method["rows"])
         text += "".join(f"- {'met' if met else '**not met**'}: {goal}: {value}\n" for goal, value, met in goals)
+        text += f"\n`{name}` by group:\n\n{generator_table(method['groups'])}\n{GROUPS}\n"
     return text + "\n" + _paper_table(result["table"], expression)
 
 
@@ -69,6 +72,13 @@ _EXPRESSION = (
     "Smile and emotion: rules on MediaPipe's blendshapes (`train/expression.py`). Smile kept: smiling or not, as "
     "before; neutral and happiness kept: share of the faces judged so before that still are. Faces near a threshold "
     "count against a method for any small change."
+)
+
+GROUPS = (
+    "Gender and age: the labels of the unedited faces. Judge off: mean absolute error of the age judge on them. Error: "
+    "mean absolute difference of judged and target age ± standard error, in brackets the mean difference (negative: "
+    "judged younger than asked for). Identity: mean over the targets. Groups of fewer than "
+    f"{FEW} faces, marked (few), say little."
 )
 
 
