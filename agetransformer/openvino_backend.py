@@ -57,7 +57,7 @@ class OpenVinoConfig:
 class OpenVinoEncoding:
     """The maps of a `FastEncoding` as OpenVINO tensors, channels last, in the precision of the computation."""
 
-    features: object  # [1, R/4, R/4, 128]
+    features: object  # [1, R/4 + 2, R/4 + 2, 128]
     skip2: object  # [1, R/2, R/2, 64]
     skip1: object  # [1, R, R, 32]
 
@@ -67,7 +67,7 @@ def input_shapes(module: FastEncoder | FastDecoder, side: int) -> dict[str, tupl
     if isinstance(module, FastEncoder):
         return {"image": (1, 3, side, side)}
     return {
-        "features": (1, 128, side // 4, side // 4),
+        "features": (1, 128, side // 4 + 2, side // 4 + 2),
         "skip2": (1, 64, side // 2, side // 2),
         "skip1": (1, 32, side, side),
         "w": (1, 128),
