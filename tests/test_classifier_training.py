@@ -1,5 +1,8 @@
 """V's training on a tiny data set."""
 
+import json
+
+import pytest
 import torch
 
 from agetransformer.checkpoint import load_checkpoint, save_checkpoint
@@ -8,6 +11,8 @@ from train.augment import augment, jitter_view
 from train.classifier import (
     ClassifierTraining,
     compute_classifier_loss,
+    load_split,
+    measure_checkpoint,
     perturb,
     sampling_weights,
     train_classifier,
@@ -79,9 +84,20 @@ def test_training_learns_and_writes_a_half_precision_checkpoint(tiny_faces, tmp_
         lr=2e-3, ema=0.5, attack_radius=0.5,
     )  # fmt: skip
     result = train_classifier(config, tmp_path / "out", cache=str(tmp_path))
-    assert result["faces"]["images"] > 0
+    assert result["archives"]["faces"] == result["all"] and result["all"]["images"] > 0
+    everyone = result["groups"][0]
+    assert (everyone["images"], everyone["mae"]) == (
+        result["all"]["images"],
+        pytest.approx(result["all"]["mae"], abs=1e-4),
+    )
+    assert json.loads((tmp_path / "out/metrics.json").read_text()) == result
     trained = load_checkpoint(AgeClassifier, ClassifierConfig, tmp_path / "out")
     assert (tmp_path / "out/model.safetensors").stat().st_size < 8e6
     untrained = load_checkpoint(AgeClassifier, ClassifierConfig, start)
     chips = torch.zeros(1, 3, 32, 32)
     assert not torch.equal(trained(chips)[0], untrained(chips)[0])
+    _, test = load_split(config, cache=str(tmp_path))
+    before = measure_checkpoint(start, test, config.data)
+    assert before["sha256"] != result["sha256"] and before["groups"] != result["groups"]
+    again = measure_checkpoint(tmp_path / "out", test, config.data)
+    assert again == result

@@ -16,12 +16,14 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
+from agetransformer import hub
 from agetransformer.checkpoint import load_checkpoint, save_checkpoint
 from agetransformer.classifier import AgeClassifier, ClassifierConfig, expected_age
 from train.augment import augment
 from train.averaging import update_average
 from train.config import load_config
 from train.data import Faces, held_out, load_faces, to_unit
+from train.groups import classifier_groups
 from train.losses import soft_labels
 
 
@@ -102,8 +104,8 @@ def sampling_weights(faces: Faces, power: float) -> Tensor:
 
 
 @torch.no_grad()
-def evaluate(model: AgeClassifier, faces: Faces, batch: int = 128) -> dict[str, float]:
-    """Mean absolute error in years, overall and at 20-69, and the gender head's accuracy at 18 and above."""
+def predict(model: AgeClassifier, faces: Faces, batch: int = 128) -> tuple[Tensor, Tensor]:
+    """Expected ages [N] in years, and whether the gender head agrees with the labels, [N] bool."""
     size, side = model.config.resolution, faces.images.shape[-1]
     model.eval()
     ages, gender = [], []
@@ -114,10 +116,14 @@ def evaluate(model: AgeClassifier, faces: Faces, batch: int = 128) -> dict[str, 
         logits, gender_logits = model(x)
         ages.append(expected_age(logits))
         gender.append(torch.zeros(len(x)) if gender_logits is None else gender_logits)
-    error = (torch.cat(ages) - faces.ages).abs()
+    return torch.cat(ages), (torch.cat(gender) > 0) == faces.female.bool()
+
+
+def summarise(predicted: Tensor, right: Tensor, faces: Faces) -> dict[str, float]:
+    """Mean absolute error in years, overall and at 20-69, and the gender head's accuracy at 18 and above."""
+    error = (predicted - faces.ages).abs()
     middle = (faces.ages >= 20) & (faces.ages <= 69)
     adult = faces.ages >= 18
-    right = (torch.cat(gender) > 0) == faces.female.bool()
     return {
         "images": len(faces),
         "mae": error.mean().item(),
@@ -126,14 +132,38 @@ def evaluate(model: AgeClassifier, faces: Faces, batch: int = 128) -> dict[str, 
     }
 
 
-def train_classifier(config: ClassifierTraining, out: Path, cache: str = ".cache") -> dict[str, dict[str, float]]:
+def measure(model: AgeClassifier, test: Faces, archives: tuple[str, ...]) -> dict:
+    """`summarise` for each archive apart and for all together, and all together by gender and decade of age."""
+    predicted, right = predict(model, test)
+    apart = {}
+    for index, path in enumerate(archives):
+        mask = test.source == index
+        apart[Path(path).stem] = summarise(predicted[mask], right[mask], test.select(mask))
+    groups = classifier_groups(predicted, test.ages, test.female, right)
+    return {"archives": apart, "all": summarise(predicted, right, test), "groups": groups}
+
+
+def measure_checkpoint(folder: Path, test: Faces, archives: tuple[str, ...]) -> dict:
+    """`measure` the weights in a checkpoint folder, with their SHA-256; writes the folder's metrics.json."""
+    model = load_checkpoint(AgeClassifier, ClassifierConfig, folder)
+    result = {"sha256": hub.resolve(folder).sha256, **measure(model, test, archives)}
+    (folder / "metrics.json").write_text(json.dumps(result, indent=2) + "\n")
+    return result
+
+
+def load_split(config: ClassifierTraining, cache: str = ".cache") -> tuple[Faces, Faces]:
+    """The config's faces as chips with a margin for the augmentation: those to train on, and the held-out 5 %."""
+    faces = load_faces(config.data, round(config.model.resolution * 1.125), chips=True, cache=cache)
+    unseen = held_out(faces.names)
+    return faces.select(~unseen), faces.select(unseen)
+
+
+def train_classifier(config: ClassifierTraining, out: Path, cache: str = ".cache") -> dict:
     """Train, write the averaged weights and metrics.json to `out`, and return the metrics on the held-out 5 %."""
     torch.manual_seed(config.seed)
     generator = torch.Generator().manual_seed(config.seed)
     size = config.model.resolution
-    faces = load_faces(config.data, round(size * 1.125), chips=True, cache=cache)  # a margin for the augmentation
-    unseen = held_out(faces.names)
-    train, test = faces.select(~unseen), faces.select(unseen)
+    train, test = load_split(config, cache)
     if config.start:
         model = load_checkpoint(AgeClassifier, ClassifierConfig, config.start)
         model.config = config.model  # the weights fit any resolution
@@ -167,17 +197,10 @@ def train_classifier(config: ClassifierTraining, out: Path, cache: str = ".cache
             progress.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
         if step % 300 == 299:
             save_checkpoint(average, out)
-            print(step + 1, round(time.time() - began), json.dumps(metrics(average, test, config.data)), flush=True)
+            seen = measure(average, test, config.data)["archives"]
+            print(step + 1, round(time.time() - began), json.dumps(seen), flush=True)
     save_checkpoint(average, out, half=True)
-    result = metrics(average, test, config.data)
-    (out / "metrics.json").write_text(json.dumps(result, indent=2) + "\n")
-    return result
-
-
-def metrics(model: AgeClassifier, test: Faces, archives: tuple[str, ...]) -> dict[str, dict[str, float]]:
-    """`evaluate` for each archive apart."""
-    sources = {Path(path).stem: test.select(test.source == index) for index, path in enumerate(archives)}
-    return {name: evaluate(model, faces) for name, faces in sources.items()}
+    return measure_checkpoint(out, test, config.data)
 
 
 def main() -> None:
@@ -186,8 +209,16 @@ def main() -> None:
     parser.add_argument("--config", required=True, help="YAML file with the settings of ClassifierTraining")
     parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint")
     parser.add_argument("--cache", default=".cache", help="folder for decoded data (default: .cache)")
+    parser.add_argument(
+        "--measure", action="store_true", help="do not train: measure the checkpoint in --out, rewrite its metrics.json"
+    )
     arguments = parser.parse_args()
-    result = train_classifier(load_config(ClassifierTraining, arguments.config), arguments.out, arguments.cache)
+    config = load_config(ClassifierTraining, arguments.config)
+    if arguments.measure:
+        _, test = load_split(config, arguments.cache)
+        result = measure_checkpoint(arguments.out, test, config.data)
+    else:
+        result = train_classifier(config, arguments.out, arguments.cache)
     print(json.dumps(result, indent=2))
 
 
