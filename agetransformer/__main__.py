@@ -1,8 +1,8 @@
-"""Command line: `python -m agetransformer edit PHOTO... --out DIR`."""
+"""Command line: `python -m agetransformer edit PHOTO... --out DIR`, and `sweep`."""
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,19 +27,47 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="show the people in photos at other ages",
         description="Writes DIR/<photo>_age_<age>.png for each age, and DIR/<photo>_grid.png with all of them.",
     )
-    edit.add_argument("photos", metavar="PHOTO", nargs="+", type=Path, help="JPEG, PNG, WebP, AVIF, HEIC, TIFF or GIF")
+    _add_photos(edit)
     edit.add_argument(
         "--ages", type=_age, nargs="+", default=[25, 35, 45, 55, 65], metavar="AGE", help="target ages within 20..69"
     )
-    edit.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     edit.add_argument("--aligned", action="store_true", help="the photos are FFHQ-aligned squares; so are the results")
     edit.add_argument("--faces", choices=["largest", "all"], default="largest", help="which faces of a photo to edit")
-    edit.add_argument("--checkpoint", metavar="PATH_OR_REPO", help="a checkpoint folder, or owner/repo on the Hub")
-    edit.add_argument("--revision", help="commit, branch or tag of a checkpoint on the Hub")
-    edit.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    _add_common(edit)
     edit.set_defaults(run=_edit)
+    sweep = commands.add_parser(
+        "sweep",
+        help="animate the largest face of photos through the ages and back",
+        description="Writes DIR/<photo>_sweep.mp4 (or .gif, .webp): a loop from 20 to 69 and back.",
+    )
+    _add_photos(sweep)
+    sweep.add_argument("--format", choices=["mp4", "gif", "webp"], default="mp4")
+    sweep.add_argument("--aligned", action="store_true", help="the photos are FFHQ-aligned squares; so are the results")
+    _add_common(sweep)
+    sweep.set_defaults(run=_sweep)
     options = parser.parse_args(arguments)
-    return options.run(options)
+    try:
+        return options.run(options)
+    except _Refusal as refusal:
+        return _complain(*refusal.args)
+
+
+class _Refusal(Exception):
+    """Nothing can be done at all; what it is about, and a sentence."""
+
+
+def _add_photos(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "photos", metavar="PHOTO", nargs="+", type=Path, help="JPEG, PNG, WebP, AVIF, HEIC, TIFF or GIF"
+    )
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+
+
+def _add_common(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--mark", action="store_true", help='write a small "AI-edited" into a corner of the results')
+    command.add_argument("--checkpoint", metavar="PATH_OR_REPO", help="a checkpoint folder, or owner/repo on the Hub")
+    command.add_argument("--revision", help="commit, branch or tag of a checkpoint on the Hub")
+    command.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
 
 
 def _age(text: str) -> float:
@@ -56,26 +84,54 @@ def _age(text: str) -> float:
 
 
 def _edit(options: argparse.Namespace) -> int:
+    ages = list(dict.fromkeys(options.ages))
+
+    def one(editor: "AgeEditor", photo: Path, prefix: Path) -> None:
+        _edit_photo(editor, photo, prefix, ages, options.aligned, options.faces == "all", options.mark)
+
+    return _each_photo(options, lambda prefix: _outputs(prefix, ages), one)
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    def output(prefix: Path) -> Path:
+        return prefix.with_name(f"{prefix.name}_sweep.{options.format}")
+
+    def one(editor: "AgeEditor", photo: Path, prefix: Path) -> None:
+        _sweep_photo(editor, photo, output(prefix), options.aligned, options.mark)
+
+    return _each_photo(options, lambda prefix: [output(prefix)], one)
+
+
+def _editor(options: argparse.Namespace, out: Path) -> "AgeEditor":
+    """Make the folder for the results and load the checkpoint, or raise _Refusal."""
     from agetransformer.checkpoint import CheckpointError
     from agetransformer.editor import AgeEditor
 
-    ages = list(dict.fromkeys(options.ages))
     try:
-        options.out.mkdir(parents=True, exist_ok=True)
-        editor = AgeEditor.from_pretrained(options.checkpoint, revision=options.revision, device=options.device)
+        out.mkdir(parents=True, exist_ok=True)
+        return AgeEditor.from_pretrained(options.checkpoint, revision=options.revision, device=options.device)
     except OSError as error:
-        return _complain(str(options.out), f"The folder cannot be made ({error.strerror}).")
+        raise _Refusal(str(out), f"The folder cannot be made ({error.strerror}).") from error
     except CheckpointError as error:
-        return _complain("checkpoint", str(error))
+        raise _Refusal("checkpoint", str(error)) from error
     except ValueError as error:
-        return _complain("--device", str(error))
+        raise _Refusal("--device", str(error)) from error
+
+
+def _each_photo(
+    options: argparse.Namespace,
+    outputs: Callable[[Path], Sequence[Path]],
+    one: Callable[["AgeEditor", Path, Path], None],
+) -> int:
+    """Call `one` with the editor, a photo and the prefix of its results, for every photo; returns the exit code."""
+    editor = _editor(options, options.out)
     code = 0
-    stems = _stems(options.photos, options.out, ages)
+    stems = _stems(options.photos, options.out, outputs)
     for photo, stem in zip(options.photos, stems, strict=True):
         if stem != photo.stem:
             print(f"{photo}: its results are named {stem}_..., because {photo.stem}_... is taken", file=sys.stderr)
         try:
-            _edit_photo(editor, photo, options.out / stem, ages, options.aligned, options.faces == "all")
+            one(editor, photo, options.out / stem)
         except (ValueError, OSError, RuntimeError, MemoryError) as error:  # the other photos still get their turn
             code = _complain(str(photo), str(error) or type(error).__name__)
     return code
@@ -86,14 +142,14 @@ def _complain(subject: str, sentence: str) -> int:
     return BAD_INPUT
 
 
-def _stems(photos: Sequence[Path], out: Path, ages: Sequence[float]) -> list[str]:
+def _stems(photos: Sequence[Path], out: Path, outputs: Callable[[Path], Sequence[Path]]) -> list[str]:
     """A name for each photo's results: its own stem, unless that would write over another's results or an input."""
     inputs = {photo.resolve() for photo in photos}
     stems: list[str] = []
     for photo in photos:
         stem, count = photo.stem, 1
         while stem.casefold() in (taken.casefold() for taken in stems) or any(
-            path.resolve() in inputs for path in _outputs(out / stem, ages)
+            path.resolve() in inputs for path in outputs(out / stem)
         ):
             count += 1
             stem = f"{photo.stem}_{count}"
@@ -107,7 +163,13 @@ def _outputs(prefix: Path, ages: Sequence[float]) -> list[Path]:
 
 
 def _edit_photo(
-    editor: "AgeEditor", path: Path, prefix: Path, ages: Sequence[float], aligned: bool, every_face: bool
+    editor: "AgeEditor",
+    path: Path,
+    prefix: Path,
+    ages: Sequence[float],
+    aligned: bool,
+    every_face: bool,
+    marked: bool,
 ) -> None:
     """Edit one photo and write `prefix`_age_<age>.png and `prefix`_grid.png.
 
@@ -116,6 +178,7 @@ def _edit_photo(
     """
     from agetransformer.grid import age_grid, stack_grids
     from agetransformer.imageio import save_png
+    from agetransformer.mark import add_mark
 
     photo, faces = _read(editor, path, aligned)
     faces = faces if every_face else faces[:1]
@@ -128,11 +191,28 @@ def _edit_photo(
             (edited,) = editor.decode(encoding, [age])
             result = editor.paste(result, face, edited)
             row.append(editor.face_only(face, edited))
-        save_png(result, age_path, age=age, model=editor.name)
+        save_png(add_mark(result) if marked else result, age_path, age=age, model=editor.name)
         print(age_path)
     grids = [age_grid(face.image, face.age, row, ages) for face, row in zip(faces, rows, strict=True)]
-    save_png(stack_grids(grids), grid_path, age=ages, model=editor.name)
+    sheet = stack_grids(grids)
+    save_png(add_mark(sheet) if marked else sheet, grid_path, age=ages, model=editor.name)
     print(grid_path)
+
+
+def _sweep_photo(editor: "AgeEditor", path: Path, output: Path, aligned: bool, marked: bool) -> None:
+    """Animate the largest face of one photo.
+
+    Raises:
+        ValueError: no face, or not a photo (PhotoError); the message is a sentence.
+    """
+    from agetransformer.animation import SweepConfig, save_sweep, sweep_frames
+    from agetransformer.mark import add_mark
+
+    photo, faces = _read(editor, path, aligned)
+    config = SweepConfig()
+    frames = sweep_frames(editor, photo, editor.encode(faces[0]), config)
+    save_sweep(map(add_mark, frames) if marked else frames, output, config, editor.name)
+    print(output)
 
 
 def _read(editor: "AgeEditor", path: Path, aligned: bool) -> tuple[Image.Image, "list[Face]"]:
