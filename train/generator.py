@@ -100,6 +100,7 @@ class GeneratorTraining:
     r1_every: int = 16  # applied (times this) every so many steps
     ema: float = 0.999  # decay of the averaged generator, a step
     view_jitter: float = 0.0  # strength of the random shift, scale and turn of the view that each V gets
+    bf16: bool = True  # convolutions in bfloat16; off: float32, for processors without it
     save_every: int = 250  # steps
     sample_every: int = 500  # steps
     log_every: int = 50  # steps
@@ -204,9 +205,9 @@ def assemble_batch(images: Tensor, flip: Tensor, ages: Tensor, female: Tensor, t
     return Batch(images, ages, targets, female, real, share)
 
 
-def update_discriminator(nets: Networks, fake: Tensor, real: Tensor, r1: float) -> dict[str, Tensor]:
+def update_discriminator(nets: Networks, fake: Tensor, real: Tensor, r1: float, bf16: bool = True) -> dict[str, Tensor]:
     """One D step on made and real faces, with R1 where `r1` is above zero."""
-    with torch.autocast(real.device.type, torch.bfloat16):
+    with torch.autocast(real.device.type, torch.bfloat16, enabled=bf16):
         real_scores, fake_scores = nets.discriminator(real), nets.discriminator(fake)
     losses = {"d_gan": compute_discriminator_gan_loss(real_scores, fake_scores)}
     if r1 > 0:
@@ -249,13 +250,14 @@ def train_step(nets: Networks, batch: Batch, phase: Phase, config: GeneratorTrai
     """One step of D, one of G, one of the average; the losses by name, on the device: reading one waits for it."""
     device = batch.images.device.type
     random = torch.Generator().manual_seed(config.seed * 1_000_003 + step + 500_009)
-    reconstruction, edited = edit_at(nets.generator, batch.images, batch.ages, batch.targets)
+    dtype = torch.bfloat16 if config.bf16 else torch.float32
+    reconstruction, edited = edit_at(nets.generator, batch.images, batch.ages, batch.targets, dtype=dtype)
     losses: dict[str, Tensor] = {}
     if phase.weights.gan > 0:
         r1 = config.r1 * config.r1_every if step % config.r1_every == 0 else 0.0
-        losses |= update_discriminator(nets, edited.detach(), batch.real, r1)
+        losses |= update_discriminator(nets, edited.detach(), batch.real, r1, config.bf16)
     nets.discriminator.requires_grad_(False)
-    with torch.autocast(device, torch.bfloat16):
+    with torch.autocast(device, torch.bfloat16, enabled=config.bf16):
         terms = compute_generator_losses(nets, batch, edited, reconstruction, phase.weights, config, random)
     nets.generator_optimizer.zero_grad(set_to_none=True)
     sum(terms.values()).backward()
@@ -376,7 +378,9 @@ def main() -> None:
     folder = train_generator(
         config, arguments.out, arguments.minutes, arguments.resume, arguments.device, arguments.cache
     )
-    print(f"saved {folder} and {arguments.out / 'generator'}")
+    if PartialState().is_main_process:
+        print(f"saved {folder} and {arguments.out / 'generator'}")
+    PartialState().destroy_process_group()
 
 
 if __name__ == "__main__":

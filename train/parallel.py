@@ -13,7 +13,6 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast, gather, reduce
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 
 CLOCK_EVERY = 10  # steps between two looks at the main process's clock, which cost a GPU its queue
 
@@ -82,6 +81,18 @@ def require_same_step(step: int) -> None:
         )
 
 
+class _SumOverProcesses(torch.autograd.Function):
+    """Its gradient is the sum of the processes' gradients, and can be differentiated again."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        return reduce(x, "sum")
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        return _SumOverProcesses.apply(gradient)
+
+
 class SharedBatchNorm2d(nn.BatchNorm2d):
     """Batch norm with the statistics of all processes' images.
 
@@ -94,7 +105,7 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
         count = PartialState().num_processes
         wide = x.float()
         moments = torch.stack([wide.mean(dim=(0, 2, 3)), wide.square().mean(dim=(0, 2, 3))])
-        mean, square = all_reduce(moments) / count
+        mean, square = _SumOverProcesses.apply(moments) / count
         variance = (square - mean.square()).clamp_min(0)
         with torch.no_grad():
             values = count * x.numel() / x.shape[1]
