@@ -120,13 +120,17 @@ def predict(model: AgeClassifier, faces: Faces, batch: int = 128) -> tuple[Tenso
 
 
 def summarise(predicted: Tensor, right: Tensor, faces: Faces) -> dict[str, float]:
-    """Mean absolute error in years, overall and at 20-69, and the gender head's accuracy at 18 and above."""
+    """Mean absolute error in years, overall and at 20-69, and the gender head's accuracy at 18 and above.
+
+    `mae_guess` is what doing nothing comes to: the error of guessing these faces' mean age for each of them.
+    """
     error = (predicted - faces.ages).abs()
     middle = (faces.ages >= 20) & (faces.ages <= 69)
     adult = faces.ages >= 18
     return {
         "images": len(faces),
         "mae": error.mean().item(),
+        "mae_guess": (faces.ages - faces.ages.mean()).abs().mean().item(),
         "mae_20_69": error[middle].mean().item(),
         "gender_accuracy": right[adult].float().mean().item(),
     }

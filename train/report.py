@@ -34,8 +34,8 @@ _EXPRESSION_HEADINGS = ("smile kept", "neutral kept", "happiness kept")
 _EXPRESSION_KEYS = ("smile_kept", "neutral_kept", "happiness_kept")  # fmt: skip
 
 
-def markdown(result: dict) -> str:
-    """The report of what `train.evaluate.evaluate` returns."""
+def markdown(result: dict, groups: bool = True) -> str:
+    """The report of what `train.evaluate.evaluate` returns, with or without the tables by group."""
     methods = result["methods"]
     expression = result["expression_missing"] is None
     headings = _HEADINGS + _EXPRESSION_HEADINGS * expression
@@ -64,8 +64,35 @@ def markdown(result: dict) -> str:
         )
         goals = check_goals(method["rows"])
         text += "".join(f"- {'met' if met else '**not met**'}: {goal}: {value}\n" for goal, value, met in goals)
-        text += f"\n`{name}` by group:\n\n{generator_table(method['groups'])}\n{GROUPS}\n"
+        if groups:
+            text += f"\n`{name}` by group:\n\n{generator_table(method['groups'])}\n{GROUPS}\n"
     return text + "\n" + _paper_table(result["table"], expression)
+
+
+def results_table(result: dict) -> str:
+    """What the README says of the evaluated checkpoint: few columns, and the do-nothing row."""
+    expression = result["expression_missing"] is None
+    headings = [
+        "target", "judged age", "error (do nothing)", "gender kept", *(["smile kept"] if expression else []),
+        "sharpness", "background change, of 255", "colour change, Lab", "identity distance",
+    ]  # fmt: skip
+    lines = [_line(headings), _line(["---"] * len(headings))]
+    rows = result["methods"][result["checkpoint"]]["rows"]
+    for name, row in (("do nothing", result["do_nothing"]), *((f"{row['target']:.0f}", row) for row in rows)):
+        before = row["age_error_unedited"]
+        error = "-" if before is None else f"{row['age_error']:.1f} ({before:.1f})"
+        cells = [name, f"{row['age_mean']:.1f} ± {row['age_sd']:.1f}", error, _percent(row["gender_kept"])]
+        cells += [_percent(row["smile_kept"])] if expression else []
+        cells += [_number(row["sharpness_network"], 2), _number(row["background"], 2), _number(row["colour_p99"], 1)]
+        lines.append(_line([*cells, _number(row["identity"], 2)]))
+    return (
+        f"{result['faces']} held-out FFHQ faces at {result['size']} px, edited at {result['resolution']} px by the "
+        "embedded checkpoint, measured by judges that no training sees (`python -m train.evaluate`; all of it, and by "
+        "gender and age, in the [model card](checkpoints/generator/README.md)):\n\n" + "\n".join(lines) + "\n\n"
+        "Error: of the judged age, in years; in brackets that of the unedited faces. Identity: distance of dlib's face "
+        f"descriptors; a stranger's is {_number(result['stranger'], 2)}. On the unedited faces the judge is off the "
+        f"labels by {_number(result['judge_error'], 1)} years.\n"
+    )
 
 
 _EXPRESSION = (
