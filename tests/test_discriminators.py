@@ -1,10 +1,16 @@
 """The discriminators of the ablation against hand-computed scores and against what they may see."""
 
+from dataclasses import replace
+
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch.nn.utils import parametrize
 
+from agetransformer.checkpoint import save_checkpoint
+from agetransformer.classifier import AgeClassifier, ClassifierConfig
 from agetransformer.networks import PatchDiscriminator
+from train.data import load_faces
 from train.discriminators import (
     PairDiscriminator,
     ProjectionDiscriminator,
@@ -12,6 +18,7 @@ from train.discriminators import (
     age_group,
     build_discriminator,
 )
+from train.generator import GeneratorTraining, Phase, age_balance, draw_batch, train_generator
 
 
 @pytest.fixture
@@ -92,3 +99,40 @@ def test_the_idle_one_of_two_learns_nothing_but_takes_part(images):
 def test_unknown_kind_is_named():
     with pytest.raises(ValueError, match="discriminator: expected one of single, projection, pair, found 'triple'"):
         build_discriminator("triple")
+
+
+@pytest.mark.parametrize("kind", ["projection", "pair"])
+def test_training_against_it_resumes_exactly(kind, tiny_faces, tmp_path):
+    """Six steps in one go equal three and three, D's weights and Adam's moments included."""
+    torch.manual_seed(0)
+    classifier = save_checkpoint(AgeClassifier(ClassifierConfig(resolution=32)), tmp_path / "classifier")
+    config = GeneratorTraining(
+        data=(str(tiny_faces),),
+        classifier=str(classifier),
+        label_by_classifier=False,
+        discriminator=kind,
+        min_gap=10,
+        phases=(Phase(6, 64, 1, 1e-3),),  # a batch of one: in every step one of the two is idle
+        r1=10.0,
+        r1_every=2,
+        save_every=100,
+        sample_every=100,
+    )
+    whole = train_generator(config, tmp_path / "whole", cache=str(tmp_path))
+    half = replace(config, phases=(replace(config.phases[0], images=3),))
+    train_generator(half, tmp_path / "cut", cache=str(tmp_path))
+    resumed = train_generator(config, tmp_path / "cut", resume=True, cache=str(tmp_path))
+    assert whole.name == resumed.name == "state-00000006"
+    for path in whole.glob("*.safetensors"):
+        for name, value in load_file(path).items():
+            torch.testing.assert_close(load_file(resumed / path.name)[name], value, rtol=0, atol=0)
+
+
+def test_real_faces_are_scored_at_their_own_ages(tiny_faces, tmp_path):
+    faces = load_faces((str(tiny_faces),), 64, chips=False, cache=str(tmp_path))
+    config = GeneratorTraining(min_gap=10)
+    batch = draw_batch(faces, age_balance(faces.ages), Phase(8, 64, 4), config, step=3)
+    images, flipped = (x.round().byte() for x in ((batch.real + 1) * 127.5, (batch.real.flip(3) + 1) * 127.5))
+    for age, image, mirrored in zip(batch.real_ages, images, flipped, strict=True):
+        known = faces.images[(faces.ages == age).nonzero().item()]  # each age once
+        assert torch.equal(image, known) or torch.equal(mirrored, known)

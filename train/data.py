@@ -20,6 +20,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from agetransformer.classifier import CHIP_X, CHIP_Y
+from train.attributes import AGE, Attribute
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Faces:
     """A labelled set of equal-sized square face images."""
 
     images: Tensor  # [N, 3, S, S] uint8
-    ages: Tensor  # [N] float32, years
+    ages: Tensor  # [N] float32, years; or another attribute's labels, 0..100
     female: Tensor  # [N] float32: 1 female, 0 male
     names: tuple[str, ...]  # file names in the archives
     source: Tensor  # [N] int64: index of the archive
@@ -52,7 +53,9 @@ def to_unit(images: Tensor) -> Tensor:
     return images.float() / 127.5 - 1
 
 
-def load_faces(archives: tuple[str, ...], size: int, chips: bool, cache: str = ".cache") -> Faces:
+def load_faces(
+    archives: tuple[str, ...], size: int, chips: bool, cache: str = ".cache", attribute: Attribute = AGE
+) -> Faces:
     """Decode archives into memory.
 
     Args:
@@ -61,10 +64,11 @@ def load_faces(archives: tuple[str, ...], size: int, chips: bool, cache: str = "
         chips: whether the result is V's tight chip instead of the whole square; an archive whose images are
             smaller than 256 px is taken to hold chips already.
         cache: folder for the decoded copy.
+        attribute: whose labels become `Faces.ages`.
     Raises:
         FileNotFoundError, ValueError: an archive is missing, broken, empty, or without its labels.
     """
-    parts = [_load_archive(Path(path), size, chips, Path(cache)) for path in archives]
+    parts = [_load_archive(Path(path), size, chips, Path(cache), attribute) for path in archives]
     if not parts:
         raise ValueError("no data: name at least one archive under `data` in the config or with --data")
     images, ages, female, names = zip(*parts, strict=True)
@@ -72,7 +76,9 @@ def load_faces(archives: tuple[str, ...], size: int, chips: bool, cache: str = "
     return Faces(torch.cat(images), torch.cat(ages), torch.cat(female), tuple(x for n in names for x in n), source)
 
 
-def _load_archive(path: Path, size: int, chips: bool, cache: Path) -> tuple[Tensor, Tensor, Tensor, tuple[str, ...]]:
+def _load_archive(
+    path: Path, size: int, chips: bool, cache: Path, attribute: Attribute
+) -> tuple[Tensor, Tensor, Tensor, tuple[str, ...]]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such archive; see train/README.md for how to make one")
     try:
@@ -80,9 +86,10 @@ def _load_archive(path: Path, size: int, chips: bool, cache: Path) -> tuple[Tens
             rows = list(csv.DictReader(io.TextIOWrapper(archive.open("labels.csv"), "utf-8")))
     except (zipfile.BadZipFile, KeyError) as error:
         raise ValueError(f"{path}: not a zip archive with a labels.csv inside ({error})") from error
-    if not rows or not {"file", "age", "gender"} <= rows[0].keys():
-        raise ValueError(f"{path}: labels.csv needs rows with the columns file, age, gender")
-    ages = torch.tensor([float(row["age"]) for row in rows])
+    columns = dict.fromkeys(["file", attribute.column, "gender"])
+    if not rows or not columns.keys() <= rows[0].keys():
+        raise ValueError(f"{path}: labels.csv needs rows with the columns {', '.join(columns)}")
+    ages = torch.tensor([attribute.read(row[attribute.column]) for row in rows])
     female = torch.tensor([float(row["gender"] == "female") for row in rows])
     names = tuple(row["file"] for row in rows)
 

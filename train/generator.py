@@ -9,6 +9,7 @@ import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,11 +19,13 @@ from torch import Tensor, nn
 
 from agetransformer.checkpoint import load_checkpoint, save_checkpoint
 from agetransformer.classifier import AgeClassifier, ClassifierConfig, chip
-from agetransformer.networks import Generator, GeneratorConfig, PatchDiscriminator
+from agetransformer.networks import Generator, GeneratorConfig
+from train.attributes import AGE, Attribute, find_attribute
 from train.augment import jitter_view
 from train.averaging import update_average
 from train.config import load_config
 from train.data import Faces, held_out, load_faces, to_unit
+from train.discriminators import build_discriminator
 from train.forward import edit_at
 from train.losses import (
     compute_chroma_loss,
@@ -49,7 +52,7 @@ from train.runlog import RunLog
 from train.samples import choose_samples
 from train.state import find_state, load_state, save_state
 
-YOUNGEST, OLDEST = 20, 69  # Q of the paper
+YOUNGEST, OLDEST = AGE.targets[0], AGE.targets[-1]  # Q of the paper
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,8 @@ class GeneratorTraining:
     classifier: str = "checkpoints/classifier"
     robust_classifier: str = ""  # empty: none
     label_by_classifier: bool = True  # a0 by V, as in the paper, instead of by the archive's labels
+    attribute: str = "age"  # what to edit; see train/attributes.py
+    discriminator: str = "single"  # the paper's, or "projection", "pair": see train/discriminators.py
     start: str = ""  # generator checkpoint to start from; empty: random weights
     model: GeneratorConfig = field(default_factory=GeneratorConfig)
     phases: tuple[Phase, ...] = ()
@@ -112,7 +117,7 @@ class Networks(NamedTuple):
 
     generator: Generator
     average: Generator  # exponential moving average of the generator: what is shipped
-    discriminator: PatchDiscriminator
+    discriminator: nn.Module  # of train/discriminators.py
     classifier: AgeClassifier
     robust: AgeClassifier | None
     generator_optimizer: torch.optim.Optimizer
@@ -127,11 +132,14 @@ class Batch(NamedTuple):
     targets: Tensor  # [N] a1
     female: Tensor  # [N]
     real: Tensor  # [N, 3, R, R] other real faces, for D
+    real_ages: Tensor  # [N] their ages
     share: Share = WHOLE  # the part of the whole batch that this is
 
 
 def build_networks(config: GeneratorTraining, device: torch.device) -> Networks:
     """Fresh generator, discriminator and optimizers; frozen classifiers from their checkpoints."""
+    if config.discriminator == "pair" and own_share().count > 1:
+        raise ValueError("discriminator: 'pair' needs a single process: what each of the two sees differs between many")
     torch.manual_seed(config.seed)
     if config.start:
         generator = load_checkpoint(Generator, GeneratorConfig, config.start)
@@ -139,7 +147,7 @@ def build_networks(config: GeneratorTraining, device: torch.device) -> Networks:
         generator = Generator(config.model)
         if config.modulation_init > 0:
             nn.init.normal_(generator.modulation.linear.weight, std=config.modulation_init)
-    discriminator = share_batch_statistics(PatchDiscriminator())
+    discriminator = share_batch_statistics(build_discriminator(config.discriminator))
     for network in (generator, discriminator):
         network.to(device=device, memory_format=torch.channels_last).train()
     modulation = list(generator.modulation.parameters())
@@ -162,16 +170,16 @@ def build_networks(config: GeneratorTraining, device: torch.device) -> Networks:
     )
 
 
-def draw_targets(ages: Tensor, min_gap: int, random: torch.Generator) -> Tensor:
+def draw_targets(ages: Tensor, min_gap: int, random: torch.Generator, attribute: Attribute = AGE) -> Tensor:
     """a1 [N], uniform from {a in Q: |a - a0| >= a*} (paper, section 3.2)."""
-    candidates = torch.arange(YOUNGEST, OLDEST + 1)
+    candidates = torch.tensor(attribute.targets)
     allowed = (candidates - ages.cpu()[:, None]).abs() >= min_gap
     return candidates[torch.multinomial(allowed.float(), 1, generator=random).squeeze(1)].float()
 
 
-def age_balance(ages: Tensor) -> Tensor:
-    """Sampling weight [N] that makes five-year bins equally likely."""
-    bins = ((ages - YOUNGEST) / 5).long().clamp(0, 9)
+def age_balance(ages: Tensor, attribute: Attribute = AGE) -> Tensor:
+    """Sampling weight [N] that makes five-year bins (the attribute's bins) equally likely."""
+    bins = ((ages - attribute.targets[0]) / attribute.bin).long().clamp(0, 9)
     return 1 / torch.bincount(bins, minlength=10)[bins].float()
 
 
@@ -186,32 +194,38 @@ def draw_batch(
     total = phase.batch * share.count
     index = torch.multinomial(weights, 2 * total, generator=random)
     flip = torch.rand(2 * total, generator=random) < 0.5
-    targets = draw_targets(faces.ages.cpu()[index[:total]], config.min_gap, random)
+    targets = draw_targets(faces.ages.cpu()[index[:total]], config.min_gap, random, find_attribute(config.attribute))
     # Two halves, edited and real faces: the share of each.
     index, flip = (share.of(drawn.view(2, total), 1).flatten() for drawn in (index, flip))
     images = faces.images[index.to(faces.images.device)]
-    index = index[: phase.batch].to(faces.ages.device)
-    return assemble_batch(images, flip, faces.ages[index], faces.female[index], share.of(targets), share)
+    index = index.to(faces.ages.device)
+    ages, female = faces.ages[index], faces.female[index[: phase.batch]]
+    return assemble_batch(images, flip, *ages.chunk(2), female, share.of(targets), share)
 
 
-def assemble_batch(images: Tensor, flip: Tensor, ages: Tensor, female: Tensor, targets: Tensor, share: Share) -> Batch:
+def assemble_batch(
+    images: Tensor, flip: Tensor, ages: Tensor, real_ages: Tensor, female: Tensor, targets: Tensor, share: Share
+) -> Batch:
     """uint8 images [2N, 3, R, R], the faces to edit and then the other real ones, with [N] labels -> Batch."""
     device = images.device
     flip = flip.to(device, non_blocking=True)[:, None, None, None]
     images = to_unit(images)
     images = torch.where(flip, images.flip(3), images)
     images, real = images.contiguous(memory_format=torch.channels_last).chunk(2)
-    ages, targets, female = (labels.to(device, non_blocking=True) for labels in (ages, targets, female))
-    return Batch(images, ages, targets, female, real, share)
+    ages, targets, female, real_ages = (
+        labels.to(device, non_blocking=True) for labels in (ages, targets, female, real_ages)
+    )
+    return Batch(images, ages, targets, female, real, real_ages, share)
 
 
-def update_discriminator(nets: Networks, fake: Tensor, real: Tensor, r1: float, bf16: bool = True) -> dict[str, Tensor]:
+def update_discriminator(nets: Networks, fake: Tensor, batch: Batch, r1: float, bf16: bool = True) -> dict[str, Tensor]:
     """One D step on made and real faces, with R1 where `r1` is above zero."""
+    real, score_real = batch.real, partial(nets.discriminator, ages=batch.real_ages)
     with torch.autocast(real.device.type, torch.bfloat16, enabled=bf16):
-        real_scores, fake_scores = nets.discriminator(real), nets.discriminator(fake)
+        real_scores, fake_scores = score_real(real), nets.discriminator(fake, batch.targets)
     losses = {"d_gan": compute_discriminator_gan_loss(real_scores, fake_scores)}
     if r1 > 0:
-        losses["d_r1"] = r1 * compute_r1_penalty(nets.discriminator, real)
+        losses["d_r1"] = r1 * compute_r1_penalty(score_real, real)
     nets.discriminator_optimizer.zero_grad(set_to_none=True)
     sum(losses.values()).backward()
     average_gradients(nets.discriminator_optimizer)
@@ -225,7 +239,7 @@ def compute_generator_losses(
     """Every weighted term of the generator's loss, by name; terms of weight zero are not computed."""
     losses = {"recon": weights.recon * compute_recon_loss(reconstruction, batch.images)}
     if weights.gan > 0:
-        losses["gan"] = weights.gan * compute_generator_gan_loss(nets.discriminator(edited))
+        losses["gan"] = weights.gan * compute_generator_gan_loss(nets.discriminator(edited, batch.targets))
     readers = [("age", nets.classifier, weights.age), ("age_robust", nets.robust, weights.age_robust)]
     for name, reader, weight in readers:
         if reader is None or weight == 0:
@@ -255,7 +269,7 @@ def train_step(nets: Networks, batch: Batch, phase: Phase, config: GeneratorTrai
     losses: dict[str, Tensor] = {}
     if phase.weights.gan > 0:
         r1 = config.r1 * config.r1_every if step % config.r1_every == 0 else 0.0
-        losses |= update_discriminator(nets, edited.detach(), batch.real, r1, config.bf16)
+        losses |= update_discriminator(nets, edited.detach(), batch, r1, config.bf16)
     nets.discriminator.requires_grad_(False)
     with torch.autocast(device, torch.bfloat16, enabled=config.bf16):
         terms = compute_generator_losses(nets, batch, edited, reconstruction, phase.weights, config, random)
@@ -279,8 +293,10 @@ def find_phase(phases: tuple[Phase, ...], images: int) -> Phase | None:
 
 def load_phase_data(config: GeneratorTraining, nets: Networks, phase: Phase, cache: str) -> tuple[Faces, Faces]:
     """Training faces of ages in Q, their images on the generator's device, and held-out faces."""
+    attribute = find_attribute(config.attribute)
+    lowest, highest = attribute.targets[0], attribute.targets[-1]
     with PartialState().local_main_process_first():  # one process a machine decodes, the others read its cache
-        faces = load_faces(config.data, phase.resolution, chips=False, cache=cache)
+        faces = load_faces(config.data, phase.resolution, chips=False, cache=cache, attribute=attribute)
     device = next(nets.generator.parameters()).device
     if config.label_by_classifier:
         parts = faces.images.split(64)
@@ -288,9 +304,9 @@ def load_phase_data(config: GeneratorTraining, nets: Networks, phase: Phase, cac
         faces = Faces(faces.images, ages, faces.female, faces.names, faces.source)
     unseen = held_out(faces.names)
     rounded = faces.ages.round()
-    train = faces.select(~unseen & (rounded >= YOUNGEST) & (rounded <= OLDEST))
+    train = faces.select(~unseen & (rounded >= lowest) & (rounded <= highest))
     if len(train) == 0:
-        raise ValueError(f"no face of age {YOUNGEST}..{OLDEST} in {', '.join(config.data)}")
+        raise ValueError(f"no face of {config.attribute} {lowest}..{highest} in {', '.join(config.data)}")
     # The labels stay here: the next targets are drawn from them without waiting for the device.
     train = Faces(train.images.to(device), train.ages.round(), train.female, train.names, train.source)
     return train, faces.select(unseen)
@@ -301,8 +317,9 @@ def open_phase(
 ) -> tuple[Callable[[int], Batch], Faces]:
     """Step -> this process's share of its batch; and the held-out faces that samples show."""
     train, test = load_phase_data(config, nets, phase, cache)
-    weights, share = age_balance(train.ages), own_share()
-    return lambda step: draw_batch(train, weights, phase, config, step, share), choose_samples(test)
+    attribute, share = find_attribute(config.attribute), own_share()
+    weights, samples = age_balance(train.ages, attribute), choose_samples(test, attribute=attribute)
+    return lambda step: draw_batch(train, weights, phase, config, step, share), samples
 
 
 def train_generator(
@@ -331,7 +348,7 @@ def train_generator(
     step, images = load_state(newest, nets) if newest is not None else (0, 0)
     require_same_step(step)
     total = sum(phase.images for phase in config.phases)
-    log = RunLog(out, images, total) if state.is_main_process else None
+    log = RunLog(out, images, total, find_attribute(config.attribute).samples) if state.is_main_process else None
     phase = None
     while (current := find_phase(config.phases, images)) is not None and not is_time_up(began, minutes, step):
         if current is not phase:

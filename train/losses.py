@@ -4,9 +4,11 @@ Images are [N, 3, H, W] in [-1, 1], scores are D's patches [N, 1, h, w]. The fir
 the others are ours, and their weights are zero in paper.yaml.
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from agetransformer.classifier import NUM_AGES
 
@@ -45,7 +47,7 @@ def compute_discriminator_gan_loss(real_scores: Tensor, fake_scores: Tensor) -> 
     return (fake_scores.float() ** 2).mean() + ((real_scores.float() - 1) ** 2).mean()
 
 
-def compute_r1_penalty(discriminator: nn.Module, images: Tensor) -> Tensor:
+def compute_r1_penalty(discriminator: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     """R1 = 1/2 E |grad_y D(y)|^2 on real images (Mescheder et al. 2018)."""
     images = images.detach().requires_grad_(True)
     scores = discriminator(images)

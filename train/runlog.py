@@ -14,8 +14,9 @@ from train.samples import SAMPLE_AGES, measure_samples, save_samples
 class RunLog:
     """The log of one run, from `images` on, in `out`/tensorboard and `out`/samples."""
 
-    def __init__(self, out: Path, images: int, total: int):
+    def __init__(self, out: Path, images: int, total: int, ages: tuple[int, ...] = SAMPLE_AGES):
         self.out = out
+        self.ages = ages  # what the pictures show
         self.writer = SummaryWriter(out / "tensorboard", purge_step=images)
         self.bar = tqdm(total=total, initial=images, unit="image", mininterval=5)
 
@@ -31,8 +32,8 @@ class RunLog:
 
     def write_samples(self, generator: Generator, classifier: AgeClassifier, samples: Faces, images: int) -> None:
         """Held-out faces at every age: a picture, V's readings and the mean change."""
-        edits = save_samples(generator, samples, SAMPLE_AGES, self.out / "samples" / f"{images:08d}.png")
-        for name, value in measure_samples(classifier, samples, edits, SAMPLE_AGES).items():
+        edits = save_samples(generator, samples, self.ages, self.out / "samples" / f"{images:08d}.png")
+        for name, value in measure_samples(classifier, samples, edits, self.ages).items():
             self.writer.add_scalar(f"sample/{name}", value, images)
             self.bar.write(f"{images} {name} {value:.3f}")
 

@@ -8,15 +8,17 @@ from torchvision.utils import save_image
 
 from agetransformer.classifier import AgeClassifier
 from agetransformer.networks import Generator
+from train.attributes import AGE, Attribute
 from train.data import Faces, to_unit
 from train.losses import background_prior
 
-SAMPLE_AGES = (25, 35, 45, 55, 65)
+SAMPLE_AGES = AGE.samples
 
 
-def choose_samples(test: Faces, count: int = 8) -> Faces:
-    """`count` held-out adults, spread evenly over age."""
-    adults = ((test.ages >= 20) & (test.ages <= 69)).nonzero().squeeze(1)
+def choose_samples(test: Faces, count: int = 8, attribute: Attribute = AGE) -> Faces:
+    """`count` held-out faces within the targets' range (for age: adults), spread evenly over the attribute."""
+    youngest, oldest = attribute.targets[0], attribute.targets[-1]
+    adults = ((test.ages >= youngest) & (test.ages <= oldest)).nonzero().squeeze(1)
     if len(adults) == 0:
         adults = torch.arange(len(test))
     order = adults[test.ages[adults].argsort()]

@@ -1,0 +1,36 @@
+"""Face attributes that the same recipe edits: one classifier V, one modulation, one set of targets for each.
+
+Every attribute lives on V's scale of 0..100. For age that is years; for one that is present or absent, 100 and 0.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """What to edit."""
+
+    column: str  # of labels.csv
+    read: Callable[[str], float]  # a label as it stands there -> 0..100
+    targets: tuple[int, ...]  # Q, rising: what training asks for
+    samples: tuple[int, ...]  # what the pictures of a run show
+    bin: float  # faces are drawn so that bins of this width are equally likely, ten bins at most
+
+
+ATTRIBUTES = {
+    "age": Attribute("age", float, tuple(range(20, 70)), (25, 35, 45, 55, 65), 5),
+    "smile": Attribute("smile", lambda text: 100.0 * (float(text) >= 0.5), (0, 100), (0, 100), 50),
+    "gender": Attribute("gender", lambda text: 100.0 * (text == "female"), (0, 100), (0, 100), 50),
+}
+AGE = ATTRIBUTES["age"]
+
+
+def find_attribute(name: str) -> Attribute:
+    """
+    Raises:
+        ValueError: no such attribute.
+    """
+    if name not in ATTRIBUTES:
+        raise ValueError(f"attribute: expected one of {', '.join(ATTRIBUTES)}, found '{name}'")
+    return ATTRIBUTES[name]
