@@ -96,3 +96,21 @@ def jitter_view(x: Tensor, strength: float, generator: torch.Generator, share: S
     theta = torch.stack([torch.stack([cos * flip, -sin, shift[0]], 1), torch.stack([sin * flip, cos, shift[1]], 1)], 1)
     grid = F.affine_grid(theta.to(x.device), list(x.shape), align_corners=False)
     return F.grid_sample(x.float(), grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+
+
+def lose_resolution(x: Tensor, chance: float, generator: torch.Generator, share: Share = WHOLE) -> Tensor:
+    """Some images [N, 3, H, W] go down by a factor of 1.3 to 3 and back: small faces of large photos look like that.
+
+    Args:
+        x: in [-1, 1].
+        chance: of each image.
+        generator: the source of randomness, on the CPU.
+        share: which part of the whole batch `x` is; the draws are for the whole.
+    """
+    chosen, factor = share.of(torch.rand(2, len(x) * share.count, generator=generator), 1)
+    x = x.clone()
+    for index in (chosen < chance).nonzero().flatten().tolist():
+        scale = 1 / (1.3 + 1.7 * float(factor[index]))
+        small = F.interpolate(x[index, None], scale_factor=scale, mode="bilinear", antialias=True)
+        x[index] = F.interpolate(small, size=x.shape[-2:], mode="bicubic", align_corners=False)[0].clamp(-1, 1)
+    return x

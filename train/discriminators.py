@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from agetransformer.networks import PatchDiscriminator
+from train.feature_discriminator import FeatureDiscriminator
 
 GROUPS_FROM = (35, 45, 55)  # years: the groups 20-34, 35-44, 45-54, 55-69 of the projection
 OLD_FROM = 45  # years: the younger and the older of two discriminators part here
@@ -66,7 +67,12 @@ class PairDiscriminator(nn.Module):
         return scores[index.argsort()]
 
 
-DISCRIMINATORS = {"single": SingleDiscriminator, "projection": ProjectionDiscriminator, "pair": PairDiscriminator}
+DISCRIMINATORS = {
+    "single": SingleDiscriminator,
+    "projection": ProjectionDiscriminator,
+    "pair": PairDiscriminator,
+    "features": FeatureDiscriminator,
+}
 
 
 def build_discriminator(kind: str) -> nn.Module:

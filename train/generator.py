@@ -21,7 +21,7 @@ from agetransformer.checkpoint import load_checkpoint, save_checkpoint
 from agetransformer.classifier import AgeClassifier, ClassifierConfig, chip
 from agetransformer.networks import Generator, GeneratorConfig
 from train.attributes import AGE, Attribute, find_attribute
-from train.augment import jitter_view
+from train.augment import jitter_view, lose_resolution
 from train.averaging import update_average
 from train.config import load_config
 from train.data import Faces, held_out, load_faces, to_unit
@@ -105,6 +105,7 @@ class GeneratorTraining:
     r1_every: int = 16  # applied (times this) every so many steps
     ema: float = 0.999  # decay of the averaged generator, a step
     view_jitter: float = 0.0  # strength of the random shift, scale and turn of the view that each V gets
+    low_resolution: float = 0.0  # share of the faces that lose resolution, as small faces of large photos have
     bf16: bool = True  # convolutions in bfloat16; off: float32, for processors without it
     save_every: int = 250  # steps
     sample_every: int = 500  # steps
@@ -265,6 +266,11 @@ def train_step(nets: Networks, batch: Batch, phase: Phase, config: GeneratorTrai
     device = batch.images.device.type
     random = torch.Generator().manual_seed(config.seed * 1_000_003 + step + 500_009)
     dtype = torch.bfloat16 if config.bf16 else torch.float32
+    if config.low_resolution > 0:  # the real ones too: D must not take it for an edit
+        images, real = (
+            lose_resolution(x, config.low_resolution, random, batch.share) for x in (batch.images, batch.real)
+        )
+        batch = batch._replace(images=images, real=real)
     reconstruction, edited = edit_at(nets.generator, batch.images, batch.ages, batch.targets, dtype=dtype)
     losses: dict[str, Tensor] = {}
     if phase.weights.gan > 0:
