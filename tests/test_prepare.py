@@ -344,6 +344,26 @@ def test_torchscript_file_and_its_seed(scripted):
     assert (draw(source, 6, 4) != images).any()
 
 
+class FixedBatch(torch.nn.Module):
+    """As StyleGAN2's fused modulated convolution: the batch size is a number of the trace."""
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        batch = int(z.shape[0])
+        images = z[:, :3, None, None].expand(-1, -1, 8, 8).reshape(1, batch * 3, 8, 8)
+        weight = torch.ones(batch * 3, 3, 1, 1) / 3
+        return torch.nn.functional.conv2d(images, weight, groups=batch).reshape(batch, 3, 8, 8)
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+def test_a_trace_of_one_face_draws_many(tmp_path):
+    path = tmp_path / "traced.pt"
+    torch.jit.trace(FixedBatch(), torch.randn(1, 512)).save(str(path))
+    images = draw(open_source(str(path), torch.device("cpu")), 4, 7)
+    z = torch.randn(4, 512, generator=torch.Generator().manual_seed(7))[:, :3].mean(dim=1)
+    expected = (z * 127.5 + 127.5).clamp(0, 255).numpy()
+    assert np.abs(images[:, 0, 0, 0] - expected).max() <= 0.51
+
+
 def test_source_on_the_hub_is_pinned_to_a_commit(scripted, tmp_path):
     server = hub_server.HubServer({"nets/generator.pt": scripted.read_bytes()})
     try:

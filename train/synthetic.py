@@ -70,20 +70,45 @@ def draw(source: Source, count: int, seed: int) -> np.ndarray:
     return images
 
 
-def load_torchscript(path: Path, device: torch.device) -> Sample:
-    """A scripted or traced generator: z [N, Z] standard normal -> [N, 3, S, S] in [-1, 1].
+def open_network(
+    spec: str, device: torch.device, endpoint: str | None = None, cache_dir: str | Path | None = None
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The network itself, codes -> images, where gradients are wanted; as `open_source`, whose callable it returns.
 
-    Z is the module's own attribute `z_dim` (NVlabs' generators have it, and scripting keeps it), otherwise 512.
+    Raises:
+        SourceError: not there, not reachable, or of another kind.
+    """
+    if Path(spec).is_file():
+        return load_network(Path(spec), device)
+    if named := _CALLABLE.fullmatch(spec):
+        return _import(named[1], named[2])
+    if named := _HUB.fullmatch(spec):
+        return load_network(_download(named[1], named[2], named[3], endpoint, cache_dir)[0], device)
+    raise SourceError(f"{spec}: no such file; a generator is {_FORMS}")
+
+
+def load_network(path: Path, device: torch.device) -> torch.jit.ScriptModule:
+    """
+    Raises:
+        SourceError: not a TorchScript file.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # PyTorch would rather have us use torch.export
-            network = torch.jit.load(path, map_location=device).eval()
+            return torch.jit.load(path, map_location=device).eval()
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise SourceError(
             f"{path}: not a TorchScript file, or cut short ({reason}); train/README.md says how to make one"
         ) from error
+
+
+def load_torchscript(path: Path, device: torch.device) -> Sample:
+    """A scripted or traced generator: z [N, Z] standard normal -> [N, 3, S, S] in [-1, 1].
+
+    Z is the module's own attribute `z_dim` (NVlabs' generators have it, and scripting keeps it), otherwise 512.
+    """
+    network = load_network(path, device)
     z_dim = int(getattr(network, "z_dim", Z_DIM))
 
     @torch.inference_mode()
@@ -92,7 +117,7 @@ def load_torchscript(path: Path, device: torch.device) -> Sample:
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             torch.manual_seed(seed)  # for the noise inputs
             try:
-                images = network(z.to(device))
+                images = _render(network, z.to(device))
             except RuntimeError as error:
                 reason = str(error).strip().splitlines()[-1]
                 raise SourceError(f"{path}: does not take z [N, {z_dim}]: {reason}") from error
@@ -102,6 +127,13 @@ def load_torchscript(path: Path, device: torch.device) -> Sample:
         return images.permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
     return sample
+
+
+def _render(network: torch.jit.ScriptModule, codes: torch.Tensor) -> torch.Tensor:
+    try:
+        return network(codes)
+    except RuntimeError:  # a traced StyleGAN2 knows only the batch size that it was traced with
+        return torch.cat([network(code[None]) for code in codes])
 
 
 def _import(module: str, function: str) -> Sample:
