@@ -97,7 +97,7 @@ def test_the_idle_one_of_two_learns_nothing_but_takes_part(images):
 
 
 def test_unknown_kind_is_named():
-    with pytest.raises(ValueError, match="discriminator: expected one of single, .*, found 'triple'"):
+    with pytest.raises(ValueError, match=r"discriminator: expected one of single, .*, found 'triple'"):
         build_discriminator("triple")
 
 
