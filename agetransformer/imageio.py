@@ -11,6 +11,8 @@ import numpy as np
 from PIL import Image, ImageCms, PngImagePlugin
 from pillow_heif import register_heif_opener
 
+from agetransformer.png import PngPixels, compress_pixels, png_bytes
+
 Image.init()  # Image.open(formats=...) only knows the formats that were registered before
 register_heif_opener()
 
@@ -50,12 +52,15 @@ def load_photo(source: str | os.PathLike[str] | bytes | BinaryIO | Image.Image) 
     Args:
         source: a path, the bytes of a file, an open binary file, or a Pillow image.
     Returns:
-        An upright RGB image, 8 bits a channel, sRGB, with empty `info`.
+        An upright RGB image, 8 bits a channel, sRGB, with empty `info`. A Pillow image that is so already is returned
+        itself.
     Raises:
         PhotoError: no such file, not a photo, damaged, over MAX_BYTES or over MAX_PIXELS.
     """
     if isinstance(source, Image.Image):
         _check_pixels(source.size)
+        if source.mode == "RGB" and not source.info and not source.getexif():
+            return source  # a copy of 12 megapixels takes longer than an edit
         return _normalise(source)
     data = _read(source)
     try:
@@ -72,25 +77,36 @@ def load_photo(source: str | os.PathLike[str] | bytes | BinaryIO | Image.Image) 
         raise PhotoError(_DAMAGED) from error
 
 
-def save_png(image: Image.Image, path: str | os.PathLike[str], *, age: float | Sequence[float], model: str) -> None:
+def save_png(
+    image: Image.Image,
+    path: str | os.PathLike[str],
+    *,
+    age: float | Sequence[float],
+    model: str,
+    alike: PngPixels | None = None,
+) -> PngPixels:
     """Write a PNG that says it was edited by AI; nothing from `image.info` is written.
 
     Args:
         age: target age in years, or all of them when the picture shows several.
         model: name and revision of the checkpoint.
+        alike: what this function returned for another picture; where the two are equal, nothing is compressed again.
     """
     ages = [age] if isinstance(age, (int, float)) else list(age)
     text = PngImagePlugin.PngInfo()
     text.add_text("Description", disclosure(ages, model))
     text.add_text("Software", f"agetransformer, model {model}")
     text.add_itxt("XML:com.adobe.xmp", disclosure_xmp(ages, model))
+    pixels = compress_pixels(np.asarray(image if image.mode == "RGB" else image.convert("RGB")), alike)
     path = Path(path)
     aside = path.with_name(f".{path.name}.part")  # a reader never sees half a picture
     try:
-        _without_info(image.convert("RGB")).save(aside, format="PNG", pnginfo=text, compress_level=4)
+        with aside.open("wb") as file:
+            file.writelines(png_bytes(pixels, [(kind, data) for kind, data, *_ in text.chunks]))
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
+    return pixels
 
 
 def disclosure(ages: Sequence[float], model: str) -> str:
