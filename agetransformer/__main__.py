@@ -185,13 +185,14 @@ def _edit_photo(
     *age_paths, grid_path = _outputs(prefix, ages)
     encodings = [editor.encode(face) for face in faces]
     rows: list[list[Image.Image]] = [[] for _ in faces]
+    alike = None
     for age, age_path in zip(ages, age_paths, strict=True):
         result = photo
         for face, encoding, row in zip(faces, encodings, rows, strict=True):
             (edited,) = editor.decode(encoding, [age])
             result = editor.paste(result, face, edited)
             row.append(editor.face_only(face, edited))
-        save_png(add_mark(result) if marked else result, age_path, age=age, model=editor.name)
+        alike = save_png(add_mark(result) if marked else result, age_path, age=age, model=editor.name, alike=alike)
         print(age_path)
     grids = [age_grid(face.image, face.age, row, ages) for face, row in zip(faces, rows, strict=True)]
     sheet = stack_grids(grids)

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from PIL import Image
 
 if TYPE_CHECKING:
     from agetransformer.alignment import FaceGeometry
@@ -75,6 +76,18 @@ def paste(
     change, (left, top, right, bottom) = unalign(_masked_change(original, edited, mask), geometry, photo.shape)
     result = photo.copy()
     result[top:bottom, left:right] = _add(photo[top:bottom, left:right], change)
+    return result
+
+
+def paste_image(
+    photo: Image.Image, geometry: "FaceGeometry", original: np.ndarray, edited: np.ndarray, mask: np.ndarray
+) -> Image.Image:
+    """`paste` for an RGB image; reads and writes only the face's part of it, which is quicker."""
+    from agetransformer.alignment import unalign
+
+    change, box = unalign(_masked_change(original, edited, mask), geometry, (photo.height, photo.width))
+    result = photo.copy()
+    result.paste(Image.fromarray(_add(np.asarray(photo.crop(box)), change)), box[:2])
     return result
 
 

@@ -192,7 +192,7 @@ class AgeEditor:
             return self.face_only(face, image)
         mask = compositing.face_mask(face.geometry, face.image.width)
         original, edited = np.asarray(face.image), np.asarray(image.convert("RGB"))
-        return Image.fromarray(compositing.paste(np.asarray(whole), face.geometry, original, edited, mask))
+        return compositing.paste_image(whole, face.geometry, original, edited, mask)
 
     def close(self) -> None:
         """Free the face finder; it comes back when it is needed."""
@@ -221,7 +221,8 @@ def _device(name: str) -> torch.device:
 
 def _to_tensor(image: Image.Image) -> Tensor:
     """RGB [H, W] -> [1, 3, H, W] float32 in [-1, 1], contiguous."""
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].contiguous().float() / 127.5 - 1
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]
+    return pixels.to(torch.float32, memory_format=torch.contiguous_format).div_(127.5).sub_(1)
 
 
 def _resize(change: np.ndarray, side: int) -> np.ndarray:

@@ -5,9 +5,10 @@ import time
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from agetransformer.alignment import FaceGeometry, align
-from agetransformer.compositing import blend, face_mask, paste
+from agetransformer.compositing import blend, face_mask, paste, paste_image
 
 
 def turned_face(centre: tuple[float, float], side: float, degrees: float) -> FaceGeometry:
@@ -125,6 +126,18 @@ def test_detail_of_the_photo_survives_a_smaller_square() -> None:
     result = paste(photo, face, original, original + 20, face_mask(face, 400))
     centre = np.s_[900:1100, 900:1100]
     assert np.array_equal(result[centre], photo[centre] + 20)
+
+
+@pytest.mark.parametrize("centre", [(640, 430), (30, 880)])
+def test_into_an_image_as_into_an_array(centre: tuple[float, float]) -> None:
+    photo = noisy_photo(900, 1200)
+    face = turned_face(centre, 400, -30)
+    original = align(photo, face, 256)
+    mask = face_mask(face, 256)
+    image = Image.fromarray(photo)
+    result = paste_image(image, face, original, 255 - original, mask)
+    assert np.array_equal(np.asarray(result), paste(photo, face, original, 255 - original, mask))
+    assert np.array_equal(np.asarray(image), photo) and not np.array_equal(np.asarray(result), photo)
 
 
 def test_blend() -> None:
