@@ -2,6 +2,7 @@
 
 import math
 import os
+import tempfile
 import threading
 import weakref
 from collections.abc import Sequence
@@ -96,6 +97,15 @@ class AgeEditor:
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write the generator's checkpoint folder: config, weights, model card."""
         return hub.save_pretrained(self.generator, folder, self.card)
+
+    def push_to_hub(self, repo_id: str, *, private: bool | None = None, token: str | bool | None = None) -> str:
+        """Upload the generator's checkpoint folder to owner/repo on the Hub; returns the new commit's full hash.
+
+        Raises:
+            CheckpointError: there is no model card, the Hub cannot be reached, or it refused.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            return hub.push_to_hub(self.save_pretrained(folder), repo_id, private=private, token=token)
 
     @property
     def resolution(self) -> int:

@@ -82,6 +82,14 @@ def test_a_cached_commit_needs_no_network(server: HubServer, tmp_path: Path) -> 
     server.server_port = 1  # nobody listens there
 
 
+def use_as_default(server: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Hub that is asked where no endpoint is given, with a cache of its own."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", server.endpoint)
+    template = server.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
+
+
 def test_a_renamed_repository_is_followed(server: HubServer, tmp_path: Path) -> None:
     server.renamed["someone/old-name"] = REPO
     found = hub.resolve("someone/old-name", endpoint=server.endpoint, cache_dir=tmp_path)
@@ -102,13 +110,21 @@ def test_editor_of_a_pinned_revision(
 ) -> None:
     old = server.branches["main"]
     server.commit(contents | {"config.json": contents["config.json"].replace(b"64", b"128")})
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", server.endpoint)
-    template = server.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
+    use_as_default(server, tmp_path, monkeypatch)
     assert AgeEditor.from_pretrained(REPO).resolution == 128
     pinned = AgeEditor.from_pretrained(REPO, revision=old)
     assert pinned.resolution == 64 and pinned.name == f"{REPO}@{old}"  # the name goes into every saved picture
+
+
+def test_editor_pushes_itself(
+    server: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, embedded: None
+) -> None:
+    use_as_default(server, tmp_path, monkeypatch)
+    editor = AgeEditor.from_pretrained()
+    commit = editor.push_to_hub(REPO, token=TOKEN)
+    assert server.branches["main"] == commit and server.model.files["README.md"].decode() == editor.card
+    theirs = AgeEditor.from_pretrained(REPO, revision=commit).generator.state_dict()
+    assert all(torch.equal(value, theirs[name]) for name, value in editor.generator.state_dict().items())
 
 
 def test_the_token_stays_with_the_hub(server: HubServer, tmp_path: Path) -> None:
