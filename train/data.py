@@ -1,14 +1,11 @@
-"""Labelled faces in memory: zip archives of images with a labels.csv inside -> uint8 tensors.
+"""Labelled faces in memory: zip archives or folders of images with a labels.csv -> uint8 tensors.
 
 The archives are small enough to live decoded in memory (3,276 faces at 256 px: 0.6 GB), on the GPU where there is one:
 no loader processes, no start-up cost beyond the first decoding, which is cached on disk.
 """
 
-import csv
 import hashlib
-import io
 import os
-import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from agetransformer.classifier import CHIP_X, CHIP_Y
+from train.archives import fingerprint, is_sharded, open_archive, open_image, read_table
 from train.attributes import AGE, Attribute
 
 
@@ -45,7 +43,12 @@ class Faces:
 
 def held_out(names: tuple[str, ...]) -> Tensor:
     """Boolean mask [N]: the fixed 5 % of the files that no training ever sees (paper: 95/5), by a hash of the name."""
-    return torch.tensor([hashlib.md5(Path(name).name.encode()).digest()[0] < 13 for name in names])
+    return torch.tensor([is_held_out(name) for name in names])
+
+
+def is_held_out(name: str) -> bool:
+    """`held_out` for one file."""
+    return hashlib.md5(Path(name).name.encode()).digest()[0] < 13
 
 
 def to_unit(images: Tensor) -> Tensor:
@@ -59,7 +62,7 @@ def load_faces(
     """Decode archives into memory.
 
     Args:
-        archives: zip files, each with images and a labels.csv (columns file, age, gender).
+        archives: zip files or folders, each with images and a labels.csv (columns file, age, gender).
         size: side of the images in pixels.
         chips: whether the result is V's tight chip instead of the whole square; an archive whose images are
             smaller than 256 px is taken to hold chips already.
@@ -68,6 +71,10 @@ def load_faces(
     Raises:
         FileNotFoundError, ValueError: an archive is missing, broken, empty, or without its labels.
     """
+    if sharded := [entry for entry in archives if is_sharded(entry)]:
+        raise ValueError(
+            f"{sharded[0]}: tar shards are for train.generator alone, and not beside archives; name zips or folders"
+        )
     parts = [_load_archive(Path(path), size, chips, Path(cache), attribute) for path in archives]
     if not parts:
         raise ValueError("no data: name at least one archive under `data` in the config or with --data")
@@ -79,13 +86,7 @@ def load_faces(
 def _load_archive(
     path: Path, size: int, chips: bool, cache: Path, attribute: Attribute
 ) -> tuple[Tensor, Tensor, Tensor, tuple[str, ...]]:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such archive; see train/README.md for how to make one")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            rows = list(csv.DictReader(io.TextIOWrapper(archive.open("labels.csv"), "utf-8")))
-    except (zipfile.BadZipFile, KeyError) as error:
-        raise ValueError(f"{path}: not a zip archive with a labels.csv inside ({error})") from error
+    rows = read_table(path)
     columns = dict.fromkeys(["file", attribute.column, "gender"])
     if not rows or not columns.keys() <= rows[0].keys():
         raise ValueError(f"{path}: labels.csv needs rows with the columns {', '.join(columns)}")
@@ -93,8 +94,7 @@ def _load_archive(
     female = torch.tensor([float(row["gender"] == "female") for row in rows])
     names = tuple(row["file"] for row in rows)
 
-    stat = path.stat()
-    key = hashlib.sha256(f"{path.name} {stat.st_size} {size} {chips}".encode()).hexdigest()[:16]
+    key = hashlib.sha256(f"{fingerprint(path)} {size} {chips}".encode()).hexdigest()[:16]
     stored = cache / f"{path.stem}-{size}-{key}.npy"
     if not stored.is_file():
         cache.mkdir(parents=True, exist_ok=True)
@@ -106,11 +106,11 @@ def _load_archive(
 
 def _decode(path: Path, names: tuple[str, ...], size: int, chips: bool) -> np.ndarray:
     images = np.empty((len(names), 3, size, size), np.uint8)
-    with zipfile.ZipFile(path) as archive:
-        encoded = [archive.read(name) for name in names]
+    with open_archive(path) as read:
+        encoded = [read(name) for name in names]
 
     def decode(index: int) -> None:
-        image = Image.open(io.BytesIO(encoded[index])).convert("RGB")
+        image = open_image(encoded[index], f"{path}: {names[index]}")
         box = None
         if chips and image.width >= 256:
             (x0, x1), (y0, y1) = CHIP_X, CHIP_Y

@@ -7,7 +7,7 @@ accelerate launch -m train.generator ...    # many GPUs or machines: each proces
 import argparse
 import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from agetransformer.checkpoint import load_checkpoint, save_checkpoint
 from agetransformer.classifier import AgeClassifier, ClassifierConfig, chip
 from agetransformer.networks import Generator, GeneratorConfig
+from train.archives import is_sharded
 from train.attributes import AGE, Attribute, find_attribute
 from train.augment import jitter_view, lose_resolution
 from train.averaging import update_average
@@ -85,7 +86,9 @@ class Phase:
 class GeneratorTraining:
     """Everything that a run of this file depends on."""
 
-    data: tuple[str, ...] = ()  # archives of FFHQ-aligned faces
+    data: tuple[str, ...] = ()  # archives of FFHQ-aligned faces, or tar shards of them (train/stream.py)
+    shuffle_buffer: int = 5000  # of shards: encoded faces that each process keeps to draw from
+    loader_workers: int = 4  # of shards: processes that read and decode for each process
     classifier: str = "checkpoints/classifier"
     robust_classifier: str = ""  # empty: none
     label_by_classifier: bool = True  # a0 by V, as in the paper, instead of by the archive's labels
@@ -319,13 +322,39 @@ def load_phase_data(config: GeneratorTraining, nets: Networks, phase: Phase, cac
 
 
 def open_phase(
-    config: GeneratorTraining, nets: Networks, phase: Phase, cache: str
+    config: GeneratorTraining, nets: Networks, phase: Phase, step: int, cache: str
 ) -> tuple[Callable[[int], Batch], Faces]:
     """Step -> this process's share of its batch; and the held-out faces that samples show."""
-    train, test = load_phase_data(config, nets, phase, cache)
     attribute, share = find_attribute(config.attribute), own_share()
+    if all(is_sharded(entry) for entry in config.data) and config.data:
+        from train.stream import FaceStream, load_stream, read_held_out  # webdataset, only where it is needed
+
+        test = read_held_out(config.data, phase.resolution, attribute)
+        seed = f"{config.seed} {share.index} {step}"  # a stream has no memory: a resumed run draws other shards
+        stream = FaceStream(config.data, phase.resolution, attribute, config.shuffle_buffer, seed)
+        device = next(nets.generator.parameters()).device
+        batches = load_stream(stream, 2 * phase.batch, config.loader_workers, device)
+        draw = partial(receive_batch, batches, nets, config, share)
+        return draw, choose_samples(test, attribute=attribute)
+    train, test = load_phase_data(config, nets, phase, cache)
     weights, samples = age_balance(train.ages, attribute), choose_samples(test, attribute=attribute)
     return lambda step: draw_batch(train, weights, phase, config, step, share), samples
+
+
+def receive_batch(
+    batches: Iterator[list[Tensor]], nets: Networks, config: GeneratorTraining, share: Share, step: int
+) -> Batch:
+    """The next faces of a stream; flips and targets are a function of seed, step and process."""
+    images, ages, female = next(batches)
+    attribute, device = find_attribute(config.attribute), next(nets.generator.parameters()).device
+    images = images.to(device, non_blocking=True)
+    if config.label_by_classifier:
+        ages = nets.classifier.predict(to_unit(images)).cpu().clamp(attribute.targets[0], attribute.targets[-1])
+    ages, real_ages = ages.float().round().chunk(2)
+    random = torch.Generator().manual_seed((config.seed * 1_000_003 + step) * 10_007 + share.index)
+    flip = torch.rand(len(images), generator=random) < 0.5
+    targets = draw_targets(ages, config.min_gap, random, attribute)
+    return assemble_batch(images, flip, ages, real_ages, female.float().chunk(2)[0], targets, share)
 
 
 def train_generator(
@@ -359,7 +388,7 @@ def train_generator(
     while (current := find_phase(config.phases, images)) is not None and not is_time_up(began, minutes, step):
         if current is not phase:
             phase = current
-            draw, samples = open_phase(config, nets, phase, cache)
+            draw, samples = open_phase(config, nets, phase, step, cache)
             for optimizer in (nets.generator_optimizer, nets.discriminator_optimizer):
                 for group in optimizer.param_groups:
                     group["lr"] = phase.lr * group["scale"]

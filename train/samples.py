@@ -18,6 +18,7 @@ SAMPLE_AGES = AGE.samples
 def choose_samples(test: Faces, count: int = 8, attribute: Attribute = AGE) -> Faces:
     """`count` held-out faces within the targets' range (for age: adults), spread evenly over the attribute."""
     youngest, oldest = attribute.targets[0], attribute.targets[-1]
+    count = min(count, max(1, 1024**2 // test.images.shape[-1] ** 2))  # the picture stays under 16 MB
     adults = ((test.ages >= youngest) & (test.ages <= oldest)).nonzero().squeeze(1)
     if len(adults) == 0:
         adults = torch.arange(len(test))

@@ -1,0 +1,198 @@
+"""Faces from folders and from tar shards, on disk, over HTTP and through a pipe; and what is wrong with them."""
+
+import functools
+import http.server
+import io
+import itertools
+import json
+import random
+import tarfile
+import threading
+import warnings
+import zipfile
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+
+from agetransformer.checkpoint import save_checkpoint
+from agetransformer.classifier import AgeClassifier, ClassifierConfig
+from train.attributes import AGE
+from train.data import is_held_out, load_faces
+from train.generator import GeneratorTraining, LossWeights, Phase, train_generator
+from train.shards import write_shards
+from train.stream import Face, FaceStream, draw_balanced, expand, load_stream, read_held_out
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def pattern(tiny_faces, tmp_path_factory) -> str:
+    """The 40 tiny faces as four shards; their ages, 20 to 59, name them."""
+    return write_shards((tiny_faces,), tmp_path_factory.mktemp("shards") / "faces", per_shard=10)
+
+
+@pytest.fixture(scope="module")
+def server(pattern):
+    """The address of the shards' folder, served over HTTP."""
+    handler = functools.partial(QuietHandler, directory=str(Path(pattern).parent))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as serving:
+        threading.Thread(target=serving.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{serving.server_port}"
+        serving.shutdown()
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *arguments) -> None:
+        pass
+
+
+def stream(entries: tuple[str, ...], workers: int = 0, buffer: int = 40):
+    return load_stream(FaceStream(entries, 96, AGE, buffer, "seed"), 8, workers, CPU)
+
+
+def write_tar(path: Path, files: dict[str, bytes]) -> str:
+    with tarfile.open(path, "w") as archive:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return str(path)
+
+
+def test_shards_hold_every_face_of_the_archive_in_random_order(tiny_faces, pattern):
+    assert pattern.endswith("faces-{000000..000003}.tar") and len(expand((pattern,))) == 4
+    stored, order = {}, []
+    for url in expand((pattern,)):
+        with tarfile.open(url) as shard:
+            for name in shard.getnames():
+                data = shard.extractfile(name).read()
+                if name.endswith(".json"):
+                    labels = json.loads(data)
+                    order.append(labels["file"])
+                else:
+                    image = data
+            # the last pair of each shard, at least
+            stored[labels["file"]] = image
+    assert sorted(order) == [f"{index:03d}.png" for index in range(40)] and order != sorted(order)
+    with zipfile.ZipFile(tiny_faces) as archive:
+        assert len(stored) == 4 and all(archive.read(name) == image for name, image in stored.items())
+
+
+@pytest.mark.parametrize("where", ["disk", "http", "pipe"])
+def test_the_stream_gives_the_archives_faces(tiny_faces, pattern, server, tmp_path, where):
+    shards = Path(pattern).name
+    entry = {"disk": pattern, "http": f"{server}/{shards}", "pipe": f"pipe:cat {pattern}"}[where]
+    faces = load_faces((str(tiny_faces),), 96, chips=False, cache=str(tmp_path))
+    seen = set()
+    for images, ages, female in itertools.islice(stream((entry,), workers=1), 12):
+        assert images.shape == (8, 3, 96, 96) and images.dtype == torch.uint8
+        for image, age, is_female in zip(images, ages, female, strict=True):
+            index = int(age) - 20
+            assert torch.equal(image, faces.images[index]) and is_female == faces.female[index]
+            assert not is_held_out(faces.names[index])
+            seen.add(index)
+    assert len(seen) > 25
+
+
+def test_the_stream_is_balanced_over_age_and_fair_within_a_bin():
+    labels = [22.0] * 300 + [45.0] * 30 + [68.0] * 3 + [5.0] * 30
+
+    def shards():
+        draw = random.Random(0)
+        while True:
+            for index in draw.sample(range(len(labels)), len(labels)):
+                yield Face(b"", labels[index], 0.0, f"{index}.png", "")
+
+    drawn = [face for face in itertools.islice(draw_balanced(shards(), 60, AGE, random.Random(1)), 6000)]
+    shares = Counter(face.label for face in drawn)
+    assert shares.keys() == {22.0, 45.0, 68.0}
+    assert all(count == pytest.approx(2000, abs=200) for count in shares.values())
+    assert not any(is_held_out(face.name) for face in drawn)
+    young = Counter(face.name for face in drawn if face.label == 22.0)
+    assert len(young) > 270 and max(young.values()) < 30  # of 300, less the held-out ones, seven each on average
+
+
+def test_held_out_faces_are_those_of_the_archive(tiny_faces, pattern, tmp_path):
+    faces = load_faces((str(tiny_faces),), 96, chips=False, cache=str(tmp_path))
+    test = read_held_out((pattern,), 96, AGE)
+    expected = {name for name in faces.names if is_held_out(name)}
+    assert set(test.names) == expected and len(test) == len(expected) > 0
+
+
+def test_a_run_trains_from_a_server_and_resumes(server, pattern, tmp_path):
+    torch.manual_seed(0)
+    save_checkpoint(AgeClassifier(ClassifierConfig(resolution=32)), tmp_path / "classifier")
+    weights = LossWeights(gan=0.0)
+    config = GeneratorTraining(
+        data=(f"{server}/{Path(pattern).name}",), classifier=str(tmp_path / "classifier"), shuffle_buffer=20,
+        loader_workers=1, phases=(Phase(4, 64, 2, weights=weights), Phase(4, 96, 2, weights=weights)), sample_every=2,
+    )  # fmt: skip
+    first = train_generator(config, tmp_path / "run", minutes=0)
+    assert first.name == "state-00000000"
+    assert train_generator(config, tmp_path / "run", resume=True).name == "state-00000004"
+    assert (tmp_path / "run/samples/00000008.png").is_file()
+
+
+def test_a_folder_is_an_archive_too(tiny_faces, tmp_path):
+    with zipfile.ZipFile(tiny_faces) as archive:
+        archive.extractall(tmp_path / "faces")
+    cache = str(tmp_path / "cache")
+    zipped, folder = (load_faces((str(path),), 32, False, cache) for path in (tiny_faces, tmp_path / "faces"))
+    assert torch.equal(zipped.images, folder.images) and torch.equal(zipped.ages, folder.ages)
+    assert zipped.names == folder.names
+    (tmp_path / "faces/000.png").write_bytes(b"no image")  # seen in spite of the cache
+    with pytest.raises(ValueError, match=r"000\.png: broken, or not an image"):
+        load_faces((str(tmp_path / "faces"),), 32, False, cache)
+    (tmp_path / "faces/000.png").unlink()
+    with pytest.raises(ValueError, match=r"labels\.csv names 000\.png, which is not there"):
+        load_faces((str(tmp_path / "faces"),), 32, False, cache)
+    (tmp_path / "faces/labels.csv").unlink()
+    with pytest.raises(ValueError, match=r"no labels\.csv in this folder"):
+        load_faces((str(tmp_path / "faces"),), 32, False, cache)
+
+
+def test_a_bad_shard_among_good_ones_is_named_and_skipped(pattern, tmp_path):
+    good = expand((pattern,))[0]
+    broken = tmp_path / "broken.tar"
+    broken.write_bytes(b"not a tar file" * 100)
+    unlabelled = write_tar(tmp_path / "unlabelled.tar", {"7.png": b"..."})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        batches = list(itertools.islice(stream((good, str(broken), unlabelled), buffer=20), 12))
+    assert len(batches) == 12
+    said = " ".join(str(warning.message) for warning in caught)
+    assert "broken.tar: cannot be read as a tar shard" in said
+    assert "unlabelled.tar: 7 has no .json with its labels" in said
+
+
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        ({"7.png": b"..."}, r"bad\.tar: 7 has no \.json with its labels; `python -m train\.shards`"),
+        ({"7.json": b"{}"}, r"bad\.tar: 7 has no image \(\.webp"),
+        ({"7.png": b"...", "7.json": b'{"gender": "male"}'}, r"7\.json needs the labels age and gender \(KeyError"),
+        ({"7.png": b"...", "7.json": b"{"}, r"7\.json needs the labels age and gender"),
+    ],
+)
+def test_what_is_wrong_with_the_first_shard_is_said_before_the_first_step(tmp_path, files, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        read_held_out((write_tar(tmp_path / "bad.tar", files),), 32, AGE)
+
+
+def test_missing_shards_are_named(server, tmp_path):
+    with pytest.raises(ValueError, match=r"none\.tar: cannot be read as a tar shard"):
+        read_held_out((f"{server}/none.tar",), 32, AGE)
+    with pytest.raises(ValueError, match=r"none\.tar: cannot be read as a tar shard \(FileNotFoundError"):
+        read_held_out((str(tmp_path / "none.tar"),), 32, AGE)
+    with pytest.raises(ValueError, match=r"none\.tar: cannot be read"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        next(stream((str(tmp_path / "none.tar"),)))
+
+
+def test_shards_cannot_stand_beside_archives_or_be_overwritten(tiny_faces, pattern):
+    with pytest.raises(ValueError, match=r"tar shards are for train\.generator alone, and not beside archives"):
+        load_faces((str(tiny_faces), pattern), 32, chips=False)
+    with pytest.raises(FileExistsError, match=r"faces-000000\.tar is there already"):
+        write_shards((tiny_faces,), Path(pattern).parent / "faces")

@@ -1,0 +1,198 @@
+"""Labelled faces streamed from tar shards (WebDataset), for data sets that fit neither memory nor disk.
+
+A shard is a tar file with, for each face, `KEY.webp` (or .jpg, .png) and `KEY.json`: its labels, under the names of the
+columns of labels.csv, and `file`, by which faces are held out. `python -m train.shards` writes them.
+
+Every loader process draws shards at random, with replacement, and reads them from end to end, so that any number of
+shards serves any number of processes, machines and steps, and each face is read equally often in the long run.
+
+The draw is balanced without a pass over the data: each loader keeps a buffer for each bin of age (of the attribute).
+For each face that it gives, it reads one face of the stream, which takes the place of a random one of its bin, and then
+gives a random face of a random bin. So the bins are equally likely, as they are from memory; faces of rare ages come
+again and again until others of their bin replace them.
+"""
+
+import itertools
+import json
+import random
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import webdataset
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from agetransformer.cpus import usable_cpus
+from train.archives import open_image
+from train.attributes import Attribute
+from train.data import Faces, is_held_out
+
+IMAGE_ENDINGS = ("webp", "jpg", "jpeg", "png")
+FAULTS = 10  # so many in a row stop a run
+TEST_FACES = 64  # held-out faces that a run's samples are chosen from
+TEST_SEARCH = 5_000  # faces that are read to find them
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face of a shard, still encoded."""
+
+    data: bytes
+    label: float  # of the attribute, 0..100
+    female: float
+    name: str  # by which it is held out
+    where: str  # for error messages
+
+
+def expand(entries: tuple[str, ...]) -> list[str]:
+    """`data` entries with their {000000..000009} written out."""
+    return [url for entry in entries for url in webdataset.shardlists.expand_urls(entry)]
+
+
+class Faults:
+    """What to do about a shard or a face that cannot be read: say so and go on, but not for ever."""
+
+    def __init__(self, limit: int):
+        self.limit = limit
+        self.row = 0  # faults since the last good face
+
+    def __call__(self, error: Exception) -> bool:
+        """WebDataset's handler; True: go on."""
+        where = next((str(part) for part in reversed(error.args) if isinstance(part, str)), "")
+        known = isinstance(error, BrokenFace)
+        sentence = str(error) if known else f"{where}: cannot be read as a tar shard ({_reason(error)})"
+        self.row += 1
+        if self.row >= self.limit:
+            raise ValueError(sentence) from error
+        warnings.warn(f"skipped {sentence}", stacklevel=2)
+        return True
+
+
+class BrokenFace(ValueError):
+    """A face of a shard has no image or no labels; the message says which."""
+
+
+def _reason(error: Exception) -> str:
+    said = [str(part) for part in error.args[:1]]
+    return f"{type(error).__name__}: {said[0]}" if said else type(error).__name__
+
+
+def read_faces(urls: Iterable[dict[str, str]], attribute: Attribute, faults: Faults) -> Iterator[Face]:
+    """The faces of shards in order, what is broken left out."""
+    for sample in webdataset.tariterators.tarfile_samples(urls, handler=faults):
+        try:
+            face = parse_face(sample, attribute)
+        except BrokenFace as error:
+            faults(error)
+            continue
+        faults.row = 0
+        yield face
+
+
+def parse_face(sample: dict, attribute: Attribute) -> Face:
+    """A sample of WebDataset -> Face.
+
+    Raises:
+        BrokenFace: no image, or not the labels that it takes.
+    """
+    where = f"{sample['__url__']}: {sample['__key__']}"
+    ending = next((ending for ending in IMAGE_ENDINGS if ending in sample), None)
+    if ending is None or "json" not in sample:
+        missing = "image (.webp, .jpg or .png)" if ending is None else ".json with its labels"
+        raise BrokenFace(f"{where} has no {missing}; `python -m train.shards` writes shards as they should be")
+    try:
+        labels = json.loads(sample["json"])
+        label, female = attribute.read(str(labels[attribute.column])), float(labels["gender"] == "female")
+    except (ValueError, KeyError, TypeError) as error:
+        raise BrokenFace(f"{where}.json needs the labels {attribute.column} and gender ({error!r})") from error
+    return Face(sample[ending], label, female, str(labels.get("file", f"{sample['__key__']}.{ending}")), where)
+
+
+def decode(face: Face, size: int) -> Tensor:
+    """[3, size, size] uint8.
+
+    Raises:
+        BrokenFace: it is no image.
+    """
+    try:
+        image = open_image(face.data, face.where)
+    except ValueError as error:
+        raise BrokenFace(str(error)) from error
+    if image.size != (size, size):
+        image = image.resize((size, size), Image.Resampling.LANCZOS)
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+
+
+def draw_balanced(faces: Iterator[Face], buffer: int, attribute: Attribute, draw: random.Random) -> Iterator[Face]:
+    """An endless stream, balanced over the attribute's bins (see the top of this file)."""
+    lowest, highest = attribute.targets[0], attribute.targets[-1]
+    count = int((highest - lowest) // attribute.bin) + 1
+    bins: list[list[Face]] = [[] for _ in range(count)]
+    for read, face in enumerate(faces, start=1):
+        if lowest <= round(face.label) <= highest and not is_held_out(face.name):
+            kept = bins[min(int((round(face.label) - lowest) // attribute.bin), count - 1)]
+            if len(kept) < max(1, buffer // count):
+                kept.append(face)
+            else:
+                kept[draw.randrange(len(kept))] = face
+        filled = [kept for kept in bins if kept]
+        if read >= buffer and not filled:
+            raise ValueError(f"none of {read} faces of the shards is of a label within {lowest}..{highest}")
+        if read >= buffer:
+            yield draw.choice(draw.choice(filled))
+
+
+@dataclass(frozen=True)
+class FaceStream(IterableDataset):
+    """An endless, balanced stream of (image [3, S, S] uint8, label, female) for a DataLoader."""
+
+    entries: tuple[str, ...]  # of `data`
+    size: int
+    attribute: Attribute
+    buffer: int  # encoded faces, of all the loader's workers together
+    seed: str
+
+    def __iter__(self) -> Iterator[tuple[Tensor, float, float]]:
+        worker = get_worker_info()
+        index, workers = (worker.id, worker.num_workers) if worker else (0, 1)
+        draw = random.Random(f"{self.seed} {index}")
+        shards = expand(self.entries)
+        urls = ({"url": draw.choice(shards)} for _ in itertools.count())
+        faults = Faults(FAULTS)
+        faces = read_faces(urls, self.attribute, faults)
+        for face in draw_balanced(faces, max(1, self.buffer // workers), self.attribute, draw):
+            try:
+                yield decode(face, self.size), face.label, face.female
+            except BrokenFace as error:
+                faults(error)
+
+
+def load_stream(stream: FaceStream, batch: int, workers: int, device: torch.device) -> Iterator[list[Tensor]]:
+    """Batches (images [N, 3, S, S] uint8, labels [N], female [N]), decoded ahead in other processes."""
+    workers = min(workers, usable_cpus())
+    return iter(DataLoader(stream, batch, num_workers=workers, pin_memory=device.type == "cuda"))
+
+
+def read_held_out(entries: tuple[str, ...], size: int, attribute: Attribute) -> Faces:
+    """The first held-out faces of the shards: what a run's samples show.
+
+    Raises:
+        ValueError: the first shard cannot be read, or has no labels; or no face is held out.
+    """
+    urls, strict = expand(entries), Faults(limit=1)
+    found: list[Face] = []
+    faces = read_faces(({"url": url} for url in urls), attribute, strict)
+    for face in itertools.islice(faces, TEST_SEARCH):
+        if is_held_out(face.name):
+            found.append(face)
+        if len(found) == TEST_FACES:
+            break
+    if not found:
+        raise ValueError(f"{urls[0]}: none of the first {TEST_SEARCH} faces is held out by its name (one in twenty is)")
+    labels, female = (torch.tensor([getattr(face, name) for face in found]) for name in ("label", "female"))
+    images = torch.stack([decode(face, size) for face in found])
+    return Faces(images, labels, female, tuple(face.name for face in found), torch.zeros(len(found), dtype=torch.int64))
