@@ -3,6 +3,7 @@
 import csv
 import io
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from agetransformer.checkpoint import load_checkpoint, save_checkpoint
 from agetransformer.classifier import AgeClassifier, ClassifierConfig
 from agetransformer.networks import Generator, GeneratorConfig
 from train.attributes import ATTRIBUTES, find_attribute
+from train.classifier import ClassifierTraining, load_split, summarise_presence
 from train.data import load_faces
 from train.generator import GeneratorTraining, Phase, age_balance, draw_targets, train_generator
 
@@ -78,3 +80,18 @@ def test_the_same_loop_trains_it(smiling_faces, tmp_path):
 def test_unknown_attribute_is_named():
     with pytest.raises(ValueError, match="attribute: expected one of age, smile, gender, found 'hat'"):
         find_attribute("hat")
+
+
+def test_v_of_a_smile_is_judged_by_how_often_it_is_right(smiling_faces, tmp_path):
+    config = ClassifierTraining(
+        data=(str(smiling_faces),), attribute="smile", model=ClassifierConfig(resolution=32, gender=False)
+    )
+    faces = load_faces((str(smiling_faces),), 36, chips=True, cache=str(tmp_path), attribute=SMILE)
+    assert summarise_presence(torch.full((40,), 60.0), faces) == {
+        "images": 40, "accuracy": 0.75, "accuracy_guess": 0.75,
+    }  # fmt: skip
+    assert summarise_presence(faces.ages * 0.2 + 41, faces)["accuracy"] == 1
+    train, test = load_split(config, str(tmp_path))
+    assert len(train) + len(test) == 40 and set(train.ages.tolist()) == {0.0, 100.0}
+    with pytest.raises(ValueError, match=r"model\.gender: V of smile has no gender head"):
+        load_split(replace(config, model=ClassifierConfig(resolution=32)), str(tmp_path))

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from agetransformer import hub
 from agetransformer.checkpoint import load_checkpoint, save_checkpoint
 from agetransformer.classifier import AgeClassifier, ClassifierConfig, expected_age
+from train.attributes import find_attribute
 from train.augment import augment
 from train.averaging import update_average
 from train.config import load_config
@@ -32,6 +33,7 @@ class ClassifierTraining:
     """Everything that a run of this file depends on."""
 
     data: tuple[str, ...] = ()  # archives of labelled chips or aligned faces
+    attribute: str = "age"  # what V reads; see train/attributes.py
     start: str = ""  # checkpoint folder to go on from; empty: ImageNet weights
     model: ClassifierConfig = field(default_factory=ClassifierConfig)
     images: int = 100_000  # images seen in training
@@ -136,9 +138,21 @@ def summarise(predicted: Tensor, right: Tensor, faces: Faces) -> dict[str, float
     }
 
 
-def measure(model: AgeClassifier, test: Faces, archives: tuple[str, ...]) -> dict:
+def summarise_presence(predicted: Tensor, faces: Faces) -> dict[str, float]:
+    """How often an attribute that is present (100) or absent (0) is read right, and how often the commoner one is."""
+    present = faces.ages >= 50
+    return {
+        "images": len(faces),
+        "accuracy": ((predicted >= 50) == present).float().mean().item(),
+        "accuracy_guess": max(present.float().mean().item(), 1 - present.float().mean().item()),
+    }
+
+
+def measure(model: AgeClassifier, test: Faces, archives: tuple[str, ...], attribute: str = "age") -> dict:
     """`summarise` for each archive apart and for all together, and all together by gender and decade of age."""
     predicted, right = predict(model, test)
+    if attribute != "age":
+        return {"archives": {"all": summarise_presence(predicted, test)}}
     apart = {}
     for index, path in enumerate(archives):
         mask = test.source == index
@@ -147,17 +161,21 @@ def measure(model: AgeClassifier, test: Faces, archives: tuple[str, ...]) -> dic
     return {"archives": apart, "all": summarise(predicted, right, test), "groups": groups}
 
 
-def measure_checkpoint(folder: Path, test: Faces, archives: tuple[str, ...]) -> dict:
+def measure_checkpoint(folder: Path, test: Faces, archives: tuple[str, ...], attribute: str = "age") -> dict:
     """`measure` the weights in a checkpoint folder, with their SHA-256; writes the folder's metrics.json."""
     model = load_checkpoint(AgeClassifier, ClassifierConfig, folder)
-    result = {"sha256": hub.resolve(folder).sha256, **measure(model, test, archives)}
+    result = {"sha256": hub.resolve(folder).sha256, **measure(model, test, archives, attribute)}
     (folder / "metrics.json").write_text(json.dumps(result, indent=2) + "\n")
     return result
 
 
 def load_split(config: ClassifierTraining, cache: str = ".cache") -> tuple[Faces, Faces]:
     """The config's faces as chips with a margin for the augmentation: those to train on, and the held-out 5 %."""
-    faces = load_faces(config.data, round(config.model.resolution * 1.125), chips=True, cache=cache)
+    attribute = find_attribute(config.attribute)
+    if config.attribute != "age" and config.model.gender:
+        raise ValueError(f"model.gender: V of {config.attribute} has no gender head; set it to false")
+    side = round(config.model.resolution * 1.125)
+    faces = load_faces(config.data, side, chips=True, cache=cache, attribute=attribute)
     unseen = held_out(faces.names)
     return faces.select(~unseen), faces.select(unseen)
 
@@ -201,10 +219,10 @@ def train_classifier(config: ClassifierTraining, out: Path, cache: str = ".cache
             progress.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
         if step % 300 == 299:
             save_checkpoint(average, out)
-            seen = measure(average, test, config.data)["archives"]
+            seen = measure(average, test, config.data, config.attribute)["archives"]
             print(step + 1, round(time.time() - began), json.dumps(seen), flush=True)
     save_checkpoint(average, out, half=True)
-    return measure_checkpoint(out, test, config.data)
+    return measure_checkpoint(out, test, config.data, config.attribute)
 
 
 def main() -> None:
@@ -220,7 +238,7 @@ def main() -> None:
     config = load_config(ClassifierTraining, arguments.config)
     if arguments.measure:
         _, test = load_split(config, arguments.cache)
-        result = measure_checkpoint(arguments.out, test, config.data)
+        result = measure_checkpoint(arguments.out, test, config.data, config.attribute)
     else:
         result = train_classifier(config, arguments.out, arguments.cache)
     print(json.dumps(result, indent=2))

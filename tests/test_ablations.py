@@ -1,0 +1,112 @@
+"""The ablations: what their configs differ in, and that the command goes on where it stopped."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from agetransformer.checkpoint import save_checkpoint
+from agetransformer.classifier import AgeClassifier, ClassifierConfig
+
+pytest.importorskip("scipy", reason="measuring needs requirements-train.txt")
+
+from train import ablations
+from train.ablations import CONFIGS, RUNS, Ablations, run_ablations, write_tables
+from train.attributes import find_attribute
+from train.classifier import ClassifierTraining
+from train.config import load_config
+from train.discriminators import DISCRIMINATORS
+from train.generator import GeneratorTraining
+
+
+def load(name: str) -> GeneratorTraining:
+    return load_config(GeneratorTraining, CONFIGS / f"{name}.yaml")
+
+
+@pytest.mark.parametrize(
+    ("name", "difference"),
+    [
+        ("projection", {"discriminator": "projection"}),
+        ("pair", {"discriminator": "pair"}),
+        ("direct", {"model": replace(load("single").model, residual=False)}),
+    ],
+)
+def test_each_differs_from_the_reference_in_one_setting(name, difference):
+    assert load(name) == replace(load("single"), **difference)
+
+
+def test_configs_are_complete_and_small():
+    assert {path.stem for path in CONFIGS.glob("*.yaml")} == {*RUNS, "smile-classifier"}
+    for name in RUNS:
+        config = load(name)
+        assert config.discriminator in DISCRIMINATORS and find_attribute(config.attribute)
+        assert sum(phase.images for phase in config.phases) == 3000
+        assert {phase.resolution for phase in config.phases} == {128}
+    smile = load_config(ClassifierTraining, CONFIGS / "smile-classifier.yaml")
+    assert smile.attribute == load("smile").attribute == "smile" and not smile.model.gender
+
+
+def row(age: float, **changes) -> dict:
+    values = dict.fromkeys(("gender_kept", "smile_kept", "sharpness_network"), 1.0)
+    values |= {"age_mean": age, "age_sd": 5.0, "identity": 0.3, "background": 0.5, "colour_p99": 4.0, "smile": 0.6}
+    return values | changes
+
+
+def measured(*rows: dict) -> dict:
+    method = {"spearman": 0.9, "rows": list(rows)}
+    return {
+        "faces": 24, "ages": [25, 45, 65], "stranger": 0.83, "do_nothing": row(40.0), "methods": {"generator": method},
+    }  # fmt: skip
+
+
+def test_tables_take_the_worst_age_and_leave_the_smile_apart():
+    aged = measured(row(28.0), row(45.0, gender_kept=0.9), row(62.0, smile_kept=0.8))
+    smile = measured(row(40.0, smile=0.2), row(40.0, smile=0.8))
+    text = write_tables({"single": aged, "smile": smile})
+    assert "| single | 28.0 ± 5.0 | 62.0 ± 5.0 | 0.90 | 90 % | 80 % | 0.30 | 0.50 | 4.0 | 1.00 |" in text
+    assert "| target 0 | 0.20 | 40.0 |" in text and "| target 100 | 0.80 | 40.0 |" in text
+    unjudged = measured(*[row(30.0, smile_kept=None)] * 3)
+    assert "| 100 % | - | 0.30 |" in write_tables({"single": unjudged})
+
+
+def test_the_command_goes_on_and_repeats_nothing(tiny_faces, tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    save_checkpoint(AgeClassifier(ClassifierConfig(resolution=32)), tmp_path / "V")
+    configs = tmp_path / "configs"
+    configs.mkdir()
+    for name in RUNS:
+        values = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
+        values |= {"classifier": str(tmp_path / "V"), "robust_classifier": "", "data": [str(tiny_faces)]}
+        values["model"] |= {"resolution": 64}
+        values["phases"] = [{"images": 4, "resolution": 64, "batch": 2}]
+        (configs / f"{name}.yaml").write_text(yaml.safe_dump(values))
+    monkeypatch.setattr(ablations, "CONFIGS", configs)
+    judged, trained = [], []
+    real_training = ablations.train_generator
+
+    def training(*arguments):
+        trained.append(arguments[1].name)
+        return real_training(*arguments)
+
+    def judging(settings):
+        judged.append(settings.checkpoint.parent.name)
+        result = measured(row(28.0), row(45.0), row(62.0)) | {"faces": settings.count}
+        settings.out.mkdir(parents=True)
+        (settings.out / "metrics.json").write_text(json.dumps(result))
+        return result
+
+    monkeypatch.setattr(ablations, "train_generator", training)
+    monkeypatch.setattr(ablations, "evaluate", judging)
+    monkeypatch.setattr(ablations, "held_out", lambda names: torch.arange(len(names)) < 2)
+    settings = Ablations(tmp_path / "out", only=("single", "pair"), count=2, cache=str(tmp_path / "cache"))
+    assert run_ablations(replace(settings, minutes=0.0)) == [] and trained == []
+    assert run_ablations(replace(settings, only=("pair",))) == ["pair"]
+    assert run_ablations(settings) == ["single", "pair"]
+    assert run_ablations(settings) == ["single", "pair"]
+    assert trained == judged == ["pair", "single"]
+    text = (tmp_path / "out" / "ablations.md").read_text()
+    assert text.index("| single |") < text.index("| pair |")
+    assert Image.open(tmp_path / "out" / "ablations.png").width == 5 * 192
