@@ -1,4 +1,4 @@
-"""Command line: `python -m agetransformer edit PHOTO... --out DIR`, and `sweep`."""
+"""Command line: `python -m agetransformer edit PHOTO... --out DIR`, `sweep` and `video`."""
 
 import argparse
 import sys
@@ -45,6 +45,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sweep.add_argument("--aligned", action="store_true", help="the photos are FFHQ-aligned squares; so are the results")
     _add_common(sweep)
     sweep.set_defaults(run=_sweep)
+    video = commands.add_parser(
+        "video",
+        help="show the largest face of a video at another age",
+        description="Writes an MP4 with the sound and the timing of the input, and says how much the edit flickers.",
+    )
+    video.add_argument("video", metavar="VIDEO", type=Path, help="MP4, MOV, WebM, MKV, AVI or GIF")
+    video.add_argument("--age", type=_age, required=True, help="target age within 20..69")
+    video.add_argument("--out", type=Path, metavar="OUT.mp4", help="default: <video>_age_<age>.mp4 beside the input")
+    video.add_argument("--longest", type=float, default=300, metavar="SECONDS", help="refuse longer videos (300)")
+    _add_common(video)
+    video.set_defaults(run=_video)
     options = parser.parse_args(arguments)
     try:
         return options.run(options)
@@ -100,6 +111,32 @@ def _sweep(options: argparse.Namespace) -> int:
         _sweep_photo(editor, photo, output(prefix), options.aligned, options.mark)
 
     return _each_photo(options, lambda prefix: [output(prefix)], one)
+
+
+def _video(options: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from agetransformer.video import VideoConfig, edit_video
+
+    out = options.out or options.video.with_name(f"{options.video.stem}_age_{options.age:g}.mp4")
+    editor = _editor(options, out.parent)
+    config = VideoConfig(longest=options.longest, mark=options.mark)
+    try:
+        with tqdm(total=1, bar_format="{percentage:3.0f}%|{bar}| {elapsed}, {remaining} left") as bar:
+
+            def advance(done: float) -> None:
+                bar.update(done - bar.n)
+
+            report = edit_video(editor, options.video, out, options.age, config, advance)
+    except (ValueError, OSError, RuntimeError, MemoryError) as error:
+        return _complain(str(options.video), str(error) or type(error).__name__)
+    print(out)
+    print(f"{report.edited} of {report.frames} frames show the face.")
+    print(
+        f"Flicker: from frame to frame the edit changes by {report.flicker:.1f} of 255 within the face,"
+        f" the input itself by {report.motion:.1f}."
+    )
+    return 0
 
 
 def _editor(options: argparse.Namespace, out: Path) -> "AgeEditor":

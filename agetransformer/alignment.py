@@ -36,6 +36,7 @@ _FACE_SCORE = 0.6  # upright and well framed
 _CONTEXT = 1.9  # side of the crop that is examined, in widths of the detection
 _BEYOND = cv2.BORDER_REPLICATE  # finds more faces cut by the border than black, and no mirrored ones
 _UPRIGHT = 384  # px: side of that crop once it is upright
+_FOLLOWED = 1.2  # side of the crop in which a face is followed to the next frame, in sides of its square
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +102,7 @@ def unalign(
     right, bottom = (int(x) for x in np.ceil(geometry.quad.max(axis=0)).clip(None, (width, height)))
     if left >= right or top >= bottom:
         raise ValueError(f"the face lies outside a photo of {width} x {height}; pass the photo that it was found in")
-    to_crop = cv2.invertAffineTransform(geometry.crop_to_photo(len(crop)))
+    to_crop: np.ndarray = cv2.invertAffineTransform(geometry.crop_to_photo(len(crop)))
     to_crop[:, 2] += to_crop[:, :2] @ (left, top)
     values = _warp(crop, to_crop, (right - left, bottom - top), cv2.BORDER_REPLICATE)
     return values, (left, top, right, bottom)
@@ -200,6 +201,15 @@ class FaceFinder:
                 break
         return sorted(faces, key=lambda face: -face.side)
 
+    def follow(self, frame: Image.Image, face: FaceGeometry) -> FaceGeometry | None:
+        """The face in the next frame of a video, looked for only around where it was; None when it is not there."""
+        if self._closed:
+            raise RuntimeError("this FaceFinder is closed; make a new one")
+        pixels = np.asarray(frame if frame.mode == "RGB" else frame.convert("RGB"))
+        centre = face.quad.mean(axis=0)
+        around = _square(centre, (face.quad[3] - face.quad[0]) / 2 * _FOLLOWED)
+        return self._nearest_face(pixels, _from_square(around, _UPRIGHT), centre, face.side / 2)
+
     def _propose(self, pixels: np.ndarray) -> list[_Detection]:
         """Photo [H, W, 3] -> what may be faces, in photo pixels, largest first."""
         height, width = pixels.shape[:2]
@@ -235,17 +245,23 @@ class FaceFinder:
         if best.score < _FACE_SCORE:
             return None
         to_photo = _from_square(_square(best.centre, _CONTEXT / 2 * best.width * best.across), _UPRIGHT)
+        return self._nearest_face(pixels, to_photo, best.centre, best.width / 2)
+
+    def _nearest_face(
+        self, pixels: np.ndarray, to_photo: np.ndarray, centre: np.ndarray, reach: float
+    ) -> FaceGeometry | None:
+        """Landmarks in the upright square that `to_photo` maps to the photo: of the face nearest to `centre` [2]."""
         upright = _warp(pixels, to_photo, (_UPRIGHT, _UPRIGHT), _BEYOND)
         result = self._landmarker.detect(mp.Image(mp.ImageFormat.SRGB, upright))
-        faces = []
+        faces: list[tuple[float, FaceGeometry | None]] = []
         for points, scores in zip(result.face_landmarks, result.face_blendshapes, strict=True):
             landmarks = np.array([(point.x, point.y) for point in points]) * _UPRIGHT
             landmarks = landmarks @ to_photo[:, :2].T + to_photo[:, 2]
             blendshapes = {score.category_name: score.score for score in scores}
             face = FaceGeometry(landmarks.astype(np.float32), ffhq_quad(landmarks), blendshapes)
-            faces.append((np.hypot(*(face.quad.mean(axis=0) - best.centre)), face))
-        distance, face = min(faces, key=lambda item: item[0], default=(np.inf, None))
-        return face if distance < best.width / 2 else None
+            faces.append((np.hypot(*(face.quad.mean(axis=0) - centre)), face))
+        distance, nearest = min(faces, key=lambda item: item[0], default=(np.inf, None))
+        return nearest if distance < reach else None
 
     def _detect(self, view: np.ndarray) -> list[_Detection]:
         result = self._detector.detect(mp.Image(mp.ImageFormat.SRGB, np.ascontiguousarray(view)))
@@ -327,7 +343,7 @@ def _warp(image: np.ndarray, to_source: np.ndarray, size: tuple[int, int], borde
     )
     region = image[top:bottom, left:right]
     to_region = to_source - [[0, 0, left], [0, 0, top]]
-    small = tuple(max(1, round(n / scale)) for n in (right - left, bottom - top))
+    small = (max(1, round((right - left) / scale)), max(1, round((bottom - top) / scale)))
     if small != (right - left, bottom - top):
         to_region = to_region * [[small[0] / (right - left)], [small[1] / (bottom - top)]]
         region = _shrink(region, small)

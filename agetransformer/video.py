@@ -1,0 +1,231 @@
+"""A person at another age through a whole video: every frame edited, sound and timing kept."""
+
+import math
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import cast
+
+import av
+import cv2
+import numpy as np
+from av.video.stream import VideoStream
+from PIL import Image
+
+from agetransformer import compositing
+from agetransformer.alignment import FaceFinder, FaceGeometry, align
+from agetransformer.editor import AgeEditor, Face, check_age
+from agetransformer.footage import VideoError, colour_of, duration, frame_rate, opened, stamped, still
+from agetransformer.mark import add_mark
+from agetransformer.mp4 import add_h264, to_frame, writing_mp4
+from agetransformer.sound import Sound
+from agetransformer.tracking import Track, TrackConfig, follow_face, smooth_track
+
+_LARGEST_SQUARE = 1024  # px; the change has the network's resolution, so twice that is enough
+_TRACKING = 0.35  # about the part of the work that is done when the faces are found
+
+
+@dataclass(frozen=True)
+class VideoConfig:
+    longest: float = 300.0  # seconds; longer videos are refused
+    max_side: int = 3840  # px of the longer side; larger frames are shrunk
+    track: TrackConfig = field(default_factory=TrackConfig)
+    crf: int = 18  # x264's quality: visually lossless
+    preset: str = "fast"  # x264's speed
+    mark: bool = False  # write "AI-edited" into a corner
+
+
+@dataclass(frozen=True)
+class VideoReport:
+    """What was done. Flicker and motion are grey levels of 255, within the face, means over all edited frames."""
+
+    frames: int
+    edited: int  # frames with a face
+    seconds: float
+    flicker: float  # frame-to-frame absolute difference of the edit, that is edited minus input
+    motion: float  # frame-to-frame absolute difference of the input
+
+
+def edit_video(
+    editor: AgeEditor,
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    age: float,
+    config: VideoConfig | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> VideoReport:
+    """Write `source` with the largest face at another age.
+
+    The face is followed by its position. Frames without it stay as they are. Sound is copied, time stamps are kept, the
+    picture is turned upright, and nothing of the source's metadata is written. The video is read twice: first the face
+    is found in all frames, so that its landmarks can be smoothed, then they are edited one after the other.
+
+    Args:
+        target: ends in .mp4; it appears when it is whole.
+        age: years within 20..69.
+        progress: called now and then with the part of the work that is done, 0..1.
+    Raises:
+        VideoError: not a video, too long, or no face in any frame; a sentence.
+        ValueError: an age outside 20..69, another ending than .mp4, or the target is the source; a sentence.
+    """
+    config = config or VideoConfig()
+    age, source, target = check_age(age), Path(source), Path(target)
+    if target.suffix.lower() != ".mp4":
+        raise ValueError(f"the edited video is written as .mp4, not as {target.suffix or target.name!r}")
+    if target.resolve() == source.resolve():
+        raise ValueError("the result would replace the video; please name another file")
+    report_progress = progress or (lambda done: None)
+    track, seconds = _track(source, config, lambda done: report_progress(_TRACKING * done))
+    report = _write(
+        editor,
+        source,
+        target,
+        age,
+        track,
+        seconds,
+        config,
+        lambda done: report_progress(_TRACKING + (1 - _TRACKING) * done),
+    )
+    report_progress(1.0)
+    return report
+
+
+def _track(source: Path, config: VideoConfig, progress: Callable[[float], None]) -> tuple[Track, float]:
+    """The smoothed face in every frame, and the video's length in seconds."""
+    times: list[float] = []
+    with opened(source) as (container, stream), FaceFinder() as finder:
+        length = duration(container, stream)
+        _check_length(length, config)
+        step = float(1 / frame_rate(stream))
+
+        def pictures() -> Iterator[np.ndarray]:
+            for frame, pts in stamped(container.decode(stream)):
+                times.append(float(pts * cast(Fraction, stream.time_base)))
+                _check_length(times[-1] - times[0], config)
+                progress(min(1.0, (times[-1] - times[0]) / max(length, step)))
+                yield still(frame, pts, config.max_side).pixels
+
+        found = list(follow_face(finder, pictures()))
+    if not found:
+        raise VideoError("The video has no frames that can be read. Please export it again.")
+    if not any(found):
+        raise VideoError(
+            "No face was found in any frame. Please use a video in which a face is larger, sharper or less turned away."
+        )
+    return smooth_track(found, times, config.track), times[-1] - times[0] + step
+
+
+def _write(
+    editor: AgeEditor,
+    source: Path,
+    target: Path,
+    age: float,
+    track: Track,
+    seconds: float,
+    config: VideoConfig,
+    progress: Callable[[float], None],
+) -> VideoReport:
+    meter = FlickerMeter()
+    with opened(source) as (container, stream), writing_mp4(target, [age], editor.name) as output:
+        audible = [one for one in container.streams.audio if one.codec_context is not None]
+        waiting: list[av.Packet] = []  # of sound, until the frames before them are written
+
+        def decoded() -> Iterator[av.VideoFrame]:
+            for packet in container.demux(stream, *audible):
+                if packet.stream is stream:
+                    yield from cast(list[av.VideoFrame], packet.decode())
+                else:
+                    waiting.append(packet)
+
+        video: VideoStream | None = None
+        sounds: dict[int, Sound] = {}
+        time_base = cast(Fraction, stream.time_base)  # that of a stream that is being read is known
+        for done, ((frame, pts), geometry) in enumerate(zip(stamped(decoded()), track, strict=True)):
+            original = still(frame, pts, config.max_side).pixels
+            result = original if geometry is None else _edited(editor, original, geometry, age)
+            meter.add(original, result, geometry)
+            if config.mark:
+                result = np.asarray(add_mark(Image.fromarray(result)))
+            if video is None:
+                colour, size = colour_of(frame), (result.shape[1], result.shape[0])
+                video = add_h264(
+                    output, size, frame_rate(stream), time_base, colour, crf=config.crf, preset=config.preset
+                )
+                sounds = {one.index: Sound(one, output) for one in audible}
+            picture = to_frame(result, colour)
+            picture.pts, picture.time_base = pts, time_base
+            output.mux(video.encode(picture))
+            _pass_on(waiting, sounds)
+            progress((done + 1) / len(track))
+        _pass_on(waiting, sounds)
+        for sound in sounds.values():
+            sound.finish()
+        if video is not None:
+            output.mux(video.encode(None))
+    return VideoReport(len(track), sum(face is not None for face in track), seconds, meter.flicker, meter.motion)
+
+
+def _pass_on(waiting: list[av.Packet], sounds: dict[int, Sound]) -> None:
+    for packet in waiting:
+        sounds[packet.stream.index].add(packet)
+    waiting.clear()
+
+
+def _edited(editor: AgeEditor, pixels: np.ndarray, geometry: FaceGeometry, age: float) -> np.ndarray:
+    """One frame with the face at another age; [H, W, 3] uint8."""
+    size = min(_LARGEST_SQUARE, 2 * editor.resolution)
+    square = align(pixels, geometry, size)
+    face = Face(geometry, Image.fromarray(square), math.nan)  # its present age does not matter
+    (edited,) = editor.decode(editor.encode(face), [age])
+    mask = compositing.face_mask(geometry, size)
+    return compositing.paste(pixels, geometry, square, np.asarray(edited), mask)
+
+
+def _check_length(seconds: float, config: VideoConfig) -> None:
+    if seconds > config.longest + 0.5:  # files round their length up to a frame
+        raise VideoError(
+            f"The video is longer than {config.longest:g} seconds. Please cut it to the part that shows the face."
+        )
+
+
+class FlickerMeter:
+    """Mean frame-to-frame absolute difference of edit and input, within the hull of the face's landmarks."""
+
+    def __init__(self) -> None:
+        self._last: tuple[np.ndarray, np.ndarray] | None = None
+        self._sums, self._count = np.zeros(2), 0
+
+    def add(self, original: np.ndarray, edited: np.ndarray, geometry: FaceGeometry | None) -> None:
+        """The next frame before and after its edit, RGB [H, W, 3] uint8; None: there is no face in it."""
+        if geometry is not None and self._last is not None:
+            box, inside = _hull(geometry, original.shape)
+            if inside.any():
+                before, before_edited = (one[box][inside].astype(np.int16) for one in self._last)
+                now, now_edited = original[box][inside].astype(np.int16), edited[box][inside].astype(np.int16)
+                change = np.abs((now_edited - now) - (before_edited - before)).mean()
+                self._sums += change, np.abs(now - before).mean()
+                self._count += 1
+        self._last = None if geometry is None else (original, edited)
+
+    @property
+    def flicker(self) -> float:
+        """Of the edit, in grey levels of 255; 0 before two frames with a face were added."""
+        return float(self._sums[0] / max(self._count, 1))
+
+    @property
+    def motion(self) -> float:
+        """Of the input, in grey levels of 255."""
+        return float(self._sums[1] / max(self._count, 1))
+
+
+def _hull(geometry: FaceGeometry, shape: tuple[int, ...]) -> tuple[tuple[slice, slice], np.ndarray]:
+    """The box [top:bottom, left:right] around the landmarks, and which of its pixels lie in their hull."""
+    left, top = np.floor(geometry.landmarks.min(axis=0)).clip(0).astype(int)
+    right, bottom = np.ceil(geometry.landmarks.max(axis=0)).clip(0, (shape[1], shape[0])).astype(int)
+    inside = np.zeros((max(bottom - top, 0), max(right - left, 0)), np.uint8)
+    if inside.size:
+        hull = cv2.convexHull(np.round(geometry.landmarks - (left, top)).astype(np.int32))
+        cv2.fillConvexPoly(inside, hull, 1)
+    return (slice(top, bottom), slice(left, right)), inside > 0

@@ -1,0 +1,200 @@
+"""Videos: timing, sound and rotation survive, the edit is steady, and what cannot be done is said in a sentence."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from clips import camera_path, moved, write_clip
+from PIL import Image
+
+from agetransformer import AgeEditor
+from agetransformer.__main__ import main
+from agetransformer.alignment import DEFAULT_MODEL, FaceGeometry
+from agetransformer.footage import VideoError
+from agetransformer.imageio import DIGITAL_SOURCE_TYPE
+from agetransformer.video import FlickerMeter, VideoConfig, edit_video
+
+pytestmark = pytest.mark.skipif(not DEFAULT_MODEL.is_file(), reason="needs the face landmarker in checkpoints/")
+
+SIZE = (320, 258)
+
+
+@pytest.fixture(scope="module")
+def editor(embedded: None) -> AgeEditor:
+    return AgeEditor.from_pretrained(device="cpu")
+
+
+@pytest.fixture(scope="module")
+def frames() -> list[np.ndarray]:
+    return moved(camera_path(8, SIZE), SIZE)
+
+
+def decoded(path: Path) -> list[av.VideoFrame]:
+    with av.open(str(path)) as container:
+        return list(container.decode(video=0))
+
+
+def sound_packets(path: Path) -> list[tuple[bytes, Fraction]]:
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(audio=0) if packet.dts is not None]
+        return [(bytes(packet), packet.pts * packet.time_base) for packet in packets]
+
+
+def pixels(frames: Sequence[av.VideoFrame]) -> np.ndarray:
+    return np.stack([frame.to_ndarray(format="rgb24") for frame in frames]).astype(int)
+
+
+def test_timing_sound_and_disclosure(editor: AgeEditor, frames: list[np.ndarray], tmp_path: Path) -> None:
+    pts = [0, 24, 30, 90, 91, 140, 200, 260]  # a variable frame rate
+    source = write_clip(
+        tmp_path / "in.mov", frames, pts=pts, metadata={"title": "Secret", "location": "+21.0285+105.8542/"}
+    )
+    assert b"Secret" in source.read_bytes() and b"+21.0285" in source.read_bytes()
+    told: list[float] = []
+    report = edit_video(editor, source, tmp_path / "out.mp4", 65, progress=told.append)
+    assert (report.frames, report.edited) == (8, 8)
+    assert told == sorted(told) and told[0] >= 0 and told[-1] == 1
+    before, after = decoded(source), decoded(tmp_path / "out.mp4")
+    assert [frame.pts * frame.time_base for frame in after] == [frame.pts * frame.time_base for frame in before]
+    assert [frame.pts * frame.time_base for frame in after] == [Fraction(one, 600) for one in pts]
+    packets = sound_packets(source)
+    assert len(packets) > 10 and sound_packets(tmp_path / "out.mp4") == packets
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        video, audio = container.streams
+        assert (video.codec.name, video.pix_fmt, audio.codec.name) == ("h264", "yuv420p", "aac")
+        assert container.metadata["comment"].startswith("AI-edited: the apparent age was changed to 65 by ")
+    data = (tmp_path / "out.mp4").read_bytes()
+    assert b"Secret" not in data and b"+21.0285" not in data
+    assert data.count(DIGITAL_SOURCE_TYPE.encode()) == 2  # the comment and the XMP packet
+    # Only the face changes; the rest is the input up to its encoding. An even size stays.
+    assert (after[0].width, after[0].height) == SIZE
+    difference = np.abs(pixels(after) - pixels(before)).mean(axis=(0, 3))
+    assert difference[:, :50].mean() < 3 and difference[60:190, 100:220].mean() > 1.2 * difference[:, :50].mean()
+
+
+@pytest.mark.parametrize("rotation", [90, 180, -90])
+def test_rotated_phone_videos_come_out_upright(
+    editor: AgeEditor, frames: list[np.ndarray], tmp_path: Path, rotation: int
+) -> None:
+    stored = [np.rot90(frame, -rotation // 90) for frame in frames[:3]]
+    source = write_clip(tmp_path / "in.mp4", stored, rotation=rotation)
+    assert (decoded(source)[0].rotation - rotation) % 360 == 0
+    report = edit_video(editor, source, tmp_path / "out.mp4", 65)
+    assert report.edited == 3
+    result = decoded(tmp_path / "out.mp4")
+    assert result[0].rotation == 0
+    assert np.abs(pixels(result)[:, :, :60] - np.stack(frames[:3])[:, :, :60]).mean() < 6
+
+
+def test_frames_without_a_face_stay(editor: AgeEditor, frames: list[np.ndarray], tmp_path: Path) -> None:
+    wall = np.full_like(frames[0], 110)
+    wall[:, ::16] = 60
+    source = write_clip(tmp_path / "in.mp4", [wall] * 3 + frames[:3] + [wall] * 8, audio=None)
+    report = edit_video(editor, source, tmp_path / "out.mp4", 65)
+    assert (report.frames, report.edited) == (14, 3)
+    difference = np.abs(pixels(decoded(tmp_path / "out.mp4")) - pixels(decoded(source))).mean(axis=(1, 2, 3))
+    assert difference[[0, 1, 2, *range(6, 14)]].max() < 1.5
+
+
+@pytest.mark.parametrize(("suffix", "audio", "expected"), [(".avi", "pcm_s16le", "aac"), (".mkv", "flac", "flac")])
+def test_other_containers_and_sounds(
+    editor: AgeEditor, frames: list[np.ndarray], tmp_path: Path, suffix: str, audio: str, expected: str
+) -> None:
+    """PCM in MP4 is played by few, so it becomes AAC and is the same tone; what MP4 knows is copied."""
+    pts = [24 * index for index in range(8)]
+    source = write_clip(tmp_path / f"in{suffix}", frames, pts=pts, audio=audio)
+    edit_video(editor, source, tmp_path / "out.mp4", 30)
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert container.streams.audio[0].codec.name == expected
+        wave = np.concatenate([part.to_ndarray().astype(float).ravel() for part in container.decode(audio=0)])
+        rate = container.streams.audio[0].rate
+    spectrum = np.abs(np.fft.rfft(wave))
+    assert np.argmax(spectrum) * rate / len(wave) == pytest.approx(440, abs=4)
+    assert len(wave) / rate == pytest.approx(8 / 25, abs=0.06)
+
+
+def test_large_frames_shrink_and_odd_ones_gain_a_pixel(
+    editor: AgeEditor, frames: list[np.ndarray], tmp_path: Path
+) -> None:
+    source = write_clip(tmp_path / "in.mp4", [cv2.resize(frame, (640, 516)) for frame in frames[:2]])
+    edit_video(editor, source, tmp_path / "small.mp4", 65, VideoConfig(max_side=320, mark=True))
+    (frame, _) = decoded(tmp_path / "small.mp4")
+    assert (frame.width, frame.height) == SIZE
+    animation = [Image.fromarray(frame[:257, :319]) for frame in frames[:2]]
+    animation[0].save(tmp_path / "odd.gif", save_all=True, append_images=animation[1:], duration=40)
+    edit_video(editor, tmp_path / "odd.gif", tmp_path / "odd.mp4", 65)
+    assert [(frame.width, frame.height) for frame in decoded(tmp_path / "odd.mp4")] == [SIZE] * 2
+
+
+def test_refusals(editor: AgeEditor, frames: list[np.ndarray], tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", frames)
+    wall = write_clip(tmp_path / "wall.mp4", [np.full_like(frames[0], 90)] * 2)
+    text = tmp_path / "text.mp4"
+    text.write_text("not a video" * 100)
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(clip.read_bytes()[:3000])
+    playlist = tmp_path / "list.mp4"
+    playlist.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nfile://{clip}\n#EXT-X-ENDLIST\n")
+    photo = tmp_path / "photo.mp4"
+    Image.fromarray(frames[0]).save(photo, "PNG")
+    tone = tmp_path / "tone.mp4"
+    with av.open(str(clip)) as source, av.open(str(tone), "w") as target:
+        stream = target.add_stream_from_template(source.streams.audio[0])
+        for packet in source.demux(audio=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    for path, words in (
+        (tmp_path / "missing.mp4", "no such file"),
+        (tmp_path, "no such file"),
+        (text, "not a video"),
+        (cut, "not a video"),
+        (playlist, "not a video"),
+        (photo, "not a video"),
+        (tone, "no video in it"),
+        (wall, "No face was found"),
+    ):
+        with pytest.raises(VideoError, match=words):
+            edit_video(editor, path, tmp_path / "out.mp4", 65)
+    with pytest.raises(VideoError, match=r"longer than 0.1 seconds"):
+        long = write_clip(tmp_path / "long.mp4", frames * 3)
+        edit_video(editor, long, tmp_path / "out.mp4", 65, VideoConfig(longest=0.1))
+    for age, target, words in ((70, "out.mp4", "outside 20..69"), (65, "out.avi", "mp4"), (65, "clip.mp4", "replace")):
+        with pytest.raises(ValueError, match=words):
+            edit_video(editor, clip, tmp_path / target, age)
+    assert not list(tmp_path.glob("*out*"))
+
+
+def test_flicker_meter_by_hand() -> None:
+    """An edit that alternates between +0 and +8 inside the hull, on an input that brightens by 3 a frame."""
+    landmarks = np.array([(20, 20), (60, 20), (60, 60), (20, 60)], np.float32)
+    geometry = FaceGeometry(landmarks, np.zeros((4, 2)), {})
+    meter = FlickerMeter()
+    for index in range(5):
+        original = np.full((80, 80, 3), 100 + 3 * index, np.uint8)
+        edited = original.copy()
+        edited[20:61, 20:61] += np.uint8(8 * (index % 2))
+        edited[:10] = index * 40  # outside the face it does not count
+        meter.add(original, edited, geometry)
+    assert (meter.flicker, meter.motion) == pytest.approx((8, 3))
+    meter.add(original, edited, None)
+    meter.add(255 - original, edited, geometry)  # the first frame of a new shot has nothing before it
+    assert meter.flicker == pytest.approx(8)
+
+
+def test_command_line(
+    embedded: None, frames: list[np.ndarray], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = write_clip(tmp_path / "clip.mov", frames[:3])
+    assert main(["video", str(source), "--age", "65", "--device", "cpu"]) == 0
+    printed = capsys.readouterr()
+    assert (tmp_path / "clip_age_65.mp4").is_file()
+    assert printed.out.startswith(str(tmp_path / "clip_age_65.mp4"))
+    assert "3 of 3 frames" in printed.out and "Flicker" in printed.out
+    assert "100%" in printed.err
+    assert main(["video", str(tmp_path / "none.mp4"), "--age", "65", "--out", str(tmp_path / "x.mp4")]) == 2
+    assert "no such file" in capsys.readouterr().err
