@@ -15,6 +15,7 @@
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -22,6 +23,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from agetransformer.networks import ConvBlock, Generator
+
+
+@dataclass(frozen=True)
+class RewriteConfig:
+    """The rewrites that suit CPUs, where they save operations, and not GPUs, where they cost launches and memory."""
+
+    row_pairs: bool = True  # the sixth
+    row_sums: bool = True  # the fifth; otherwise a 10x10 convolution of stride 2 to 12 channels and a pixel shuffle
 
 
 class FastEncoding(NamedTuple):
@@ -160,16 +169,43 @@ class RowPairBlock(nn.Module):
         return self.norm(convolve_row_pairs(x, list(self.kernels)))
 
 
+class RowSums(nn.Module):
+    """The last convolution, 9x9 to 3 channels, as rows and their sums; its input is padded, its height 4 n + 8."""
+
+    def __init__(self, conv: nn.Conv2d):
+        super().__init__()
+        self.rows = frozen(rows_kernel(conv.weight))
+        self.sums = frozen(row_sums_kernel(*conv.weight.shape[::3]))
+        self.bias = frozen(torch.zeros(3) if conv.bias is None else conv.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        blocks = F.conv2d(F.conv2d(x, self.rows), self.sums, self.bias.repeat(4), stride=(4, 1))  # [A, 4 x 3, H/4, W]
+        return blocks.unflatten(1, (4, 3)).permute(0, 2, 3, 1, 4).flatten(2, 3)
+
+
+class PixelBlocks(nn.Module):
+    """The last convolution as one of stride 2 for 2x2 pixels, 10x10 to 12 channels; its input is padded."""
+
+    def __init__(self, conv: nn.Conv2d):
+        super().__init__()
+        self.weight = frozen(blocked_kernel(conv.weight))
+        self.bias = frozen(torch.zeros(3) if conv.bias is None else conv.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pixel_shuffle(F.conv2d(x, self.weight, self.bias.repeat_interleave(4), stride=2), 2)
+
+
 class FastEncoder(nn.Module):
     """Image [1, 3, H, W] -> FastEncoding."""
 
-    def __init__(self, generator: Generator):
+    def __init__(self, generator: Generator, config: RewriteConfig):
         super().__init__()
         encoder, decoder = generator.encoder, generator.decoder
         self.conv0 = FastBlock(encoder.conv0)
         self.conv1 = FastBlock(encoder.conv1)
         self.conv2 = FastBlock(encoder.conv2)
-        self.in_pairs = generator.config.resolution % 8 == 0  # or the residual blocks have an odd number of rows
+        # Where the residual blocks have an odd number of rows they have no pairs.
+        self.in_pairs = config.row_pairs and generator.config.resolution % 8 == 0
         kind = RowPairBlock if self.in_pairs else FastBlock
         self.blocks = nn.ModuleList(nn.Sequential(kind(block.conv1), kind(block.conv2)) for block in encoder.blocks)
         self.skip2 = frozen(upsampling_kernel(decoder.conv1.conv.weight[:, 128:]))
@@ -188,26 +224,22 @@ class FastEncoder(nn.Module):
 class FastDecoder(nn.Module):
     """A FastEncoding and channel weights w [A, 128] -> the decoder's output [A, 3, H, W]."""
 
-    def __init__(self, generator: Generator):
+    def __init__(self, generator: Generator, config: RewriteConfig):
         super().__init__()
         decoder = generator.decoder
         self.conv1 = frozen(upsampling_kernel(decoder.conv1.conv.weight[:, :128]))
         self.conv2 = frozen(upsampling_kernel(decoder.conv2.conv.weight[:, :64]))
-        self.conv3 = frozen(rows_kernel(decoder.conv3.weight))
-        self.sums3 = frozen(row_sums_kernel(3, 9))
-        self.bias3 = frozen(decoder.conv3.bias.repeat(4))
+        self.conv3 = RowSums(decoder.conv3) if config.row_sums else PixelBlocks(decoder.conv3)
         self.norm1 = FastNorm(decoder.conv1.norm)
         self.norm2 = FastNorm(decoder.conv2.norm)
 
     def forward(self, features: Tensor, skip2: Tensor, skip1: Tensor, w: Tensor) -> Tensor:
         x = self.norm1(upsample_padded(modulate(features, w), self.conv1) + skip2)
         x = self.norm2(upsample(x, self.conv2) + skip1)
-        rows = F.conv2d(reflect(x, 4), self.conv3)
-        blocks = F.conv2d(rows, self.sums3, self.bias3, stride=(4, 1))  # [A, 4 x 3, H/4, W]
-        return blocks.unflatten(1, (4, 3)).permute(0, 2, 3, 1, 4).flatten(2, 3)
+        return self.conv3(reflect(x, 4))
 
 
-def rewrite(generator: Generator) -> tuple[FastEncoder, FastDecoder]:
+def rewrite(generator: Generator, config: RewriteConfig = RewriteConfig()) -> tuple[FastEncoder, FastDecoder]:
     """The two halves of a generator for inference, without its modulation and residual; they share nothing with it.
 
     Raises:
@@ -215,4 +247,4 @@ def rewrite(generator: Generator) -> tuple[FastEncoder, FastDecoder]:
     """
     if generator.training:
         raise ValueError("the generator is in training mode; call generator.eval() first")
-    return FastEncoder(generator).eval(), FastDecoder(generator).eval()
+    return FastEncoder(generator, config).eval(), FastDecoder(generator, config).eval()

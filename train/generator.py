@@ -427,6 +427,7 @@ def main() -> None:
     config = load_config(GeneratorTraining, arguments.config)
     if arguments.data:
         config.data = tuple(arguments.data)
+    torch.backends.cudnn.benchmark = True  # the shapes of a phase never change
     folder = train_generator(
         config, arguments.out, arguments.minutes, arguments.resume, arguments.device, arguments.cache
     )
