@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -15,6 +16,9 @@ from agetransformer import compositing
 from agetransformer.editor import AgeEditor, Face, FaceEncoding, check_age
 from agetransformer.files import written_whole
 from agetransformer.imageio import DIGITAL_SOURCE_TYPE, disclosure, disclosure_xmp
+
+if TYPE_CHECKING:
+    from av.video.stream import VideoStream
 
 SUFFIXES = (".mp4", ".gif", ".webp")
 _GIF_COLOURS = 255  # and one that Pillow needs for pixels that stay as they are
@@ -31,6 +35,8 @@ class SweepConfig:
     frames_per_second: float = 12.5
     max_side: int = 768  # px of the longer side
     there_and_back: bool = True
+    strength: float = 1.0  # of the change, as in `AgeEditor.decode`
+    whole: bool = False  # the whole square changes, as in `AgeEditor.paste`
 
     def __post_init__(self) -> None:
         if check_age(self.youngest) >= check_age(self.oldest):
@@ -63,12 +69,13 @@ def sweep_frames(
     """
     small, encoding = _fit(photo, encoding, config.max_side)
     face, pixels = encoding.face, np.asarray(small)
-    mask = compositing.face_mask(face.geometry, face.image.width)
+    side = face.image.width
+    mask = compositing.crop_mask(side) if config.whole else compositing.face_mask(face.geometry, side)
     original = np.asarray(face.image)
     frames: dict[float, Image.Image] = {}
     for age in sweep_ages(config):
         if age not in frames:
-            edited = np.asarray(editor.decode(encoding, [age])[0])
+            edited = np.asarray(editor.decode(encoding, [age], config.strength)[0])
             if face.geometry is None:
                 result = compositing.blend(original, edited, mask)
             else:
@@ -132,14 +139,15 @@ def _save_mp4(frames: Iterator[Image.Image], path: Path, config: SweepConfig, mo
 
     rate, colour = Fraction(config.frames_per_second).limit_denominator(1001), Colour()
     with writing_mp4(path, _ages(config), model) as container:
-        stream = None
+        stream: VideoStream | None = None
         for index, image in enumerate(frames):
             if stream is None:
                 stream = add_h264(container, image.size, rate, 1 / rate, colour, crf=18, preset="medium")
             frame = to_frame(np.asarray(image.convert("RGB")), colour)
             frame.pts, frame.time_base = index, 1 / rate
             container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+        if stream is not None:
+            container.mux(stream.encode(None))
 
 
 def _save_webp(frames: Iterator[Image.Image], path: Path, config: SweepConfig, model: str) -> None:
@@ -191,6 +199,6 @@ def _in_one_palette(frames: Sequence[Image.Image]) -> list[Image.Image]:
             dots = np.asarray(frame.quantize(palette=palette))
             moved = (np.asarray(frame) != still).any(axis=2)
             result = Image.fromarray(np.where(moved, dots, still_dots))
-            result.putpalette(palette.getpalette())
+            result.putpalette(palette.getpalette() or [])
             reduced[id(frame)] = result
     return [reduced[id(frame)] for frame in frames]

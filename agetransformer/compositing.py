@@ -15,6 +15,7 @@ _STRETCH_UP, _STRETCH_SIDE, _STRETCH_DOWN = 1.45, 1.15, 1.12
 _FEATHER = 0.035  # standard deviation of the soft edge, as a fraction of the square's side
 _TAIL = 0.02  # the Gaussian's tail below this is cut to 0
 _MARGIN = 0.092  # the outline keeps this distance from the square's border: 2 % of the side stays 0 (the tail, 2.05 sd)
+_CROP_ZERO, _CROP_FEATHER = 0.02, 0.13  # of the side: `crop_mask` is 0 up to the first, then rises over the second
 _WORKING_SIDE = 256  # px; the mask is smooth, so it is made at this size and resized
 
 # Where the stretched hull lies in an FFHQ-aligned square on average: centre and half axes, as fractions of the side.
@@ -32,13 +33,25 @@ def face_mask(geometry: "FaceGeometry | None", size: int) -> np.ndarray:
     """
     side = _WORKING_SIDE
     outline = _generic_outline() if geometry is None else _outline(geometry)
-    mask = np.zeros((side, side), np.float32)
+    mask: np.ndarray = np.zeros((side, side), np.float32)
     outline = outline.clip(_MARGIN, 1 - _MARGIN)
     # fillPoly's coordinates have 4 fractional bits and count from the centre of the first pixel.
     cv2.fillPoly(mask, [np.round((outline * side - 0.5) * 16).astype(np.int32)], 1.0, cv2.LINE_8, 4)
     mask = cv2.GaussianBlur(mask, (0, 0), _FEATHER * side, borderType=cv2.BORDER_CONSTANT)
     mask = ((mask - _TAIL) / (1 - 2 * _TAIL)).clip(0, 1)
     return cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA if size < side else cv2.INTER_LINEAR)
+
+
+def crop_mask(size: int) -> np.ndarray:
+    """How much of the edit each pixel takes when all of the square is changed, not the face alone.
+
+    Returns:
+        [size, size] float32 in 0..1: 1 inside, a smooth step down to 0 towards the border, the last 2 % of the side 0.
+    """
+    distance = (np.minimum(np.arange(size), np.arange(size)[::-1]) + 0.5) / size
+    step = ((distance - _CROP_ZERO) / _CROP_FEATHER).clip(0, 1)
+    ramp = (step * step * (3 - 2 * step)).astype(np.float32)
+    return np.outer(ramp, ramp)
 
 
 def blend(original: np.ndarray, edited: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 Photo = str | os.PathLike[str] | bytes | BinaryIO | Image.Image
 
 AGES = (20, 69)  # Q of the paper, section 3: the target ages that the generator is trained for
+STRONGEST = 1.5  # times the network's change; beyond that it looks painted
 _MAX_SIDE = 1024  # px; a larger face keeps its detail in the photo itself, `paste` only adds the change
 
 
@@ -39,6 +40,13 @@ class Face:
     geometry: "FaceGeometry | None"  # where it is in the photo; None when the photo itself is an aligned square
     image: Image.Image  # FFHQ-aligned square, RGB
     age: float  # apparent age in years, V's estimate
+
+    @property
+    def position(self) -> "FaceGeometry":
+        """`geometry` of a face that was found in a photo; ValueError for one that was given as an aligned square."""
+        if self.geometry is None:
+            raise ValueError("this face was given as an aligned square and has no place in a photo")
+        return self.geometry
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,21 +167,23 @@ class AgeEditor:
         return FaceEncoding(face, reduced, self.engine.encode(reduced))
 
     @torch.inference_mode()
-    def decode(self, encoding: FaceEncoding, ages: Sequence[float]) -> list[Image.Image]:
+    def decode(self, encoding: FaceEncoding, ages: Sequence[float], strength: float = 1.0) -> list[Image.Image]:
         """The face at each age, as whole aligned squares of the size of `face.image`.
 
         What the network changes at its own resolution is enlarged and added to the face's own pixels.
 
         Args:
             ages: years within 20..69, fractions allowed.
+            strength: how much of the change is added, 0..1.5; 1 is what the network says, 0 the face as it is.
         Raises:
-            ValueError: an age outside 20..69.
+            ValueError: an age outside 20..69, or a strength outside 0..1.5.
         """
         targets = [check_age(age) for age in ages]
+        strength = check_strength(strength)
         if not targets:
             return []
         edited = self.engine.decode(encoding.encoding, torch.tensor(targets))
-        changes = (edited - encoding.reduced).permute(0, 2, 3, 1).numpy() * 127.5
+        changes = (edited - encoding.reduced).permute(0, 2, 3, 1).numpy() * (127.5 * strength)
         original = np.asarray(encoding.face.image).astype(np.float32)
         pixels = (np.rint(original + _resize(change, len(original))).clip(0, 255) for change in changes)
         return [Image.fromarray(image.astype(np.uint8)) for image in pixels]
@@ -184,25 +194,27 @@ class AgeEditor:
         mask = compositing.face_mask(face.geometry, face.image.width)
         return Image.fromarray(compositing.blend(np.asarray(face.image), np.asarray(image.convert("RGB")), mask))
 
-    def paste(self, photo: Photo, face: Face, image: Image.Image) -> Image.Image:
+    def paste(self, photo: Photo, face: Face, image: Image.Image, whole: bool = False) -> Image.Image:
         """Put a decoded face into its photo at full resolution; outside the face every pixel stays.
 
         Args:
             photo: the one that `face` was found in, or one in which other faces of it were pasted already.
             image: an edited square of the size of `face.image`.
+            whole: take the change of the whole square, hair and neck too, and feather it at the square's border only.
         Raises:
             PhotoError: the photo cannot be read.
             ValueError: the square or the photo does not belong to the face.
         """
         _check_size(face, image)
-        whole = load_photo(photo)
-        if face.geometry is None:
-            if whole.size != face.image.size:
-                raise ValueError("this face was given as an aligned square; pass that square as the photo")
-            return self.face_only(face, image)
-        mask = compositing.face_mask(face.geometry, face.image.width)
+        picture = load_photo(photo)
         original, edited = np.asarray(face.image), np.asarray(image.convert("RGB"))
-        return compositing.paste_image(whole, face.geometry, original, edited, mask)
+        side = face.image.width
+        mask = compositing.crop_mask(side) if whole else compositing.face_mask(face.geometry, side)
+        if face.geometry is None:
+            if picture.size != face.image.size:
+                raise ValueError("this face was given as an aligned square; pass that square as the photo")
+            return Image.fromarray(compositing.blend(original, edited, mask))
+        return compositing.paste_image(picture, face.geometry, original, edited, mask)
 
     def close(self) -> None:
         """Free the face finder; it comes back when it is needed."""
@@ -217,6 +229,14 @@ def check_age(age: float) -> float:
     value = float(age)
     if not (math.isfinite(value) and AGES[0] <= value <= AGES[1]):
         raise ValueError(f"age {value:g} is outside {AGES[0]}..{AGES[1]}, the ages that the network is trained for")
+    return value
+
+
+def check_strength(strength: float) -> float:
+    """How much of a change is added, or ValueError with a sentence."""
+    value = float(strength)
+    if not (math.isfinite(value) and 0 <= value <= STRONGEST):
+        raise ValueError(f"strength {value:g} is outside 0..{STRONGEST:g}; 1 is the change as the network makes it")
     return value
 
 

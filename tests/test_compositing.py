@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from agetransformer.alignment import FaceGeometry, align
-from agetransformer.compositing import blend, face_mask, paste, paste_image
+from agetransformer.compositing import blend, crop_mask, face_mask, paste, paste_image
 
 
 def turned_face(centre: tuple[float, float], side: float, degrees: float) -> FaceGeometry:
@@ -46,6 +46,16 @@ def test_mask_covers_the_face_and_ends_before_the_border(face: str, size: int) -
         assert at(x, y) < 0.02, (x, y)
 
 
+@pytest.mark.parametrize("size", [64, 512, 1001])
+def test_crop_mask_takes_all_but_the_border(size: int) -> None:
+    mask = crop_mask(size)
+    rim, inner = max(round(0.015 * size), 1), slice(round(0.16 * size), round(0.84 * size))
+    assert mask.shape == (size, size) and mask.dtype == np.float32
+    assert not mask[:, :rim].any() and not mask[:, -rim:].any() and not mask[:rim].any() and not mask[-rim:].any()
+    assert (mask[inner, inner] == 1).all()
+    np.testing.assert_allclose(mask, mask[::-1, ::-1], atol=1e-6)
+
+
 def test_mask_follows_the_outline() -> None:
     """A face further left and narrower than usual has its mask there."""
     usual, moved = turned_face((100, 100), 100, 0), turned_face((100, 100), 100, 0)
@@ -78,12 +88,14 @@ def test_outside_the_mask_every_bit_stays() -> None:
 
 @pytest.mark.parametrize("degrees", [0, 37])
 @pytest.mark.parametrize("side", [420, 512, 900])
-def test_no_seam_along_the_border(side: int, degrees: float) -> None:
+@pytest.mark.parametrize("whole", [False, True])
+def test_no_seam_along_the_border(side: int, degrees: float, whole: bool) -> None:
     """A hard, even change of 60 of 255 over the whole square: the step to the photo stays under 2 of 255 a pixel."""
     photo = noisy_photo(1300, 1300)
     face = turned_face((650, 650), side, degrees)
     original = align(photo, face, 512)
-    result = paste(photo, face, original, original + 60, face_mask(face, 512))
+    mask = crop_mask(512) if whole else face_mask(face, 512)
+    result = paste(photo, face, original, original + 60, mask)
     difference = result.astype(np.float32) - photo
     assert difference.max() == 60
     step = max(np.abs(np.diff(difference, axis=axis)).max() for axis in (0, 1))

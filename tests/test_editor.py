@@ -77,6 +77,30 @@ def test_detail_beyond_the_network_resolution_is_kept(editor: AgeEditor) -> None
         )
 
 
+def test_strength_scales_the_change(editor: AgeEditor) -> None:
+    grey = Image.fromarray(np.random.default_rng(0).integers(100, 156, (64, 64, 3), dtype=np.uint8))
+    encoding = editor.encode(editor.face_from_aligned(grey))
+    none, half, full, more = (editor.decode(encoding, [60], strength)[0] for strength in (0, 0.5, 1, 1.5))
+    change = np.asarray(full).astype(float) - np.asarray(grey)  # float: bytes would wrap around
+    assert np.array_equal(np.asarray(none), np.asarray(grey)) and np.abs(change).max() > 3
+    for image, strength in ((half, 0.5), (more, 1.5)):
+        assert np.abs(np.asarray(image).astype(float) - np.asarray(grey) - strength * change).max() <= 1.3  # rounding
+    for strength in (-0.1, 1.6, float("nan")):
+        with pytest.raises(ValueError, match=r"strength .* 0\.\.1\.5"):
+            editor.decode(encoding, [60], strength)
+
+
+def test_the_whole_crop_changes_beyond_the_face(editor: AgeEditor) -> None:
+    picture = smooth_picture(256, 256)
+    face = editor.face_from_aligned(picture)
+    edited = Image.eval(picture, lambda value: 255 - value)
+    face_only, whole = (np.asarray(editor.paste(picture, face, edited, whole)) for whole in (False, True))
+    corner = (slice(44, 52), slice(44, 52))  # beside the hair
+    assert np.array_equal(face_only[corner], np.asarray(picture)[corner])
+    assert np.array_equal(whole[corner], np.asarray(edited)[corner])
+    assert np.array_equal(whole[:5], np.asarray(picture)[:5])
+
+
 def test_paste_changes_the_face_only(editor: AgeEditor) -> None:
     photo = smooth_picture(800, 640)
     place = geometry((500, 300), 200)
