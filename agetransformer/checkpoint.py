@@ -4,7 +4,7 @@ import json
 import os
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -18,11 +18,19 @@ WEIGHTS_NAME = "model.safetensors"
 Module = TypeVar("Module", bound=nn.Module)
 
 
+class Configured(Protocol):
+    """A module that carries what it takes to rebuild it."""
+
+    config: Any  # a dataclass
+
+    def state_dict(self) -> dict[str, torch.Tensor]: ...
+
+
 class CheckpointError(ValueError):
     """A checkpoint is missing, broken, or of another kind; the message says what to do."""
 
 
-def save_checkpoint(module: nn.Module, folder: str | Path, half: bool = False) -> Path:
+def save_checkpoint(module: Configured, folder: str | Path, half: bool = False) -> Path:
     """Write `module` (which carries its dataclass as `.config`) into `folder`, aside first and then renamed.
 
     Args:

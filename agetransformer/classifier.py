@@ -5,6 +5,7 @@ A second, optional head says the apparent gender: the generator's training uses 
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -55,14 +56,14 @@ class _DepthwiseConv(torch.autograd.Function):
     """Stride-1 depthwise convolution whose weight gradient is computed in float32: faster than bfloat16 on CPUs."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
         if torch.is_autocast_enabled("cpu"):
             x = x.to(torch.get_autocast_dtype("cpu"))
         ctx.save_for_backward(x, weight)
         return F.conv2d(x, weight.to(x.dtype), None, 1, weight.shape[-1] // 2, 1, len(weight))
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
         padding = [weight.shape[-1] // 2] * 2
 

@@ -2,7 +2,7 @@
 
 import copy
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -14,6 +14,13 @@ from agetransformer.rewrites import FastEncoding
 from agetransformer.torch_backend import TorchBackend, TorchBackendConfig
 
 Backend = Literal["auto", "torch", "openvino"]
+
+
+class HalvesBackend(Protocol):
+    """What both backends do; an encoding goes back to the backend that made it."""
+
+    def encode(self, images: Tensor) -> Any: ...
+    def decode(self, encoding: Any, w: Tensor) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -44,7 +51,7 @@ class Engine:
         self.resolution = generator.config.resolution
         self.residual = generator.config.residual
         self.modulation = generator.modulation
-        self.backend: OpenVinoBackend | TorchBackend
+        self.backend: HalvesBackend
         if backend == "torch":
             self.backend = TorchBackend(generator, TorchBackendConfig.best(device))
         elif backend != "openvino":

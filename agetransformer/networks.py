@@ -4,7 +4,7 @@ Images are [N, 3, H, W] in [-1, 1], H and W multiples of 4. Ages are years, [N],
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -37,9 +37,8 @@ class ConvBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1):
         super().__init__()
-        self.conv = spectral_norm(
-            nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, padding_mode="reflect")
-        )
+        conv = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, padding_mode="reflect")
+        self.conv = cast(nn.Conv2d, spectral_norm(conv))
         self.norm = nn.InstanceNorm2d(outputs, affine=True)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -61,7 +60,7 @@ class ResidualBlock(nn.Module):
 class Encoder(nn.Module):
     """Image -> features at a quarter of its side, with the two skips on the way."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.conv0 = ConvBlock(3, 32, 9)
         self.conv1 = ConvBlock(32, 64, 3, stride=2)
@@ -101,7 +100,7 @@ class AgeModulation(nn.Module):
 class Decoder(nn.Module):
     """Modulated features + skips -> RGB."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.conv1 = ConvBlock(256, 64, 3)
         self.conv2 = ConvBlock(128, 32, 3)
@@ -126,7 +125,7 @@ class Generator(nn.Module):
         if self.config.residual:  # start near the identity
             with torch.no_grad():
                 self.decoder.conv3.weight.mul_(0.1)
-                self.decoder.conv3.bias.zero_()
+                cast(Tensor, self.decoder.conv3.bias).zero_()
 
     def encode(self, images: Tensor) -> Encoding:
         """Images [N, 3, H, W] in [-1, 1] -> their encoding, to be decoded at any number of ages."""
@@ -146,7 +145,7 @@ class Generator(nn.Module):
 class PatchDiscriminator(nn.Module):
     """The unconditional PatchGAN D: real or not, for each 142 x 142 patch."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         channels = (3, 32, 64, 128, 256, 512, 1)
         strides = (2, 2, 2, 2, 1, 1)

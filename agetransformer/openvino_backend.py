@@ -13,6 +13,8 @@ import sys
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
@@ -21,6 +23,9 @@ from agetransformer import rewrites
 from agetransformer.cpus import usable_cpus
 from agetransformer.networks import Generator
 from agetransformer.rewrites import FastDecoder, FastEncoder, FastEncoding, rewrite
+
+if TYPE_CHECKING:
+    import openvino
 
 logger = logging.getLogger(__name__)
 
@@ -37,9 +42,9 @@ def available() -> bool:
     return importlib.util.find_spec("openvino") is not None and platform.machine().lower() in ("x86_64", "amd64")
 
 
-def import_openvino():
+def import_openvino() -> ModuleType:
     """The module openvino, without its usage reports over the network, which start with the import."""
-    sys.modules.setdefault("openvino_telemetry", None)
+    sys.modules.setdefault("openvino_telemetry", cast(ModuleType, None))  # None: the import fails
     import openvino
     import openvino.preprocess
 
@@ -106,7 +111,7 @@ class OpenVinoBackend:
         self.encoder = self.load(encoder, config.cache, f"{name}-encoder")
         self.decoder = self.load(decoder, config.cache, f"{name}-decoder")
 
-    def load(self, module: FastEncoder | FastDecoder, cache: Path | None, name: str):
+    def load(self, module: FastEncoder | FastDecoder, cache: Path | None, name: str) -> "openvino.CompiledModel":
         """The compiled form of one half, from the cache or into it."""
         if cache is None:
             return self.compile(module)
@@ -142,7 +147,7 @@ class OpenVinoBackend:
             digest.update(value.numpy().tobytes())
         return digest.hexdigest()[:24]
 
-    def compile(self, module: FastEncoder | FastDecoder):
+    def compile(self, module: FastEncoder | FastDecoder) -> "openvino.CompiledModel":
         """Trace one half at a small size, set the real one and compile it for one age."""
         small = {name: torch.zeros(shape) for name, shape in input_shapes(module, 64).items()}
         with warnings.catch_warnings():

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from agetransformer.checkpoint import CheckpointError, load_checkpoint
 
@@ -174,7 +174,7 @@ def push(api: "HfApi", upload: Upload, *, private: bool, message: str) -> "Commi
         PublishError: the Hub cannot be reached, or refused.
     """
     import httpx2  # the client's own HTTP library, for its exceptions
-    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, ModelInfo, SpaceInfo
 
     repo_id, kind = upload.repo_id, upload.kind
     try:
@@ -184,9 +184,9 @@ def push(api: "HfApi", upload: Upload, *, private: bool, message: str) -> "Commi
         if private and not there.private:
             raise PublishError(f"the {kind} {repo_id} exists and is public; make it private in its settings first")
         folders = {path.split("/")[0] for path in upload.files if "/" in path}
-        old = [file.rfilename for file in there.siblings or []]
+        old = [file.rfilename for file in cast(ModelInfo | SpaceInfo, there).siblings or []]
         stale = [path for path in old if path.split("/")[0] in folders and path not in upload.files]
-        operations = [
+        operations: list[CommitOperationAdd | CommitOperationDelete] = [
             *(CommitOperationAdd(path, content) for path, content in upload.files.items()),
             *(CommitOperationDelete(path) for path in stale),
         ]
@@ -230,9 +230,9 @@ def _space_card(readme: str, model: str, thumbnail: str | None) -> bytes:
         card = SpaceCard(readme)
     except (ValueError, yaml.YAMLError) as error:
         raise PublishError(f"README.md: its front matter is not valid YAML ({' '.join(str(error).split())})") from error
-    if card.data.sdk != "gradio":
+    if card.data.get("sdk") != "gradio":
         raise PublishError("README.md: its front matter lacks `sdk: gradio`, which makes it a Space's card")
-    card.data.models = [model]
+    card.data["models"] = [model]
     if thumbnail and not card.data.get("thumbnail"):
         card.data["thumbnail"] = thumbnail
     return str(card).encode()
