@@ -16,7 +16,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import reduce
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -47,7 +48,7 @@ def upsampling_kernel(weight: Tensor) -> Tensor:
     A small pixel i fills 2i and 2i+1 of the large map, so it reaches output 2i+d, d = -1..2, with the taps 1-d and 2-d.
     """
     flipped = weight.flip(2, 3).transpose(0, 1)
-    return sum(F.pad(flipped, (dx, 1 - dx, dy, 1 - dy)) for dy in (0, 1) for dx in (0, 1))
+    return reduce(torch.add, (F.pad(flipped, (dx, 1 - dx, dy, 1 - dy)) for dy in (0, 1) for dx in (0, 1)))
 
 
 def blocked_kernel(weight: Tensor) -> Tensor:
@@ -207,7 +208,10 @@ class FastEncoder(nn.Module):
         # Where the residual blocks have an odd number of rows they have no pairs.
         self.in_pairs = config.row_pairs and generator.config.resolution % 8 == 0
         kind = RowPairBlock if self.in_pairs else FastBlock
-        self.blocks = nn.ModuleList(nn.Sequential(kind(block.conv1), kind(block.conv2)) for block in encoder.blocks)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(kind(cast(ConvBlock, block.conv1)), kind(cast(ConvBlock, block.conv2)))
+            for block in encoder.blocks
+        )
         self.skip2 = frozen(upsampling_kernel(decoder.conv1.conv.weight[:, 128:]))
         self.skip1 = frozen(upsampling_kernel(decoder.conv2.conv.weight[:, 64:]))
 
