@@ -1,6 +1,7 @@
 """The fast forms of the generator against the plain module, which is the reference."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,22 @@ from agetransformer import openvino_backend
 from agetransformer.checkpoint import load_checkpoint
 from agetransformer.cpus import usable_cpus
 from agetransformer.engine import Engine
+from agetransformer.graphs import Function, Graphed, Recording
 from agetransformer.networks import Generator, GeneratorConfig
 from agetransformer.openvino_backend import OpenVinoBackend, OpenVinoConfig
-from agetransformer.rewrites import blocked_kernel, reflect, rewrite, upsample, upsampling_kernel
+from agetransformer.rewrites import (
+    PixelBlocks,
+    RewriteConfig,
+    RowSums,
+    convolve_row_pairs,
+    join_rows,
+    part_rows,
+    reflect,
+    rewrite,
+    row_pair_kernels,
+    upsample,
+    upsampling_kernel,
+)
 from agetransformer.torch_backend import TorchBackend, TorchBackendConfig
 
 AGES = torch.tensor([20.0, 33.5, 69.0])
@@ -57,19 +71,31 @@ def test_transposed_convolution_is_nearest_reflect_convolution(size):
     torch.testing.assert_close(upsample(x, upsampling_kernel(weight)), expected)
 
 
-@pytest.mark.parametrize("size", [(6, 6), (8, 14)])
-def test_blocked_convolution_is_9x9_convolution(size):
-    x, weight = torch.randn(2, 5, *size, dtype=torch.float64), torch.randn(3, 5, 9, 9, dtype=torch.float64)
-    expected = F.conv2d(reflect(x, 4), weight)
-    torch.testing.assert_close(F.pixel_shuffle(F.conv2d(reflect(x, 4), blocked_kernel(weight), stride=2), 2), expected)
+@pytest.mark.parametrize("form", [PixelBlocks, RowSums])
+@pytest.mark.parametrize("size", [(8, 6), (12, 14)])
+def test_forms_of_the_last_convolution(form, size):
+    conv = nn.Conv2d(5, 3, 9).double()
+    x = reflect(torch.randn(2, 5, *size, dtype=torch.float64), 4)
+    with torch.no_grad():
+        torch.testing.assert_close(form(conv).double()(x), conv(x))
+
+
+@pytest.mark.parametrize("size", [(2, 2), (4, 7), (10, 6)])
+def test_row_pairs_are_a_3x3_convolution(size):
+    x, weight = torch.randn(2, 6, *size, dtype=torch.float64), torch.randn(5, 6, 3, 3, dtype=torch.float64)
+    parted = part_rows(x)
+    assert torch.equal(parted[:, :, : size[0] // 2], x[:, :, ::2]) and torch.equal(join_rows(parted), x)
+    outputs = join_rows(convolve_row_pairs(parted, row_pair_kernels(weight)))
+    torch.testing.assert_close(outputs, F.conv2d(reflect(x, 1), weight))
 
 
 @pytest.mark.parametrize(
     "resolution, ages", [(252, AGES), (256, AGES), (500, AGES[:1]), (512, AGES[1:2]), (1024, AGES[2:])]
 )
-def test_rewrite_equals_generator(resolution, ages):
+@pytest.mark.parametrize("config", [RewriteConfig(), RewriteConfig(row_pairs=False, row_sums=False)])
+def test_rewrite_equals_generator(resolution, ages, config):
     generator, image = random_generator(resolution), random_image(resolution)
-    encoder, decoder = rewrite(generator)
+    encoder, decoder = rewrite(generator, config)
     with torch.inference_mode():
         outputs = decoder(*encoder(image), generator.modulation(ages))
     assert error(outputs, reference(generator, image, ages)).max() < 1e-4
@@ -104,12 +130,68 @@ def test_torch_engine(residual):
 def test_torch_in_half_precision_and_batches():
     """The form for GPUs, run on the CPU."""
     generator, image = random_generator(64), random_image(64)
-    backend = TorchBackend(generator, TorchBackendConfig(half=True, channels_last=True, ages_at_once=2))
+    config = replace(TorchBackendConfig.best("cuda"), device="cpu", ages_at_once=2, graphs=False)
+    assert config.precision != torch.float32 and config.channels_last
+    backend = TorchBackend(generator, config)
     with torch.inference_mode():
         outputs = backend.decode(backend.encode(image), generator.modulation(AGES))
     errors = error(outputs, reference(generator, image, AGES))
     assert 1e-5 < errors.mean() < 0.01
-    assert TorchBackendConfig.best("cuda:0").half and not TorchBackendConfig.best("cpu").half
+    assert TorchBackendConfig.best("cuda:0").graphs and not TorchBackendConfig.best("cpu").graphs
+
+
+def record_on_the_cpu(function: Function, inputs: tuple[torch.Tensor, ...]) -> Recording:
+    """As a CUDA graph: reads and writes only the memory that it was recorded with."""
+    outputs = tuple(function(*inputs))
+
+    def replay() -> None:
+        for output, value in zip(outputs, function(*inputs), strict=True):
+            output.copy_(value)
+
+    return Recording(inputs, outputs, replay)
+
+
+def test_graphs_give_what_the_function_gives():
+    """The form for GPUs with CUDA graphs, recorded by a stand-in."""
+    generator, image = random_generator(64), random_image(64)
+    backend = TorchBackend(generator, TorchBackendConfig(ages_at_once=2, graphs=True, channels_last=True))
+    recorded = []
+    for graphed in (backend._encode, backend._decode):
+        graphed.record = lambda *call: recorded.append(call) or record_on_the_cpu(*call)
+    images = [image * scale for scale in (1.0, 0.5, 0.25)]
+    weights = generator.modulation(AGES).detach()
+    encodings = [backend.encode(each) for each in images]
+    for _ in range(2):
+        for each, encoding in zip(images, encodings, strict=True):
+            expected = reference(generator, each, AGES)
+            assert error(backend.decode(encoding, weights), expected).max() < 1e-4
+    assert len(recorded) == 3  # encode, decode of two ages and of one: each from its second call on
+    with ThreadPoolExecutor(4) as pool:
+        for index, outputs in enumerate(pool.map(lambda x: backend.decode(backend.encode(x), weights), images * 3)):
+            assert error(outputs, reference(generator, images[index % 3], AGES)).max() < 1e-4
+
+
+def test_graphs_kept_at_a_time():
+    recorded = []
+
+    def record(function: Function, inputs: tuple[torch.Tensor, ...]) -> Recording:
+        recorded.append(len(inputs[0]))
+        return record_on_the_cpu(function, inputs)
+
+    double = Graphed(lambda x: (2 * x,), record, kept=2)
+    for length in (1, 1, 2, 2, 3, 3, 3, 2, 1):
+        x = torch.rand(length)
+        assert torch.equal(double(x)[0], 2 * x)
+    assert recorded == [1, 2, 3, 1]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_engine_on_a_gpu():
+    generator, image = random_generator(256, residual=True), random_image(256)
+    engine = Engine(generator, "cuda")
+    expected = reference(generator, image, AGES)
+    for _ in range(3):  # plain, recorded, replayed
+        assert error(engine.decode(engine.encode(image), AGES), expected).mean() < 0.01
 
 
 @needs_openvino

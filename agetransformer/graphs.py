@@ -1,0 +1,78 @@
+"""A function of tensors as a CUDA graph: one launch instead of one for each of its kernels.
+
+Hosts that lend a GPU for one call (ZeroGPU) have no torch.compile, and a graph recorded in that call pays for itself
+only from the next one on. So the first call with certain shapes runs plainly and the second records.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Lock
+
+import torch
+from torch import Tensor
+
+Function = Callable[..., tuple[Tensor, ...]]
+Shapes = tuple[torch.Size, ...]
+
+_WARM_UP = 3  # runs before a recording, in which libraries choose kernels and allocate
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A function that reads `inputs` and fills `outputs`, always the same memory, whenever `replay` is called."""
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    replay: Callable[[], object]
+
+
+Record = Callable[[Function, tuple[Tensor, ...]], Recording]
+
+
+def record_cuda_graph(function: Function, inputs: tuple[Tensor, ...]) -> Recording:
+    """Run `function` on `inputs`, on their GPU, and record it."""
+    with torch.cuda.device(inputs[0].device):
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(_WARM_UP):
+                function(*inputs)
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            outputs = function(*inputs)
+    return Recording(inputs, outputs, graph.replay)
+
+
+class Graphed:
+    """`function`, recorded once for all inputs of the same shapes. Calls from several threads take turns."""
+
+    def __init__(self, function: Function, record: Record = record_cuda_graph, kept: int = 4):
+        """
+        Args:
+            kept: recordings at a time, each with the memory that it works in; the oldest goes first.
+        """
+        self.function, self.record, self.kept = function, record, kept
+        self._calls: Counter[Shapes] = Counter()
+        self._recordings: dict[Shapes, Recording] = {}
+        self._lock = Lock()
+
+    @torch.inference_mode()
+    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """What `function` returns, in memory of its own."""
+        shapes = tuple(tensor.shape for tensor in inputs)
+        with self._lock:
+            self._calls[shapes] += 1
+            if self._calls[shapes] == 1:
+                return self.function(*inputs)
+            recording = self._recordings.get(shapes)
+            if recording is None:
+                while len(self._recordings) >= self.kept:
+                    del self._recordings[next(iter(self._recordings))]
+                recording = self.record(self.function, tuple(tensor.clone() for tensor in inputs))
+                self._recordings[shapes] = recording
+            for static, tensor in zip(recording.inputs, inputs, strict=True):
+                static.copy_(tensor)
+            recording.replay()
+            return tuple(tensor.clone() for tensor in recording.outputs)
