@@ -205,7 +205,9 @@ def _picture(page: Axes, image: Image.Image, left: float, bottom: float, side: f
     page.text(left + side / 2, bottom - 0.22, below, ha="center", color=MUTED, fontsize=8.5)
 
 
-def _block(page: Axes, left: float, middle: float, width: float, height: float, text: str, fill: str, size: float = 9):
+def _block(
+    page: Axes, left: float, middle: float, width: float, height: float, text: str, fill: str, size: float = 9
+) -> None:
     box = FancyBboxPatch(
         (left, middle - height / 2), width, height, boxstyle="round,pad=0,rounding_size=0.08", facecolor=fill,
         edgecolor=LINE, linewidth=1, zorder=2,
