@@ -207,6 +207,7 @@ def main() -> None:
         parser.error(str(error))
     app = build_app(editor, config)
     print(f"Serving at {launch_app(app, config, arguments.open)} (Ctrl+C stops it)", flush=True)
+    editor.warm_up()  # the page answers meanwhile
     app.block_thread()
 
 

@@ -216,6 +216,13 @@ class AgeEditor:
             return Image.fromarray(compositing.blend(original, edited, mask))
         return compositing.paste_image(picture, face.geometry, original, edited, mask)
 
+    def warm_up(self) -> None:
+        """Load the face finder and run each network once, so that the first edit takes no longer than the next."""
+        grey = Image.new("RGB", (self.resolution, self.resolution), "grey")
+        self.find_faces(grey)
+        if self.device.type == "cpu":  # a GPU may be lent for the length of a call only
+            self.decode(self.encode(self.face_from_aligned(grey)), AGES)
+
     def close(self) -> None:
         """Free the face finder; it comes back when it is needed."""
         with self._lock:
