@@ -191,6 +191,8 @@ def test_expressions_kept_count_the_faces_that_had_them():
     # The last face was not found before; of the other four, the second stops smiling and the fourth begins.
     assert row["smile_kept"] == 0.5 and row["happiness_kept"] == 0.5 and row["neutral_kept"] == 1
     assert row["smile"] == pytest.approx((0.8 + 0.2 + 0.1 + 0.5) / 4)
+    lost = summarise([expressing(0.0, None)] * 5, [expressing(*x) for x in before], 60, None)
+    assert (lost["smile"], lost["smile_kept"], lost["happiness_kept"]) == (None, 0, 0)  # no face is left in them
     unjudged = summarise([measurement(40, "male")], [measurement(40, "male")], 60, None)
     assert unjudged["smile_kept"] is None and unjudged["neutral_kept"] is None
 

@@ -266,17 +266,24 @@ def summarise(
 
 
 def _expressions_kept(measured: Sequence[Measurement], unedited: Sequence[Measurement]) -> dict[str, float | None]:
-    """Mean smile, and shares 0..1: smiling or not as before; of the neutral (happy) faces, those that still are."""
-    expressions = [(m.expression, u.expression) for m, u in zip(measured, unedited, strict=True)]
-    pairs = [(now, before) for now, before in expressions if now is not None and before is not None]
+    """Mean smile, and shares 0..1: smiling or not as before; of the neutral (happy) faces, those that still are.
+
+    A face that is not found any more has kept nothing; one that was not found before does not count.
+    """
+    pairs = [(m.expression, u.expression) for m, u in zip(measured, unedited, strict=True) if u.expression is not None]
+    smiles = [now.smile for now, _ in pairs if now is not None]
 
     def kept(emotion: str) -> float | None:
-        still = [now.emotion == emotion for now, before in pairs if before.emotion == emotion]
+        still = [now is not None and now.emotion == emotion for now, before in pairs if before.emotion == emotion]
         return np.mean(still) if still else None
 
+    def smile_kept() -> float | None:
+        same = [now is not None and now.smiling == before.smiling for now, before in pairs]
+        return np.mean(same) if same else None
+
     return {
-        "smile": np.mean([now.smile for now, _ in pairs]) if pairs else None,
-        "smile_kept": np.mean([now.smiling == before.smiling for now, before in pairs]) if pairs else None,
+        "smile": np.mean(smiles) if smiles else None,
+        "smile_kept": smile_kept(),
         "neutral_kept": kept("neutral"),
         "happiness_kept": kept("happiness"),
     }
