@@ -1,4 +1,4 @@
-"""Time and peak memory of face editing on this machine's CPU, the original's path and ours side by side.
+"""Time and peak memory of face editing on this machine, the original's path and ours side by side.
 
 python -m benchmarks.inference --out benchmarks/results
 """
@@ -6,42 +6,30 @@ python -m benchmarks.inference --out benchmarks/results
 import argparse
 import json
 import multiprocessing
-import os
-import platform
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
+from torch import Tensor
 
 from agetransformer.cpus import usable_cpus
 from benchmarks.chart import draw_chart
-from benchmarks.paths import build_path, path_names
+from benchmarks.machine import describe_machine, warn_if_busy
+from benchmarks.paths import InferencePath, build_path, path_names
+from benchmarks.timing import Timing
 
 ALL_AGES = (25.0, 35.0, 45.0, 55.0, 65.0)
 
 
 @dataclass(frozen=True)
 class BenchmarkConfig:
-    sizes: tuple[int, ...] = (256, 512, 1024)
-    counts: tuple[int, ...] = (1, 5)  # ages in a request
-    rounds: int = 7  # in each round every path runs once, so that a change of the machine's load meets them all
+    cases: tuple[tuple[int, int], ...] = ((256, 1), (256, 5), (512, 1), (512, 5), (1024, 5))  # side, ages in a request
+    rounds: int = 9  # in each round every path runs once, so that a change of the machine's load meets them all
+    slow_rounds: int = 3  # of a path that took more than `slow` seconds
+    slow: float = 1.0
     checkpoint: Path | None = None
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Seconds over the rounds."""
-
-    median: float
-    quartile1: float
-    quartile3: float
-
-    @staticmethod
-    def of(seconds: list[float]) -> "Timing":
-        q1, median, q3 = np.percentile(seconds, (25, 50, 75))
-        return Timing(float(median), float(q1), float(q3))
+    device: str = "cpu"
 
 
 @dataclass(frozen=True)
@@ -52,37 +40,50 @@ class Result:
     encode: Timing
     decode: Timing
     total: Timing
-    peak_mb: float | None  # of a process that does only this, or None where the system does not tell
+    peak_mb: float | None  # of a process that does only this: resident, or on the GPU; None where it is not measured
 
 
+def run_once(path: InferencePath, image: Tensor, ages: Tensor, device: str) -> tuple[float, float]:
+    """Seconds of one encode and of one decode."""
+    start = time.perf_counter()
+    encoding = path.encode(image)
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize(device)
+    encoded = time.perf_counter()
+    path.decode(encoding, ages)
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize(device)
+    return encoded - start, time.perf_counter() - encoded
+
+
+@torch.inference_mode()
 def time_paths(
     names: list[str], size: int, count: int, config: BenchmarkConfig
 ) -> dict[str, list[tuple[float, float]]]:
-    """(encode, decode) seconds of each path in each round, after one round that is not counted."""
-    paths = {name: build_path(name, size, config.checkpoint) for name in names}
+    """(encode, decode) seconds of each path in each round, after two short ones that are not counted."""
+    paths = {name: build_path(name, size, config.checkpoint, config.device) for name in names}
     image = torch.rand(1, 3, size, size) * 2 - 1
     ages = torch.tensor(ALL_AGES[:count])
+    for path in paths.values():
+        # A CUDA graph is recorded in the second call of a shape; a CPU needs no more than the libraries' first call.
+        for warm_up in (ages[:1], ages[:1]) if config.device == "cpu" else (ages, ages, ages):
+            run_once(path, image, warm_up, config.device)
     seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
-    for index in range(config.rounds + 1):
+    for index in range(config.rounds):
         for name, path in paths.items():
-            with torch.inference_mode():
-                start = time.perf_counter()
-                encoding = path.encode(image)
-                encoded = time.perf_counter()
-                path.decode(encoding, ages)
-                end = time.perf_counter()
-            if index > 0:
-                seconds[name].append((encoded - start, end - encoded))
+            if index < config.slow_rounds or sum(seconds[name][0]) < config.slow:
+                seconds[name].append(run_once(path, image, ages, config.device))
     return seconds
 
 
-def peak_memory(name: str, size: int, count: int, checkpoint: Path | None) -> float | None:
-    """Peak resident memory in MB of this process after one warm-up and one run. To be called in a fresh process."""
-    path = build_path(name, size, checkpoint)
+@torch.inference_mode()
+def peak_memory(name: str, size: int, count: int, config: BenchmarkConfig) -> float | None:
+    """Peak memory in MB of one run: of this process, to be called in a fresh one, or of PyTorch on a GPU."""
+    path = build_path(name, size, config.checkpoint, config.device)
     image = torch.rand(1, 3, size, size) * 2 - 1
-    with torch.inference_mode():
-        for _ in range(2):
-            path.decode(path.encode(image), torch.tensor(ALL_AGES[:count]))
+    path.decode(path.encode(image), torch.tensor(ALL_AGES[:count]))
+    if torch.device(config.device).type == "cuda":
+        return torch.cuda.max_memory_allocated(config.device) / 2**20
     try:
         status = Path("/proc/self/status").read_text()
     except OSError:
@@ -92,19 +93,20 @@ def peak_memory(name: str, size: int, count: int, checkpoint: Path | None) -> fl
 
 
 def measure(config: BenchmarkConfig) -> list[Result]:
-    names = path_names()
+    names = path_names(config.device)
     results = []
-    for size in config.sizes:
-        for count in config.counts:
-            timings = time_paths(names, size, count, config)
-            for name in names:
+    for size, count in config.cases:
+        timings = time_paths(names, size, count, config)
+        for name in names:
+            peak = None
+            if count > 1 and (name == "original" or name.startswith("ours")):
                 # A process of its own: the peak of one path must not hide behind another's.
                 with multiprocessing.get_context("spawn").Pool(1) as pool:
-                    peak = pool.apply(peak_memory, (name, size, count, config.checkpoint))
-                encode, decode = (list(part) for part in zip(*timings[name], strict=True))
-                total = Timing.of([sum(pair) for pair in timings[name]])
-                results.append(Result(name, size, count, Timing.of(encode), Timing.of(decode), total, peak))
-                print(describe(results[-1], results), flush=True)
+                    peak = pool.apply(peak_memory, (name, size, count, config))
+            encode, decode = (list(part) for part in zip(*timings[name], strict=True))
+            total = Timing.of([sum(pair) for pair in timings[name]])
+            results.append(Result(name, size, count, Timing.of(encode), Timing.of(decode), total, peak))
+            print(describe(results[-1], results), flush=True)
     return results
 
 
@@ -120,50 +122,41 @@ def describe(result: Result, results: list[Result]) -> str:
     )
 
 
-def processor() -> str:
-    """The processor's name."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", type=int, nargs="+", default=BenchmarkConfig.sizes, help="image sides in pixels")
-    parser.add_argument("--counts", type=int, nargs="+", default=BenchmarkConfig.counts, help="ages in a request, 1..5")
+    parser.add_argument("--cases", nargs="+", metavar="SIDE:AGES", help="default: 256:1 256:5 512:1 512:5 1024:5")
     parser.add_argument("--rounds", type=int, default=BenchmarkConfig.rounds)
     parser.add_argument("--quick", action="store_true", help="256 px and two rounds: does it run?")
     parser.add_argument("--checkpoint", type=Path, help="a generator's folder; without it the weights are random")
+    parser.add_argument("--device", default="cpu", help="cpu, or cuda for PyTorch on a GPU")
     parser.add_argument("--out", type=Path, required=True, help="folder for inference.json and inference.png")
     arguments = parser.parse_args()
     config = BenchmarkConfig(
-        sizes=(256,) if arguments.quick else tuple(arguments.sizes),
-        counts=tuple(arguments.counts),
+        cases=((256, 1), (256, 5)) if arguments.quick else parse_cases(arguments.cases) or BenchmarkConfig.cases,
         rounds=2 if arguments.quick else arguments.rounds,
         checkpoint=arguments.checkpoint,
+        device=arguments.device,
     )
-    cpus = usable_cpus()
-    torch.set_num_threads(cpus)
-    # Before the run: what else the machine does makes every figure worse.
-    load = os.getloadavg()[0]
-    if load > 0.3:
-        print(f"The machine is busy (load {load:.1f}): compare the paths with each other, not with other runs.")
+    machine = describe_machine(config.device)
+    torch.set_num_threads(usable_cpus())
+    load = warn_if_busy()
     results = measure(config)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    report = {
-        "processor": processor(),
-        "cpus": cpus,
+    report = machine | {
         "load_before": load,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
         "rounds": config.rounds,
+        "slow_rounds": config.slow_rounds,
         "unit": "seconds",
         "results": [asdict(result) for result in results],
     }
-    (arguments.out / "inference.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    draw_chart(report, arguments.out / "inference.png")
+    stem = "inference" if config.device == "cpu" else "inference-gpu"
+    (arguments.out / f"{stem}.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    draw_chart(report, arguments.out / f"{stem}.png")
+
+
+def parse_cases(texts: list[str] | None) -> tuple[tuple[int, int], ...]:
+    """["512:5"] -> ((512, 5),)"""
+    return tuple((int(side), int(ages)) for side, ages in (text.split(":") for text in texts or []))
 
 
 if __name__ == "__main__":

@@ -64,26 +64,43 @@ def rewritten_path(generator: Generator, backend: TorchBackend | OpenVinoBackend
     return InferencePath(lambda image: (image, backend.encode(image)), decode)
 
 
-BUILDERS: dict[str, Callable[[Generator], InferencePath]] = {
-    "original": original_path,
-    "naive": naive_path,
-    "encode once": encode_once_path,
-    "ours, PyTorch": lambda g: rewritten_path(g, TorchBackend(g, TorchBackendConfig.best("cpu"))),
-    "ours, OpenVINO f32": lambda g: rewritten_path(g, OpenVinoBackend(g, OpenVinoConfig(precision="f32"))),
-    "ours, OpenVINO bf16": lambda g: rewritten_path(g, OpenVinoBackend(g, OpenVinoConfig(precision="bf16"))),
-}
+def on_device(device: str, path: Callable[[Generator], InferencePath]) -> Callable[[Generator], InferencePath]:
+    """A path of plain PyTorch on a device: its images and ages go there, its results come back."""
+
+    def build(generator: Generator) -> InferencePath:
+        moved = path(generator.to(device))
+        return InferencePath(
+            lambda image: moved.encode(image.to(device)),
+            lambda encoding, ages: moved.decode(encoding, ages.to(device)).cpu(),
+        )
+
+    return build
 
 
-def path_names() -> list[str]:
-    """The paths that this machine can run."""
-    names = list(BUILDERS)
-    if not openvino_backend.available():
-        return [name for name in names if "OpenVINO" not in name]
+def builders(device: str) -> dict[str, Callable[[Generator], InferencePath]]:
+    """The paths that this machine can run on a device, by name."""
+    paths = {
+        "original": on_device(device, original_path),
+        "naive": on_device(device, naive_path),
+        "encode once": on_device(device, encode_once_path),
+        "ours, PyTorch": lambda g: rewritten_path(g, TorchBackend(g, TorchBackendConfig.best(device))),
+    }
+    if device != "cpu" or not openvino_backend.available():
+        return paths
     capabilities = openvino_backend.import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    return [name for name in names if "bf16" not in name or "BF16" in capabilities]
+    precisions = ["f32", "bf16"] if "BF16" in capabilities else ["f32"]
+    return paths | {f"ours, OpenVINO {precision}": in_openvino(precision) for precision in precisions}
 
 
-def build_path(name: str, resolution: int, checkpoint: Path | None) -> InferencePath:
+def in_openvino(precision: str) -> Callable[[Generator], InferencePath]:
+    return lambda g: rewritten_path(g, OpenVinoBackend(g, OpenVinoConfig(precision=precision)))
+
+
+def path_names(device: str) -> list[str]:
+    return list(builders(device))
+
+
+def build_path(name: str, resolution: int, checkpoint: Path | None, device: str) -> InferencePath:
     """One path at one resolution; with random weights when there is no checkpoint, which costs the same."""
     if checkpoint is None:
         torch.manual_seed(0)  # the same weights in every process, so that what is compiled can be reused
@@ -91,4 +108,4 @@ def build_path(name: str, resolution: int, checkpoint: Path | None) -> Inference
     else:
         generator = load_checkpoint(Generator, GeneratorConfig, checkpoint)
         generator.config = replace(generator.config, resolution=resolution)
-    return BUILDERS[name](generator)
+    return builders(device)[name](generator)

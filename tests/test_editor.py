@@ -206,6 +206,18 @@ def test_a_real_portrait(editor: AgeEditor) -> None:
     assert len(editor.find_faces(photo)) == 1  # the finder comes back
 
 
+def test_warm_up_leaves_nothing_to_load(embedded: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    editor = AgeEditor.from_pretrained(device="cpu")
+    decoded = []
+    decode = editor.engine.decode
+    monkeypatch.setattr(editor.engine, "decode", lambda *call: decoded.append(call) or decode(*call))
+    editor.warm_up()
+    assert decoded
+    monkeypatch.setattr("agetransformer.alignment.FaceFinder", lambda: pytest.fail("loaded again"))
+    assert editor.find_faces(Image.new("RGB", (64, 64))) == []
+    editor.close()
+
+
 def test_import_is_light() -> None:
     """Neither torch nor MediaPipe is loaded before it is needed."""
     code = (
