@@ -6,8 +6,6 @@ python -m benchmarks.train --out benchmarks/results --device cuda --size 512 --b
 
 import argparse
 import json
-import os
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -19,7 +17,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 from agetransformer.cpus import usable_cpus
 from agetransformer.networks import GeneratorConfig
-from benchmarks.inference import processor
+from benchmarks.machine import describe_machine, warn_if_busy
 from benchmarks.original_step import build_original, original_step
 from train.averaging import update_average
 from train.config import load_config
@@ -246,19 +244,14 @@ def main() -> None:
         (given.out / "train-profile.txt").write_text(table + "\n")
         print(table)
         return
-    load = os.getloadavg()[0]  # before the run: what else the machine does makes every figure worse
-    if load > 0.3:
-        print(f"The machine is busy (load {load:.1f}): compare the paths with each other, not with other runs.")
+    load = warn_if_busy()
     paths = summarise(time_rounds(build_paths(config, device), config, device), config.batch)
     parts = summarise(time_rounds(build_parts(config, device), config, device), config.batch)
     for result in (*paths, *parts):
         print(describe(result), flush=True)
-    report = {
-        "processor": processor() if device.type == "cpu" else torch.cuda.get_device_name(device),
+    report = describe_machine(config.device) | {
         "threads": torch.get_num_threads(),
         "load_before": load,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
         "size": config.size,
         "batch": config.batch,
         "rounds": config.rounds,
