@@ -1,10 +1,12 @@
 """A running page with an editor whose edits can be checked to the pixel.
 
 Faces are drawn as squares of one pure colour; an edit paints the square in a grey that tells the age. So a test can
-say where an edit must be, which age it is, whose it is, and that nothing else moved.
+say where an edit must be, which age it is, whose it is, and that nothing else moved. "Hair and neck" are a margin
+around the square.
 """
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from PIL import Image
 from agetransformer.alignment import FaceGeometry
 from agetransformer.editor import Face
 from agetransformer.imageio import load_photo
+from agetransformer.page.config import PageConfig
 
 BACKGROUND = (120, 140, 160)
 COLOURS = {(255, 0, 0): 33.0, (0, 255, 0): 52.0, (0, 0, 255): 24.0}  # of a face -> its detected age
@@ -28,6 +31,9 @@ def draw_photo(path: Path, size: tuple[int, int], *faces: tuple[tuple[int, int, 
         photo.paste(colour, (left, top, left + side, top + side))
     photo.save(path)
     return path
+
+
+MARGIN = 10  # pixels around the face that change with the whole crop
 
 
 def grey_of(age: float) -> int:
@@ -49,44 +55,65 @@ class SquareEditor:
         pixels = np.asarray(image)
         found = []
         for colour, age in COLOURS.items():
-            rows, columns = np.nonzero((pixels == colour).all(axis=2))
+            near = np.abs(pixels.astype(int) - colour).max(axis=2) <= 8  # photos in lossy formats are welcome
+            rows, columns = np.nonzero(near)
             if len(rows):
                 left, top, right, bottom = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
                 quad = np.array([[left, top], [left, bottom], [right, bottom], [right, top]], dtype=np.float64)
-                geometry = FaceGeometry(np.zeros((478, 2), np.float32), quad, {})
+                geometry = FaceGeometry(_oval(quad), quad, {})
                 found.append(Face(geometry, image.crop((left, top, right, bottom)), age))
         return sorted(found, key=lambda face: -face.image.width)
 
     def encode(self, face: Face) -> SquareEncoding:
         return SquareEncoding(face)
 
-    def decode(self, encoding: SquareEncoding, ages: Sequence[float]) -> list[Image.Image]:
-        return [Image.new("RGB", encoding.face.image.size, (grey_of(age),) * 3) for age in ages]
+    def decode(self, encoding: SquareEncoding, ages: Sequence[float], strength: float = 1.0) -> list[Image.Image]:
+        image = encoding.face.image
+        return [Image.blend(image, Image.new("RGB", image.size, (grey_of(age),) * 3), strength) for age in ages]
 
     def face_only(self, face: Face, image: Image.Image) -> Image.Image:
         return image
 
-    def paste(self, photo: Image.Image, face: Face, image: Image.Image) -> Image.Image:
-        left, top, right, bottom = (
-            round(float(value)) for value in (*face.geometry.quad.min(axis=0), *face.geometry.quad.max(axis=0))
-        )
+    def paste(self, photo: Image.Image, face: Face, image: Image.Image, whole: bool = False) -> Image.Image:
+        margin = MARGIN if whole else 0
+        left, top = (round(float(value)) - margin for value in face.geometry.quad.min(axis=0))
+        right, bottom = (round(float(value)) + margin for value in face.geometry.quad.max(axis=0))
         edited = photo.copy()
         edited.paste(image.resize((right - left, bottom - top)), (left, top))
         return edited
 
 
+class SlowEditor(SquareEditor):
+    """Takes its time to find faces, so that requests pile up."""
+
+    def __init__(self, seconds: float):
+        self._seconds = seconds
+
+    def find_faces(self, photo: Image.Image | str) -> list[Face]:
+        time.sleep(self._seconds)
+        return super().find_faces(photo)
+
+
+def _oval(quad: np.ndarray) -> np.ndarray:
+    """Landmarks [478, 2] on an ellipse inside a face's square."""
+    angles = np.linspace(0, 2 * np.pi, 478)
+    side = np.ptp(quad[:, 0])
+    oval = np.column_stack([0.3 * np.cos(angles), 0.07 + 0.32 * np.sin(angles)])
+    return (oval * side + quad.mean(axis=0)).astype(np.float32)
+
+
 @contextmanager
-def running_page(editor: object, files: Path) -> Iterator[str]:
+def running_page(editor: object, files: Path, config: PageConfig | None = None) -> Iterator[str]:
     """The real server on a free port of this machine, with its files under `files`; gives its address."""
     previous = os.environ.get("GRADIO_TEMP_DIR")
     os.environ["GRADIO_TEMP_DIR"] = str(files)
     try:
-        from agetransformer.page.config import PageConfig
         from app import build_app, launch_app
 
-        page = build_app(editor, PageConfig())
+        config = config or PageConfig()
+        page = build_app(editor, config)
         try:
-            yield launch_app(page, PageConfig())
+            yield launch_app(page, config)
         finally:
             page.close()
     finally:

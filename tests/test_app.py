@@ -1,21 +1,31 @@
 """The running page through its API: endpoints, errors, privacy, limits."""
 
+import logging
+import string
+import time
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
 from pathlib import Path
 
+import av
 import httpx
 import numpy as np
 import pytest
-from app_fixtures import BACKGROUND, SquareEditor, draw_photo, grey_of, running_page
+from app_fixtures import BACKGROUND, MARGIN, SquareEditor, draw_photo, grey_of, running_page
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from PIL import Image
+from PIL import Image, ImageSequence
 
-from agetransformer.imageio import PhotoError
-from agetransformer.page import texts
+from agetransformer.imageio import PhotoError, load_photo
+from agetransformer.page.batch import edit_batch
 from agetransformer.page.config import PageConfig
-from agetransformer.page.figures import age_row, face_picker, nearest
-from agetransformer.page.studio import Studio, StudioError
+from agetransformer.page.english import ENGLISH
+from agetransformer.page.errors import as_sentences
+from agetransformer.page.figures import EVERY_FACE, age_row, face_picker, nearest
+from agetransformer.page.studio import Look, Studio, StudioError
+from agetransformer.page.vietnamese import VIETNAMESE
+from app import EXAMPLES
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
@@ -43,12 +53,14 @@ def edit(client, photo, **parameters) -> list[Path]:
 
 def test_info_names_every_endpoint_with_types(address):
     endpoints = httpx.get(f"{address}gradio_api/info").json()["named_endpoints"]
-    assert set(endpoints) == {"/estimate_age", "/edit", "/age_grid"}
+    assert set(endpoints) == {"/estimate_age", "/edit", "/age_grid", "/sweep"}
     types = {
         name: {parameter["parameter_name"]: parameter["type"] for parameter in endpoint["parameters"]}
         for name, endpoint in endpoints.items()
     }
     assert types["/edit"]["face"] == {"type": "integer"}
+    assert types["/edit"]["all_faces"] == types["/sweep"]["whole"] == {"type": "boolean"}
+    assert types["/sweep"]["format"]["enum"] == ["mp4", "gif", "webp"]
     assert {"type": "array", "items": {"type": "number"}} in types["/edit"]["ages"]["oneOf"]
     assert types["/estimate_age"].keys() == {"photo"}
     assert endpoints["/estimate_age"]["returns"][0]["type"] == {"type": "array", "items": {"type": "number"}}
@@ -88,6 +100,63 @@ def test_edit_another_face(client, two_people):
     edited = np.asarray(Image.open(path))
     assert (edited[60:180, 40:160] == grey_of(40)).all()
     assert (edited[200:500, 500:800] == GREEN).all()
+
+
+def test_edit_all_faces_at_once(client, two_people):
+    (path,) = edit(client, two_people, ages=[40], all_faces=True)
+    edited = np.asarray(Image.open(path))
+    assert (edited[60:180, 40:160] == grey_of(40)).all() and (edited[200:500, 500:800] == grey_of(40)).all()
+    changed = (edited != np.asarray(Image.open(two_people))).any(axis=2)
+    assert changed.sum() == 300 * 300 + 120 * 120
+
+
+def test_strength_scales_the_change_and_zero_is_none(client, two_people):
+    original = np.asarray(Image.open(two_people))
+    none, half = (
+        np.asarray(Image.open(edit(client, two_people, ages=[60], strength=strength)[0])) for strength in (0, 0.5)
+    )
+    assert (none == original).all()
+    assert np.abs(half[350, 650].astype(float) - (original[350, 650].astype(float) + grey_of(60)) / 2).max() <= 1
+    with pytest.raises(AppError, match=r"Strength must be between 0 and 1\.5"):
+        edit(client, two_people, strength=1.6)
+
+
+def test_the_whole_crop_changes_more_than_the_face(client, two_people):
+    (path,) = edit(client, two_people, ages=[60], whole=True)
+    changed = (np.asarray(Image.open(path)) != np.asarray(Image.open(two_people))).any(axis=2)
+    assert changed.sum() == (300 + 2 * MARGIN) ** 2
+
+
+def test_the_mark_is_in_the_corner_only_when_asked_for(client, two_people):
+    plain, marked = (
+        np.asarray(Image.open(edit(client, two_people, ages=[60], mark=mark)[0])) for mark in (False, True)
+    )
+    rows, columns = np.nonzero((plain != marked).any(axis=2))
+    assert rows.min() > 500 and columns.min() > 600
+
+
+@pytest.mark.parametrize("kind", ["gif", "webp", "mp4"])
+def test_a_sweep_is_a_film_in_which_the_face_ages(client, two_people, kind):
+    path = Path(client.predict(photo=handle_file(two_people), format=kind, all_faces=True, api_name="/sweep"))
+    assert path.suffix == f".{kind}"
+    if kind == "mp4":
+        with av.open(str(path)) as container:
+            frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    else:
+        frames = []
+        for frame in ImageSequence.Iterator(Image.open(path)):
+            pixels = np.asarray(frame.convert("RGB"))
+            frames += [pixels] * round(frame.info["duration"] / 80)  # frames that are alike may be one longer one
+    assert len(frames) == 48 and frames[0].shape == (512, 768, 3)
+    for y, x in ((102, 85), (320, 555)):  # the middles of both faces
+        greys = [int(frame[y, x].astype(int).mean()) for frame in frames]
+        assert abs(greys[0] - grey_of(20)) < 12 and abs(greys[24] - grey_of(69)) < 12
+        assert abs(greys[12] - greys[36]) < 12  # there and back
+
+
+def test_a_sweep_that_goes_nowhere_is_refused(client, two_people):
+    with pytest.raises(AppError, match="younger age"):
+        client.predict(photo=handle_file(two_people), youngest=60, oldest=60, api_name="/sweep")
 
 
 def test_many_at_once_get_their_own_photo_back(client, tmp_path):
@@ -143,7 +212,7 @@ def test_a_face_that_is_not_there_is_refused_with_a_sentence(client, two_people)
 def test_no_face_to_edit_is_a_sentence(client, tmp_path):
     with pytest.raises(AppError) as error:
         edit(client, draw_photo(tmp_path / "empty.png", (300, 200)))
-    assert str(error.value) == texts.NO_FACE
+    assert str(error.value) == ENGLISH.no_face
 
 
 @pytest.mark.parametrize("content", [b"hello, this is text" * 50, b"", b"\x89PNG\r\n\x1a\n" + b"\0" * 99])
@@ -229,23 +298,146 @@ def test_files_that_are_no_photos_raise_photo_errors(tmp_path):
 def test_the_frame_goes_to_the_nearest_age(age, expected):
     ages = (25, 35, 45, 55, 65)
     assert nearest(age, ages) == expected
-    row = age_row("data:,original", age, ages, {target: f"data:,{target}" for target in ages})
+    row = age_row("data:,original", "You", age, ages, {target: f"data:,{target}" for target in ages})
     assert row.count('class="nearest"') == 1
     assert f'class="nearest" data-value="{expected}"' in row
 
 
 def test_ages_not_yet_ready_are_shown_as_waiting():
-    row = age_row("data:,original", 40, (25, 35, 45), {25: "data:,25"})
+    row = age_row("data:,original", "You", 40, (25, 35, 45), {25: "data:,25"})
     assert row.count("aria-busy") == 2 and row.count("<button") == 1
 
 
-def test_one_button_for_each_face():
-    picker = face_picker(["data:,a", "data:,b"], [31.2, 64.0], chosen=1)
-    assert picker.count("<button") == 2
-    assert picker.index('aria-pressed="false"') < picker.index('aria-pressed="true"')
+def test_one_button_for_each_face_and_one_for_all():
+    picker = face_picker(["data:,a", "data:,b"], [31.2, 64.0], chosen=[1])
+    assert [part.split('"')[0] for part in picker.split('data-value="')[1:]] == ["0", "1", str(EVERY_FACE)]
+    assert [part.split('"')[0] for part in picker.split('aria-pressed="')[1:]] == ["false", "true", "false"]
+    together = face_picker(["data:,a", "data:,b"], [31.2, 64.0], chosen=[0, 1])
+    assert [part.split('"')[0] for part in together.split('aria-pressed="')[1:]] == ["false", "false", "true"]
+
+
+def test_the_cache_counts_every_encoded_face(tmp_path):
+    studio = Studio(SquareEditor(), PageConfig(encodings_kept=3), tmp_path)
+    photo = draw_photo(tmp_path / "two.png", (300, 200), (RED, (50, 50, 80)), (BLUE, (200, 20, 40)))
+    first, second = studio.open(str(photo), None), studio.open(str(photo), 1)
+    assert len(studio.cache) == 2
+    third = studio.open(str(photo), None)
+    assert studio.cache.get(first.key) is None and studio.cache.get(second.key) and studio.cache.get(third.key)
+
+
+def test_preview_of_all_faces_with_a_close_up_of_both(tmp_path):
+    studio = Studio(SquareEditor(), PageConfig(), tmp_path)
+    photo = draw_photo(tmp_path / "two.png", (300, 200), (RED, (50, 50, 80)), (BLUE, (200, 20, 40)))
+    whole, close_up = studio.figure_at(studio.open(str(photo), None), 60, Look())
+    pixels = np.asarray(whole)
+    assert (pixels[50:130, 50:130] == grey_of(60)).all() and (pixels[20:60, 200:240] == grey_of(60)).all()
+    assert close_up.size == (190, 110)  # from the left of one to the right of the other
+
+
+def test_a_batch_gives_every_photo_at_every_age_and_lists_the_rest(tmp_path):
+    studio = Studio(SquareEditor(), PageConfig(), tmp_path / "downloads")
+    (tmp_path / "a").mkdir()
+    photos = [
+        draw_photo(tmp_path / "Anna & Bob.png", (300, 200), (RED, (50, 50, 80)), (BLUE, (200, 20, 40))),
+        draw_photo(tmp_path / "a" / "anna & bob.png", (200, 200), (GREEN, (50, 50, 80))),
+        draw_photo(tmp_path / "lawn.png", (300, 200)),
+    ]
+    (tmp_path / "note.jpg").write_text("not a photo")
+    paths = [*map(str, photos), str(tmp_path / "note.jpg")]
+    told = []
+    report = edit_batch(studio, paths, [25, 65], True, Look(), False, ENGLISH, told.append)
+    assert told == [1, 2, 3, 4] and report.done == 2
+    assert dict(report.failures)["lawn.png"] == ENGLISH.no_face and "not a photo" in dict(report.failures)["note.jpg"]
+    with zipfile.ZipFile(report.zip) as archive:
+        names = [f"{stem}_age_{age}.png" for stem in ("Anna_Bob", "anna_bob_2") for age in (25, 65)]
+        assert archive.namelist() == [*names, "report.txt"]
+        text = archive.read("report.txt").decode()
+        assert "2 of 4" in text and "lawn.png" in text and "note.jpg" in text
+        with archive.open("Anna_Bob_age_65.png") as file:
+            picture = Image.open(file)
+            assert picture.size == (300, 200) and "AI-edited" in picture.text["Description"]
+            assert picture.getpixel((90, 90)) == picture.getpixel((220, 40)) == (grey_of(65),) * 3
+    assert [path.name for path in (tmp_path / "downloads").rglob("*.*")] == ["age_transformer.zip"]
+    assert len(studio.cache) == 0
+
+
+def test_a_batch_is_bounded(tmp_path):
+    photos = [str(draw_photo(tmp_path / f"{index}.png", (300, 200), (RED, (20 + index, 50, 80)))) for index in range(3)]
+
+    def edit_them(config: PageConfig, ages: list[float] = [25]):  # noqa: B006
+        studio = Studio(SquareEditor(), config, tmp_path / "downloads")
+        return edit_batch(studio, photos, ages, False, Look(), False, VIETNAMESE, lambda number: None)
+
+    for config, expected in (
+        (PageConfig(batch_photos=2), ENGLISH.too_many_photos.format(most=2)),
+        (PageConfig(batch_bytes=1000), ENGLISH.photos_too_large.format(megabytes=0)),
+    ):
+        with pytest.raises(StudioError) as error:
+            edit_them(config)
+        assert str(error.value) == expected
+        assert error.value.sentence(VIETNAMESE) != expected
+    with pytest.raises(StudioError, match="at least one age"):
+        edit_them(PageConfig(), [])
+    size = Path(edit_them(PageConfig()).zip).stat().st_size
+    report = edit_them(PageConfig(batch_zip_bytes=round(0.6 * size)))
+    assert report.done == 1 and {why for _, why in report.failures} == {VIETNAMESE.batch_full}
+
+
+def test_both_languages_say_everything_with_the_same_blanks():
+    for field in fields(ENGLISH):
+        ours, theirs = (getattr(texts, field.name) for texts in (ENGLISH, VIETNAMESE))
+        if field.name in ("intake_errors", "title", "api", "video"):
+            continue
+        assert ours != theirs, field.name
+        blanks = [sorted(name for _, name, _, _ in string.Formatter().parse(text) if name) for text in (ours, theirs)]
+        assert blanks[0] == blanks[1], field.name
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"hello" * 99,
+        b"",
+        b"\x89PNG\r\n\x1a\n" + b"\0" * 99,
+        b"%PDF-1.7",
+        b"%!PS-Adobe",
+        b"<svg></svg>",
+        b"\0" * 20_000_001,
+    ],
+)
+def test_errors_of_the_intake_are_told_in_vietnamese(content):
+    with pytest.raises(PhotoError) as error:
+        load_photo(content)
+    assert VIETNAMESE.of(str(error.value)) != str(error.value)
+
+
+def test_the_log_names_no_file(caplog, tmp_path):
+    photo = tmp_path / "Jane Doe.jpg"
+    with caplog.at_level(logging.DEBUG), pytest.raises(Exception, match="our fault"), as_sentences():
+        photo.read_bytes()
+    assert "FileNotFoundError" in caplog.text and "Jane" not in caplog.text
+
+
+def test_uploads_and_results_are_gone_after_their_time(tmp_path):
+    files = tmp_path / "server"
+    config = PageConfig(state_seconds=1, files_seconds=1, files_check_seconds=1)
+    photo = draw_photo(tmp_path / "one.png", (300, 200), (RED, (50, 50, 80)))
+    examples = {path.name for path in EXAMPLES.glob("*.jpg")}  # the page's own, which stay
+
+    def left() -> list[Path]:
+        return [path for path in files.rglob("*") if path.is_file() and path.name not in examples]
+
+    with running_page(SquareEditor(), files, config) as url:
+        client = Client(url, verbose=False, download_files=tmp_path / "client")
+        assert edit(client, photo, ages=[30]) and left()
+        deadline = time.monotonic() + 20
+        while left() and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert left() == []
 
 
 def test_limits_stand_together():
     config = PageConfig()
+    assert config.max_faces <= config.encodings_kept
     assert config.state_seconds <= config.files_seconds  # a live state can always find its photo
     assert all(config.youngest <= age <= config.oldest for age in config.grid_ages)

@@ -4,20 +4,26 @@ import base64
 import io
 import json
 import shutil
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from app_fixtures import SquareEditor, draw_photo, grey_of, running_page
+from app_fixtures import SlowEditor, SquareEditor, draw_photo, grey_of, running_page
+from gradio_client import Client, handle_file
+from gradio_client.utils import Status
 from PIL import Image
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import Keys
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
-from agetransformer.page import texts
+from agetransformer.page.config import PageConfig
+from agetransformer.page.english import ENGLISH
+from agetransformer.page.vietnamese import VIETNAMESE
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs Debian's chromium and chromium-driver")
@@ -44,7 +50,9 @@ class Browser:
         self.driver, self.address, self.downloads = driver, address, downloads
 
     def until(self, condition: Callable[[], object], what: str) -> object:
-        return WebDriverWait(self.driver, SECONDS, poll_frequency=0.1).until(lambda _: condition(), what)
+        redrawn = (StaleElementReferenceException,)
+        wait = WebDriverWait(self.driver, SECONDS, poll_frequency=0.1, ignored_exceptions=redrawn)
+        return wait.until(lambda _: condition(), what)
 
     def all(self, selector: str) -> list[WebElement]:
         return [element for element in self.driver.find_elements(By.CSS_SELECTOR, selector) if element.is_displayed()]
@@ -58,18 +66,35 @@ class Browser:
         return self.until(lambda: self.driver.find_elements(By.CSS_SELECTOR, inputs), "the place to drop a photo")[0]
 
     def upload(self, photo: Path) -> None:
-        """Take the photo that is there away, as a person would, and choose this one."""
-        for button in self.all("#photo button[aria-label*='lear'], #photo button[aria-label*='emove']"):
+        """Choose a photo, as a person would: if one is there already, by the button for another one first."""
+        for button in self.all("#new-photo"):
             self.click(button)
-            self.until(lambda: self.status() == texts.WAITING, "the empty page")
+            self.until(lambda: self.status() in (ENGLISH.waiting, VIETNAMESE.waiting), "the empty page")
         self.file_input().send_keys(str(photo))
 
     def click(self, element: WebElement) -> None:
         self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
         element.click()
 
+    def get(self, selector: str) -> WebElement:
+        """The one that is shown, once it is."""
+        return self.until(lambda: next(iter(self.all(selector)), None), selector)
+
+    def unfold(self, panel: str) -> None:
+        """Open a folded panel that is not open yet."""
+        button = self.get(f"#{panel} > button")
+        if "open" not in button.get_attribute("class"):
+            self.click(button)
+
+    def speak(self, language: str) -> None:
+        self.click(self.driver.find_element(By.CSS_SELECTOR, f"#language label:has(input[value='{language}'])"))
+        self.until(lambda: self.driver.find_element(By.TAG_NAME, "html").get_attribute("lang") == language, language)
+
     def status(self) -> str:
         return self.driver.find_element(By.CSS_SELECTOR, "#status [role=status]").text
+
+    def page_of(self, selector: str) -> str:
+        return self.driver.find_element(By.CSS_SELECTOR, selector).get_attribute("innerHTML")
 
     def wait_for_ages(self) -> list[WebElement]:
         return self.until(lambda: len(found := self.all("#ages button[data-value]")) == 5 and found, "five ages")
@@ -199,7 +224,7 @@ def test_several_faces_can_be_picked_from(browser, tmp_path):
     browser.wait_for_ages()
     assert "52" in browser.status()
     faces = browser.all(".picker button")
-    assert [face.get_attribute("aria-pressed") for face in faces] == ["true", "false"]
+    assert [face.get_attribute("aria-pressed") for face in faces] == ["true", "false", "false"]
     browser.click(faces[1])
     browser.until(lambda: "24" in browser.status(), "the other face")
     browser.wait_for_ages()
@@ -207,10 +232,129 @@ def test_several_faces_can_be_picked_from(browser, tmp_path):
     assert browser.until(lambda: browser.after_is(small, grey_of(65)), "65 for the other face")
     assert np.abs(browser.pictures()[1][60:340, 60:340].astype(int) - GREEN).max() <= 3
 
+    browser.click(browser.all(".picker button")[2])
+    browser.until(lambda: "24</b>" in browser.page_of("#status"), "the sentence about both")
+    browser.wait_for_ages()
+    large = (slice(60, 340), slice(60, 340))
+    assert browser.until(
+        lambda: browser.after_is(small, grey_of(25)) and browser.after_is(large, grey_of(25)), "25 for both"
+    )
+    assert [face.get_attribute("aria-pressed") for face in browser.all(".picker button")] == ["false", "false", "true"]
+    browser.click(browser.get("#get-photo"))
+    browser.until((browser.downloads / "age_25.png").is_file, "the download")
+    saved = np.asarray(Image.open(browser.downloads / "age_25.png"))
+    assert (saved[small] == grey_of(25)).all() and (saved[large] == grey_of(25)).all()
+
+
+def test_strength_and_area_change_the_photo(browser, portrait):
+    browser.upload(portrait)
+    browser.click(browser.wait_for_ages()[4])
+    browser.unfold("fine-tuning")
+    slider = browser.get("#strength input[type=range]")
+    slider.send_keys(Keys.HOME)
+    assert browser.until(lambda: np.array_equal(*browser.pictures()), "no change at strength 0")
+    slider.send_keys(Keys.END)
+    browser.until(lambda: not np.array_equal(*browser.pictures()), "a change at strength 150")
+    margin = (slice(140, 144), slice(320, 480))  # above the face, and in other blocks of the JPEG
+    assert np.array_equal(*(picture[margin] for picture in browser.pictures()))
+    browser.until(lambda: len(browser.all("#area label")) == 2, "two areas")
+    browser.click(browser.all("#area label")[1])
+    assert browser.until(
+        lambda: not np.array_equal(*(picture[margin] for picture in browser.pictures())), "a change beyond the face"
+    )
+    browser.open()  # with the usual strength again
+
+
+def test_a_film_is_made_and_shown(browser, portrait):
+    browser.upload(portrait)
+    browser.wait_for_ages()
+    browser.unfold("film-panel")
+    browser.until(lambda: len(browser.all("#film-format label")) == 3, "three formats")
+    browser.click(browser.all("#film-format label")[2])  # WebP
+    browser.click(browser.get("#make-film"))
+    shown = browser.get("#film img")
+    width = "return arguments[0].complete && arguments[0].naturalWidth"
+    assert browser.until(lambda: browser.driver.execute_script(width, shown) == 768, "the film as a picture")
+    browser.click(browser.get("#get-film"))
+    browser.until((browser.downloads / "ages.webp").is_file, "the download")
+    assert Image.open(browser.downloads / "ages.webp").n_frames > 40  # of 48; those that are alike become one
+
+
+def test_many_photos_come_back_in_one_zip(browser, portrait, tmp_path):
+    browser.click(browser.all("#tabs button[role=tab]")[1])
+    lawn = draw_photo(tmp_path / "lawn.png", (300, 200))
+    browser.driver.find_element(By.CSS_SELECTOR, "#batch-photos input[type=file]").send_keys(f"{portrait}\n{lawn}")
+    browser.until(lambda: len(browser.all("#batch-photos tr.file")) == 2, "both photos")
+    browser.click(browser.get("#make-batch"))
+    browser.until(lambda: "1 of 2" in browser.page_of("#batch-status"), "the report")
+    assert "lawn" in browser.page_of("#batch-status")
+    browser.click(browser.get("#get-batch"))
+    browser.until((browser.downloads / "age_transformer.zip").is_file, "the zip")
+    with zipfile.ZipFile(browser.downloads / "age_transformer.zip") as archive:
+        assert archive.namelist() == ["portrait_age_25.png", "portrait_age_65.png", "report.txt"]
+    browser.click(browser.all("#tabs button[role=tab]")[0])
+
+
+def test_the_page_speaks_vietnamese_and_english_again(browser, portrait):
+    browser.upload(portrait)
+    browser.wait_for_ages()
+    browser.speak("vi")
+    browser.until(lambda: browser.status() == "Khuôn mặt này trông khoảng 33 tuổi.", "the sentence about the face")
+    browser.until(lambda: browser.get("#get-photo").text == VIETNAMESE.download_photo, "the button")
+    browser.until(lambda: VIETNAMESE.ages_heading in browser.get("#ages h2").text, "the ages' heading")
+    browser.upload(draw_photo(portrait.with_name("empty.png"), (300, 200)))
+    browser.until(lambda: browser.status() == VIETNAMESE.no_face, "the sentence about no face")
+    browser.speak("en")
+    browser.until(lambda: browser.status() == ENGLISH.waiting, "English again")
+
+
+@pytest.mark.parametrize("ending", ["heic", "avif"])
+@pytest.mark.parametrize("way", ["chosen", "dropped"])
+def test_photos_that_browsers_do_not_know_are_edited_and_shown(browser, tmp_path, ending, way):
+    photo = Image.open(draw_photo(tmp_path / "portrait.png", (800, 600), (RED, (300, 150, 200))))
+    photo.save(tmp_path / f"portrait.{ending}", quality=100)
+    if way == "chosen":
+        browser.upload(tmp_path / f"portrait.{ending}")
+    else:
+        for button in browser.all("#new-photo"):
+            browser.click(button)
+        browser.until(lambda: browser.all("#photo"), "the place to drop a photo")
+        data = base64.b64encode((tmp_path / f"portrait.{ending}").read_bytes()).decode()
+        browser.driver.execute_script(DROP, data, f"portrait.{ending}")
+    browser.wait_for_ages()
+    assert browser.until(lambda: browser.after_is(FACE, grey_of(65)), "65 in the photo")
+    assert not browser.all("#photo")  # no broken picture beside the result
+
+
+DROP = """
+const bytes = Uint8Array.from(atob(arguments[0]), (letter) => letter.charCodeAt(0));
+const given = new DataTransfer();
+given.items.add(new File([bytes], arguments[1]));  // of no known type
+document.querySelector('#header').dispatchEvent(
+  new DragEvent('drop', { dataTransfer: given, bubbles: true, cancelable: true }));
+"""
+
+
+def test_a_full_queue_is_told_in_a_sentence_and_later_it_works(browser, tmp_path, portrait):
+    with running_page(SlowEditor(4), tmp_path / "server", PageConfig(queue_size=1)) as url:
+        client = Client(url, verbose=False, download_files=False)
+        visitor = Browser(browser.driver, url, browser.downloads)
+        visitor.open()
+        others = [client.submit(photo=handle_file(portrait), api_name="/estimate_age")]
+        visitor.until(lambda: others[0].status().code == Status.PROCESSING, "a first visitor at work")
+        others.append(client.submit(photo=handle_file(portrait), api_name="/estimate_age"))
+        visitor.until(lambda: others[1].status().code == Status.IN_QUEUE, "a second one waiting")
+        visitor.upload(portrait)
+        visitor.until(lambda: visitor.status() == ENGLISH.busy, "the sentence about many people")
+        assert [other.result() for other in others] == [[33.0], [33.0]]
+        visitor.upload(portrait)
+        visitor.wait_for_ages()
+    browser.open()
+
 
 def test_trouble_is_told_in_a_sentence_and_the_next_photo_works(browser, tmp_path, portrait):
     browser.upload(draw_photo(tmp_path / "empty.png", (300, 200)))
-    browser.until(lambda: browser.status() == texts.NO_FACE, "the sentence about no face")
+    browser.until(lambda: browser.status() == ENGLISH.no_face, "the sentence about no face")
     assert not browser.all("#ages") and not browser.all("#age")
     (tmp_path / "note.jpg").write_text("this is text")
     browser.upload(tmp_path / "note.jpg")
@@ -238,12 +382,31 @@ def test_on_a_phone_nothing_sticks_out_and_everything_has_a_name(phone, portrait
         assert button.rect["x"] >= 0 and button.rect["x"] + button.rect["width"] <= 390
         assert button.rect["width"] >= 48  # px: large enough for a thumb
     nameless = phone.driver.execute_script(
-        "return [...document.querySelectorAll('#ages img, #ages button, #age input, #photo button')].filter("
-        "e => !(e.alt || e.ariaLabel || e.title || e.textContent.trim() || e.labels?.length)).map(e => e.outerHTML)"
+        "return [...document.querySelectorAll('#ages figure img, button, input')].filter("
+        "e => e.checkVisibility() && !(e.alt || e.ariaLabel || e.title || e.textContent.trim() || e.labels?.length)"
+        ").map(e => e.outerHTML)"
     )
     assert nameless == []
     phone.click(buttons[3])
     assert phone.until(lambda: phone.after_is(FACE, grey_of(55)), "55 in the photo")
+
+
+NAME_OF = """
+const element = arguments[0];
+return element.dataset.value || element.closest('[id]:not([id^=component]):not([id^=range])')?.id;
+"""
+
+
+def test_the_keyboard_reaches_everything(browser, portrait):
+    browser.upload(portrait)
+    browser.wait_for_ages()
+    browser.driver.execute_script("document.body.tabIndex = -1; document.body.focus()")
+    reached = set()
+    for _ in range(45):
+        webdriver.ActionChains(browser.driver).send_keys(Keys.TAB).perform()
+        element = browser.driver.switch_to.active_element
+        reached.add(browser.driver.execute_script(NAME_OF, element))
+    assert {"language", "age", "25", "65", "get-photo", "get-grid", "new-photo", "film-panel", "fine-tuning"} <= reached
 
 
 def test_the_age_row_can_be_used_with_the_keyboard(browser, portrait):

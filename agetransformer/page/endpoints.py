@@ -1,17 +1,30 @@
 """The named API endpoints, shown by /info and used by gradio_client. They keep no state between two calls."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal, cast
+
 import gradio as gr
 from gradio.data_classes import FileDataDict
 
+from agetransformer.animation import SUFFIXES
 from agetransformer.imageio import load_photo
 from agetransformer.page.errors import as_sentences
 from agetransformer.page.gpu import on_gpu
-from agetransformer.page.studio import Studio
+from agetransformer.page.studio import Look, Studio, Visit
 
 
 def add_endpoints(studio: Studio, concurrency_id: str) -> None:
     """Register the endpoints in the gr.Blocks that is being built."""
     grid_ages = list(studio.config.grid_ages)
+
+    @contextmanager
+    def visiting(photo: FileDataDict, face: int, all_faces: bool) -> Iterator[Visit]:
+        visit = studio.open(photo["path"], None if all_faces else face)
+        try:
+            yield visit
+        finally:
+            studio.close(visit)
 
     @on_gpu
     def estimate_age(photo: FileDataDict) -> list[float]:
@@ -24,41 +37,87 @@ def add_endpoints(studio: Studio, concurrency_id: str) -> None:
             return [round(float(face.age), 1) for face in studio.editor.find_faces(load_photo(photo["path"]))]
 
     @on_gpu
-    def edit(photo: FileDataDict, ages: list[float] | None = None, face: int = 0) -> list[FileDataDict]:
-        """Change the age of one face in a photo, and keep the rest of the photo as it is.
+    def edit(
+        photo: FileDataDict,
+        ages: list[float] | None = None,
+        face: int = 0,
+        all_faces: bool = False,
+        strength: float = 1.0,
+        whole: bool = False,
+        mark: bool = False,
+    ) -> list[FileDataDict]:
+        """Change the age of one face in a photo, or of all, and keep the rest of the photo as it is.
 
         photo: an image file (JPEG, PNG, WebP, AVIF, HEIC, TIFF, GIF), 20 MB and 50 megapixels at most.
         ages: target ages in years, 20 to 69, fractions allowed, 10 at most; without it 25, 35, 45, 55 and 65.
         face: which face, counted from 0, largest first.
+        all_faces: edit every face (the 8 largest at most) instead of one.
+        strength: of the change, 0 to 1.5; 1 is what the network says.
+        whole: change hair and neck too, not the face alone.
+        mark: write "AI-edited" into the lower right corner.
         Returns one PNG for each age, as large as the photo.
         """
-        with as_sentences():
+        with as_sentences(), visiting(photo, face, all_faces) as visit:
             targets = grid_ages if ages is None else ages
-            visit = studio.open(photo["path"], face)
-            try:
-                photos = zip(targets, studio.photos_at(visit, targets), strict=True)
-                return [_file(studio.save(image, f"age_{age:g}", age)) for age, image in photos]
-            finally:
-                studio.close(visit)
+            photos = zip(targets, studio.photos_at(visit, targets, Look(strength, whole)), strict=True)
+            return [_file(studio.save(image, f"age_{age:g}", age, mark), "image/png") for age, image in photos]
 
     @on_gpu
-    def age_grid(photo: FileDataDict, face: int = 0) -> FileDataDict:
-        """Draw one face at 25, 35, 45, 55 and 65 beside its original, the nearest age in a yellow frame.
+    def age_grid(
+        photo: FileDataDict, face: int = 0, all_faces: bool = False, strength: float = 1.0, whole: bool = False
+    ) -> FileDataDict:
+        """Draw a face at 25, 35, 45, 55 and 65 beside its original, the nearest age in a yellow frame.
 
         photo: an image file (JPEG, PNG, WebP, AVIF, HEIC, TIFF, GIF), 20 MB and 50 megapixels at most.
         face: which face, counted from 0, largest first.
+        all_faces: a row for every face (the 8 largest at most) instead of one.
+        strength: of the change, 0 to 1.5; 1 is what the network says.
+        whole: change hair and neck too, not the face alone.
         Returns one PNG.
         """
-        with as_sentences():
-            visit = studio.open(photo["path"], face)
-            try:
-                return _file(studio.save(studio.grid(visit), "ages", grid_ages))
-            finally:
-                studio.close(visit)
+        with as_sentences(), visiting(photo, face, all_faces) as visit:
+            return _file(studio.save(studio.grid(visit, Look(strength, whole)), "ages", grid_ages), "image/png")
 
-    for function in (estimate_age, edit, age_grid):
+    @on_gpu
+    def sweep(
+        photo: FileDataDict,
+        format: Literal["mp4", "gif", "webp"] = "mp4",
+        face: int = 0,
+        all_faces: bool = False,
+        youngest: float = 20.0,
+        oldest: float = 69.0,
+        strength: float = 1.0,
+        whole: bool = False,
+        mark: bool = False,
+    ) -> FileDataDict:
+        """Make a short film of the photo in which the face runs through the ages and back.
+
+        photo: an image file (JPEG, PNG, WebP, AVIF, HEIC, TIFF, GIF), 20 MB and 50 megapixels at most.
+        format: of the film: "mp4", "gif" or "webp".
+        face: which face, counted from 0, largest first.
+        all_faces: every face ages (the 8 largest at most) instead of one.
+        youngest: age in years that the film starts and ends with, 20 or more.
+        oldest: age in years in the middle of the film, 69 or less.
+        strength: of the change, 0 to 1.5; 1 is what the network says.
+        whole: change hair and neck too, not the face alone.
+        mark: write "AI-edited" into the lower right corner.
+        Returns one film of 768 pixels at most.
+        """
+        with as_sentences():
+            look, suffix = Look(strength, whole), f".{format}"
+            if suffix not in SUFFIXES:
+                raise gr.Error(f"The format is one of mp4, gif and webp, not {format!r}.", print_exception=False)
+            config = studio.sweep(look, youngest, oldest)
+            with visiting(photo, face, all_faces) as visit:
+                return _file(studio.save_film(studio.film(visit, config), suffix, config, mark), _MIME[suffix])
+
+    for function in (estimate_age, edit, age_grid, sweep):
         gr.api(function, api_name=function.__name__, concurrency_id=concurrency_id)
 
 
-def _file(path: str) -> FileDataDict:
-    return gr.FileData(path=path, orig_name=path.rsplit("/", 1)[-1], mime_type="image/png").model_dump()
+_MIME = {".mp4": "video/mp4", ".gif": "image/gif", ".webp": "image/webp"}
+
+
+def _file(path: str, mime_type: str) -> FileDataDict:
+    data = gr.FileData(path=path, orig_name=path.rsplit("/", 1)[-1], mime_type=mime_type).model_dump()
+    return cast(FileDataDict, data)

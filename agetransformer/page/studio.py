@@ -1,12 +1,12 @@
 """What happens to a user's photo between two events of the page. Knows nothing of gradio.
 
-A user's state is a `Visit`: a few hundred bytes. The heavy part, the encoded face, lives in one bounded cache for all
+A user's state is a `Visit`: a few hundred bytes. The heavy part, the encoded faces, lives in one bounded cache for all
 users and is made again from the uploaded file when it has been dropped in the meantime.
 """
 
 import secrets
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
@@ -14,40 +14,59 @@ from threading import Lock
 import numpy as np
 from PIL import Image
 
-from agetransformer.editor import AgeEditor, Face, FaceEncoding
-from agetransformer.grid import age_grid
+from agetransformer.animation import SweepConfig, save_sweep, sweep_frames
+from agetransformer.editor import STRONGEST, AgeEditor, Face, FaceEncoding
+from agetransformer.grid import age_grid, stack_grids
 from agetransformer.imageio import load_photo, save_png
-from agetransformer.page import texts
+from agetransformer.mark import add_mark
 from agetransformer.page.config import PageConfig
+from agetransformer.page.english import ENGLISH
 from agetransformer.page.figures import THUMBNAIL_SIDE
+from agetransformer.page.texts import Texts
 
 
 class StudioError(ValueError):
-    """The photo cannot be edited; the message is a sentence for the user."""
+    """The photo cannot be edited; a sentence for the user, in any of the page's languages."""
+
+    def __init__(self, sentence: Callable[[Texts], str]):
+        super().__init__(sentence(ENGLISH))
+        self.sentence = sentence
+
+
+@dataclass(frozen=True)
+class Look:
+    """How the edit is put into the photo."""
+
+    strength: float = 1.0  # of the change, 0..1.5
+    whole: bool = False  # hair and neck too, not the face alone
 
 
 @dataclass(frozen=True)
 class Visit:
-    """One user's photo and the face chosen in it."""
+    """One user's photo and the faces chosen in it."""
 
     key: str  # of the cached `Workspace`; not to be guessed
     path: str  # the uploaded file
-    face: int  # index into the faces, largest first
+    chosen: tuple[int, ...] | None  # indices into the faces, largest first; None: all
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """What the edits of one face need, at two sizes."""
+    """What the edits of the chosen faces need, at two sizes."""
 
     faces: tuple[Face, ...]  # as found, full size
-    encoding: FaceEncoding  # of the chosen face, full size
+    chosen: tuple[int, ...]
+    encodings: tuple[FaceEncoding, ...]  # of the chosen faces, full size
     preview: Image.Image  # the photo, `preview_side` pixels at most
     preview_scale: float  # its side over the photo's
-    preview_encoding: FaceEncoding  # the same encoding, for `preview`
+    preview_encodings: tuple[FaceEncoding, ...]  # the same encodings, for `preview`
 
 
 class WorkspaceCache:
-    """At most `limit` workspaces; the least recently used one goes first. Safe to use from several threads."""
+    """Workspaces with at most `limit` encodings; the least recently used goes first. Safe to use from several threads.
+
+    The newest workspace always stays, even if it alone has more.
+    """
 
     def __init__(self, limit: int):
         self._limit = limit
@@ -67,12 +86,15 @@ class WorkspaceCache:
         with self._lock:
             self._entries[key] = workspace
             self._entries.move_to_end(key)
-            while len(self._entries) > self._limit:
+            while len(self._entries) > 1 and self._encodings() > self._limit:
                 self._entries.popitem(last=False)
 
     def drop(self, key: str) -> None:
         with self._lock:
             self._entries.pop(key, None)
+
+    def _encodings(self) -> int:
+        return sum(len(workspace.encodings) for workspace in self._entries.values())
 
 
 class Studio:
@@ -88,27 +110,30 @@ class Studio:
         self.downloads = Path(downloads)
         self.cache = WorkspaceCache(config.encodings_kept)
 
-    def open(self, path: str, face: int = 0) -> Visit:
-        """Find the faces of an uploaded photo and encode one of them."""
-        visit = Visit(secrets.token_urlsafe(16), path, face)
+    def open(self, path: str, face: int | None = 0) -> Visit:
+        """Find the faces of an uploaded photo and encode one of them, or all (None)."""
+        visit = Visit(secrets.token_urlsafe(16), path, _chosen(face))
         self.workspace(visit)
         return visit
 
-    def choose(self, visit: Visit, face: int) -> Visit:
-        """The same photo, another face."""
+    def choose(self, visit: Visit, face: int | None) -> Visit:
+        """The same photo, another face, or all (None)."""
         known = self.workspace(visit)
-        chosen = Visit(secrets.token_urlsafe(16), visit.path, _checked_face(known.faces, face))
-        self.cache.put(chosen.key, self._workspace(known.faces, face, known.preview, known.preview_scale))
+        choice = Visit(secrets.token_urlsafe(16), visit.path, _chosen(face))
+        chosen = _checked_faces(known.faces, choice.chosen)
+        self.cache.put(choice.key, self._workspace(known.faces, chosen, known.preview, known.preview_scale))
         self.close(visit)
-        return chosen
+        return choice
 
     def close(self, visit: Visit | None) -> None:
         """Forget what is in memory for this visit."""
         if visit is not None:
             self.cache.drop(visit.key)
 
-    def workspace(self, visit: Visit) -> Workspace:
-        """From the cache, or made again from the uploaded file."""
+    def workspace(self, visit: Visit | None) -> Workspace:
+        """From the cache, or made again from the uploaded file; None is a visit that has expired."""
+        if visit is None:
+            raise StudioError(lambda texts: texts.expired)
         workspace = self.cache.get(visit.key)
         if workspace is None:
             photo = self.photo(visit)
@@ -116,87 +141,165 @@ class Studio:
             preview = photo.copy()
             preview.thumbnail((self.config.preview_side,) * 2, Image.Resampling.LANCZOS)
             scale = max(preview.size) / max(photo.size)
-            workspace = self._workspace(faces, _checked_face(faces, visit.face), preview, scale)
+            workspace = self._workspace(faces, _checked_faces(faces, visit.chosen), preview, scale)
             self.cache.put(visit.key, workspace)
         return workspace
 
     def photo(self, visit: Visit) -> Image.Image:
         """The uploaded photo, full size."""
         if not Path(visit.path).is_file():
-            raise StudioError(texts.EXPIRED)
+            raise StudioError(lambda texts: texts.expired)
         return load_photo(visit.path)
 
     def find_faces(self, photo: Image.Image) -> tuple[Face, ...]:
         """Largest first, at least one, at most `max_faces`."""
         faces = tuple(self.editor.find_faces(photo)[: self.config.max_faces])
         if not faces:
-            raise StudioError(texts.NO_FACE)
+            raise StudioError(lambda texts: texts.no_face)
         return faces
 
-    def faces_at(self, visit: Visit, ages: Sequence[float]) -> Iterator[Image.Image]:
-        """The chosen face's aligned square at each age, at preview size, one after the other."""
-        workspace = self.workspace(visit)
-        for age in self._checked_ages(ages):
-            yield self.editor.decode(workspace.preview_encoding, [age])[0]
-
-    def preview_at(self, visit: Visit, age: float) -> Image.Image:
-        """The photo at preview size with the chosen face at `age`."""
-        return self.paste_preview(visit, next(self.faces_at(visit, [age])))
-
     def face_x(self, visit: Visit) -> float:
-        """Where the middle of the chosen face is, from 0 (left border of the photo) to 1."""
+        """Where the middle of the largest chosen face is, from 0 (left border of the photo) to 1."""
         workspace = self.workspace(visit)
-        middle = workspace.preview_encoding.face.geometry.quad[:, 0].mean() / workspace.preview.width
+        middle = workspace.preview_encodings[0].face.position.quad[:, 0].mean() / workspace.preview.width
         return float(np.clip(middle, 0, 1))
 
-    def face_only(self, visit: Visit, image: Image.Image) -> Image.Image:
-        """Of `image`, one of `faces_at`, the change on the face only, as `paste_preview` shows it."""
-        return self.editor.face_only(self.workspace(visit).preview_encoding.face, image)
+    def preview_at(self, visit: Visit, age: float, look: Look = Look()) -> Image.Image:
+        """The photo at preview size with the chosen faces at `age`."""
+        return self.figure_at(visit, age, look)[0]
 
-    def paste_preview(self, visit: Visit, image: Image.Image) -> Image.Image:
-        """The photo at preview size with `image`, one of `faces_at`, in the place of the face."""
+    def figure_at(self, visit: Visit, age: float, look: Look = Look()) -> tuple[Image.Image, Image.Image]:
+        """The photo at preview size with the chosen faces at `age`, and a close-up for the row of ages."""
+        self._check([age], look)
         workspace = self.workspace(visit)
-        return self.editor.paste(workspace.preview, workspace.preview_encoding.face, image)
+        result, squares = workspace.preview, []
+        for encoding in workspace.preview_encodings:
+            squares += self.editor.decode(encoding, [age], look.strength)
+            result = self.editor.paste(result, encoding.face, squares[-1], look.whole)
+        if len(workspace.chosen) > 1:
+            return result, result.crop(_around(workspace))
+        (square,) = squares
+        return result, square if look.whole else self.editor.face_only(workspace.preview_encodings[0].face, square)
 
-    def photos_at(self, visit: Visit, ages: Sequence[float]) -> Iterator[Image.Image]:
-        """The full-size photo with the chosen face at each age."""
+    def close_up(self, visit: Visit) -> Image.Image:
+        """The chosen faces as they are: the aligned square of one, the part of the photo with several."""
+        workspace = self.workspace(visit)
+        if len(workspace.chosen) > 1:
+            return workspace.preview.crop(_around(workspace))
+        return workspace.preview_encodings[0].face.image
+
+    def photos_at(self, visit: Visit, ages: Sequence[float], look: Look = Look()) -> Iterator[Image.Image]:
+        """The full-size photo with the chosen faces at each age."""
+        self._check(ages, look)
         photo, workspace = self.photo(visit), self.workspace(visit)
-        for age in self._checked_ages(ages):
-            image = self.editor.decode(workspace.encoding, [age])[0]
-            yield self.editor.paste(photo, workspace.encoding.face, image)
+        for age in ages:
+            result = photo
+            for encoding in workspace.encodings:
+                (square,) = self.editor.decode(encoding, [age], look.strength)
+                result = self.editor.paste(result, encoding.face, square, look.whole)
+            yield result
 
-    def grid(self, visit: Visit) -> Image.Image:
-        """The paper's figure 1 for the chosen face, at the face's full size."""
-        encoding = self.workspace(visit).encoding
-        face, ages = encoding.face, list(self.config.grid_ages)
-        images = [self.editor.face_only(face, image) for image in self.editor.decode(encoding, ages)]
-        return age_grid(face.image, face.age, images, ages)
+    def grid(self, visit: Visit, look: Look = Look()) -> Image.Image:
+        """The paper's figure 1 for each chosen face, at the face's full size."""
+        ages = list(self.config.grid_ages)
+        self._check(ages, look)
+        rows = []
+        for encoding in self.workspace(visit).encodings:
+            face, images = encoding.face, self.editor.decode(encoding, ages, look.strength)
+            if not look.whole:
+                images = [self.editor.face_only(face, image) for image in images]
+            rows.append(age_grid(face.image, face.age, images, ages))
+        return stack_grids(rows)
 
-    def save(self, image: Image.Image, stem: str, age: float | Sequence[float]) -> str:
+    def sweep(self, look: Look, youngest: float | None = None, oldest: float | None = None) -> SweepConfig:
+        """How the film goes, from the youngest age to the oldest and back."""
+        config = self.config
+        ends = (config.youngest if youngest is None else youngest, config.oldest if oldest is None else oldest)
+        self._check(ends, look)
+        if ends[0] >= ends[1]:
+            raise StudioError(lambda texts: texts.sweep_backwards)
+        return SweepConfig(*ends, strength=look.strength, whole=look.whole)
+
+    def film(self, visit: Visit, sweep: SweepConfig) -> Iterator[Image.Image]:
+        """The frames of an ageing sweep; with several faces chosen, all age together."""
+        photo, workspace = self.photo(visit), self.workspace(visit)
+        sweeps = [sweep_frames(self.editor, photo, encoding, sweep) for encoding in workspace.encodings]
+        if len(sweeps) == 1:
+            yield from sweeps[0]
+            return
+        scale = min(1, sweep.max_side / max(photo.size))  # as sweep_frames makes it
+        if scale < 1:
+            size = (max(1, round(photo.width * scale)), max(1, round(photo.height * scale)))
+            photo = photo.resize(size, Image.Resampling.LANCZOS)
+        still = np.asarray(photo).astype(np.int16)
+        last_key, last = None, photo
+        for frames in zip(*sweeps, strict=True):
+            key = tuple(map(id, frames))
+            if key != last_key:
+                changes = (np.asarray(frame).astype(np.int16) - still for frame in frames)
+                last_key, last = key, Image.fromarray((still + sum(changes)).clip(0, 255).astype(np.uint8))
+            yield last
+
+    def save(self, image: Image.Image, stem: str, age: float | Sequence[float], mark: bool = False) -> str:
         """Write a result as PNG with its disclosure, in a new folder whose name cannot be guessed; returns its path."""
-        folder = self.downloads / secrets.token_urlsafe(24)
-        folder.mkdir(parents=True)
-        path = folder / f"{stem}.png"
-        save_png(image, path, age=age, model=self.editor.name)
+        path = self.new_file(f"{stem}.png")
+        save_png(add_mark(image) if mark else image, path, age=age, model=self.editor.name)
         return str(path)
 
-    def _checked_ages(self, ages: Sequence[float]) -> Sequence[float]:
-        if not 0 < len(ages) <= self.config.max_ages:
-            raise StudioError(texts.HOW_MANY_AGES.format(most=self.config.max_ages))
-        if not all(self.config.youngest <= age <= self.config.oldest for age in ages):
-            raise StudioError(texts.AGES_OUT_OF_RANGE.format(youngest=self.config.youngest, oldest=self.config.oldest))
-        return ages
+    def save_film(self, frames: Iterator[Image.Image], suffix: str, sweep: SweepConfig, mark: bool = False) -> str:
+        """Write a sweep as .mp4, .gif or .webp with its disclosure; returns its path."""
+        path = self.new_file(f"ages{suffix}")
+        save_sweep(map(add_mark, frames) if mark else frames, path, sweep, self.editor.name)
+        return str(path)
 
-    def _workspace(self, faces: tuple[Face, ...], index: int, preview: Image.Image, scale: float) -> Workspace:
-        encoding = self.editor.encode(faces[index])
-        preview_encoding = replace(encoding, face=_scaled(faces[index], scale))
-        return Workspace(faces, encoding, preview, scale, preview_encoding)
+    def new_file(self, name: str) -> Path:
+        """A place for a result, in a new folder whose name cannot be guessed."""
+        folder = self.downloads / secrets.token_urlsafe(24)
+        folder.mkdir(parents=True)
+        return folder / name
+
+    def _check(self, ages: Sequence[float], look: Look) -> None:
+        config = self.config
+        if not 0 < len(ages) <= config.max_ages:
+            raise StudioError(lambda texts: texts.how_many_ages.format(most=config.max_ages))
+        if not all(config.youngest <= age <= config.oldest for age in ages):
+            raise StudioError(
+                lambda texts: texts.ages_out_of_range.format(youngest=config.youngest, oldest=config.oldest)
+            )
+        if not 0 <= look.strength <= STRONGEST:
+            raise StudioError(lambda texts: texts.strength_out_of_range.format(strongest=STRONGEST))
+
+    def _workspace(
+        self, faces: tuple[Face, ...], chosen: tuple[int, ...], preview: Image.Image, scale: float
+    ) -> Workspace:
+        encodings = tuple(self.editor.encode(faces[index]) for index in chosen)
+        previews = tuple(replace(encoding, face=_scaled(encoding.face, scale)) for encoding in encodings)
+        return Workspace(faces, chosen, encodings, preview, scale, previews)
 
 
-def _checked_face(faces: Sequence[Face], index: int) -> int:
-    if not 0 <= index < len(faces):
-        raise StudioError(texts.NO_SUCH_FACE.format(face=index, count=len(faces)))
-    return index
+def _chosen(face: int | None) -> tuple[int, ...] | None:
+    return None if face is None else (face,)
+
+
+def _checked_faces(faces: Sequence[Face], chosen: tuple[int, ...] | None) -> tuple[int, ...]:
+    if chosen is None:
+        return tuple(range(len(faces)))
+    for index in chosen:
+        if not 0 <= index < len(faces):
+            raise _no_such_face(index, len(faces))
+    return chosen
+
+
+def _no_such_face(index: int, count: int) -> StudioError:
+    return StudioError(lambda texts: texts.no_such_face.format(face=index, count=count))
+
+
+def _around(workspace: Workspace) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of the chosen faces' squares within the preview."""
+    corners = np.concatenate([encoding.face.position.quad for encoding in workspace.preview_encodings])
+    left, top = np.floor(corners.min(axis=0)).astype(int)
+    right, bottom = np.ceil(corners.max(axis=0)).astype(int)
+    return max(0, left), max(0, top), min(workspace.preview.width, right), min(workspace.preview.height, bottom)
 
 
 def _scaled(face: Face, scale: float) -> Face:
@@ -204,9 +307,9 @@ def _scaled(face: Face, scale: float) -> Face:
     if scale >= 1:
         return face
     geometry = replace(
-        face.geometry,
-        landmarks=(face.geometry.landmarks * scale).astype(np.float32),
-        quad=face.geometry.quad * scale,
+        face.position,
+        landmarks=(face.position.landmarks * scale).astype(np.float32),
+        quad=face.position.quad * scale,
     )
     side = min(face.image.width, max(THUMBNAIL_SIDE, round(geometry.side)))
     return replace(face, geometry=geometry, image=face.image.resize((side, side), Image.Resampling.LANCZOS))

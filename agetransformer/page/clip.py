@@ -1,0 +1,74 @@
+"""The tab for a short video."""
+
+from typing import Any
+
+import gradio as gr
+
+from agetransformer.page import figures
+from agetransformer.page.errors import as_sentences
+from agetransformer.page.gpu import on_gpu
+from agetransformer.page.languages import Wording, texts_of
+from agetransformer.page.one_photo import EDITS
+from agetransformer.page.studio import Studio, StudioError
+from agetransformer.video import VideoConfig, edit_video
+
+
+def add_clip(studio: Studio, words: Wording, language: gr.Radio) -> None:
+    """Build the tab and its events in the gr.Blocks that is being built."""
+    config = studio.config
+    with gr.Column(elem_id="video", elem_classes="narrow"):
+        hint = gr.HTML(padding=False)
+        words.add(
+            hint, "value", lambda texts: f'<p class="hint">{texts.video_hint.format(seconds=config.clip_seconds)}</p>'
+        )
+        clip = gr.File(file_types=["video"], height=160, buttons=[], elem_id="clip")
+        words.add(clip, "label", lambda texts: texts.clip)
+        age = gr.Slider(config.youngest, config.oldest, 65, step=1, buttons=[], elem_id="clip-age")
+        words.add(age, "label", lambda texts: texts.age)
+        mark = gr.Checkbox(elem_id="clip-mark")
+        words.add(mark, "label", lambda texts: texts.mark)
+        start = gr.Button(variant="primary", elem_id="make-clip")
+        words.add(start, "value", lambda texts: texts.make_video)
+        status = gr.HTML(figures.status(""), padding=False, elem_id="clip-status", elem_classes="status")
+        result = gr.HTML(visible=False, padding=False, elem_id="clip-result")
+        download = gr.DownloadButton(visible=False, elem_id="get-clip")
+        words.add(download, "label", lambda texts: texts.download_film)
+
+    @on_gpu
+    def run(
+        path: str | None,
+        age: float,
+        mark: bool,
+        language: str,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008 - gradio looks for it here
+    ) -> dict[gr.blocks.Block, Any]:
+        texts = texts_of(language)
+        try:
+            with as_sentences(texts):
+                if path is None:
+                    raise StudioError(lambda texts: texts.no_video)
+                target = studio.new_file(f"age_{age:g}.mp4")
+                options = VideoConfig(longest=config.clip_seconds, max_side=config.clip_side, mark=mark)
+                report = edit_video(
+                    studio.editor, path, target, age, options, lambda done: progress(done, desc=texts.video_progress)
+                )
+        except gr.Error as error:
+            hidden = gr.update(visible=False)
+            return {status: figures.status(error.message, trouble=True), result: hidden, download: hidden}
+        return {
+            status: figures.status(texts.video_done.format(edited=report.edited, frames=report.frames)),
+            result: gr.update(value=figures.film(str(target), texts.video_result, muted=False), visible=True),
+            download: gr.update(value=str(target), visible=True),
+        }
+
+    def too_busy(language: str) -> str:
+        return figures.status(texts_of(language).busy, trouble=True)
+
+    start.click(
+        run,
+        [clip, age, mark, language],
+        [status, result, download],
+        api_visibility="private",
+        concurrency_id=EDITS,
+        show_progress_on=clip,
+    ).failure(too_busy, language, status, api_visibility="private", queue=False)

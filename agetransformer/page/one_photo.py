@@ -1,0 +1,270 @@
+"""The main way through the page: one photo, its faces, every age."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from agetransformer.editor import STRONGEST
+from agetransformer.page import figures
+from agetransformer.page.components import PhotoInput, PreviewSlider
+from agetransformer.page.english import ENGLISH
+from agetransformer.page.errors import as_sentences
+from agetransformer.page.gpu import on_gpu
+from agetransformer.page.languages import Wording, texts_of
+from agetransformer.page.studio import Look, Studio, Visit
+from agetransformer.page.texts import Texts
+
+EDITS = "edits"  # one queue for all that computes
+START_DOWNLOAD = """(file) => {
+  const link = document.createElement('a');
+  link.href = file.url;
+  link.download = file.orig_name;
+  link.click();
+}"""
+_FORMATS = [("MP4", ".mp4"), ("GIF", ".gif"), ("WebP", ".webp")]
+
+Update = dict[gr.blocks.Block, Any]
+
+
+def add_one_photo(studio: Studio, words: Wording, language: gr.Radio, examples: list[Path]) -> None:
+    """Build the tab and its events in the gr.Blocks that is being built."""
+    config = studio.config
+    state = gr.State(time_to_live=config.state_seconds, delete_callback=studio.close)
+    with gr.Column(elem_id="start") as start:
+        photo = PhotoInput(
+            sources=["upload", "webcam", "clipboard"], height=300, show_label=False, buttons=[], elem_id="photo"
+        )
+        words.add(photo, "label", lambda texts: texts.photo)
+        words.add(photo, "placeholder", lambda texts: texts.drop_here)
+    status = gr.HTML(figures.status(ENGLISH.waiting), padding=False, elem_id="status")
+    with gr.Column(elem_id="samples") as samples:
+        samples_label = gr.HTML(padding=False)
+        words.add(samples_label, "value", lambda texts: f"<p>{texts.no_photo}</p>")
+        gr.Examples([str(path) for path in examples], photo, api_visibility="private", label="", elem_id="examples")
+    with gr.Row(equal_height=False, visible=False, elem_id="result") as result:
+        with gr.Column(min_width=320, elem_id="stage"):
+            compare = PreviewSlider(show_label=False, max_height=440, buttons=["fullscreen"], elem_id="compare")
+            words.add(compare, "label", lambda texts: texts.compare)
+        with gr.Column(min_width=280, elem_id="controls"):
+            slider = gr.Slider(config.youngest, config.oldest, step=1, buttons=[], elem_id="age")
+            words.add(slider, "label", lambda texts: texts.age)
+            faces = gr.HTML(visible=False, padding=False, js_on_load=figures.ON_CLICK, elem_id="faces")
+            get_photo = gr.Button(variant="primary", elem_id="get-photo")
+            words.add(get_photo, "value", lambda texts: texts.download_photo)
+            new_photo = gr.Button(size="md", elem_id="new-photo")
+            words.add(new_photo, "value", lambda texts: texts.new_photo)
+            with gr.Accordion(open=False, elem_id="film-panel") as film_panel:
+                words.add(film_panel, "label", lambda texts: texts.film)
+                film_hint = gr.HTML(padding=False)
+                words.add(film_hint, "value", lambda texts: f'<p class="hint">{texts.film_hint}</p>')
+                film_format = gr.Radio(_FORMATS, value=".mp4", elem_id="film-format")
+                words.add(film_format, "label", lambda texts: texts.film_format)
+                make_film = gr.Button(elem_id="make-film")
+                words.add(make_film, "value", lambda texts: texts.make_film)
+                film = gr.HTML(visible=False, elem_id="film")
+                get_film = gr.DownloadButton(visible=False, elem_id="get-film")
+                words.add(get_film, "label", lambda texts: texts.download_film)
+            with gr.Accordion(open=False, elem_id="fine-tuning") as fine_tuning:
+                words.add(fine_tuning, "label", lambda texts: texts.fine_tuning)
+                strength = gr.Slider(0, round(100 * STRONGEST), 100, step=5, buttons=["reset"], elem_id="strength")
+                words.add(strength, "label", lambda texts: texts.strength)
+                words.add(strength, "info", lambda texts: texts.strength_hint)
+                whole = gr.Radio([("Face only", False)], value=False, elem_id="area")
+                words.add(whole, "choices", lambda texts: [(texts.face_area, False), (texts.whole_area, True)])
+                words.add(whole, "label", lambda texts: texts.area)
+                mark = gr.Checkbox(elem_id="mark")
+                words.add(mark, "label", lambda texts: texts.mark)
+            file = gr.DownloadButton(visible="hidden", elem_id="file")
+        with gr.Column(min_width=320, elem_id="strip"):
+            ages = gr.HTML(js_on_load=figures.ON_CLICK, padding=False, elem_id="ages")
+            get_grid = gr.Button(size="md", elem_id="get-grid")
+            words.add(get_grid, "value", lambda texts: texts.download_grid)
+
+    def begin(sentence: str, trouble: bool = False) -> Update:
+        """The page as it is at first, with another sentence."""
+        hidden = gr.update(visible=False)
+        return {
+            state: None,
+            photo: None,
+            start: gr.update(visible=True),
+            samples: gr.update(visible=True),
+            status: figures.status(sentence, trouble),
+            result: hidden,
+        }
+
+    def row(visit: Visit, edited: dict[float, str], texts: Texts) -> str:
+        workspace = studio.workspace(visit)
+        together = len(workspace.chosen) > 1
+        original = figures.thumbnail(studio.close_up(visit), figures.TOGETHER_SIDE if together else None)
+        caption = texts.your_photo if together else texts.your_face
+        age = workspace.encodings[0].face.age
+        return figures.age_row(original, caption, age, config.grid_ages, edited, texts, together)
+
+    def describe(visit: Visit, texts: Texts) -> Update:
+        """The sentence about the face and the faces to choose from."""
+        workspace = studio.workspace(visit)
+        chosen = [workspace.faces[index].age for index in workspace.chosen]
+        if len(chosen) > 1:
+            youngest, oldest = f"{min(chosen):.0f}", f"{max(chosen):.0f}"
+            sentence = texts.all_look.format(count=len(chosen), youngest=youngest, oldest=oldest)
+        else:
+            sentence = texts.looks.format(age=f"{chosen[0]:.0f}")
+        thumbnails = [figures.thumbnail(face.image, figures.PICKER_SIDE) for face in workspace.faces]
+        picker = figures.face_picker(thumbnails, [face.age for face in workspace.faces], workspace.chosen, texts)
+        return {status: figures.status(sentence), faces: gr.update(value=picker, visible=len(thumbnails) > 1)}
+
+    def show_row(visit: Visit, look: Look, texts: Texts, target: float | None = None) -> Iterator[Update]:
+        """Each age as it is ready; the one that is the target goes into the photo too."""
+        edited: dict[float, str] = {}
+        for age in config.grid_ages:
+            whole_picture, close_up = studio.figure_at(visit, age, look)
+            several = len(studio.workspace(visit).chosen) > 1
+            edited[age] = figures.thumbnail(close_up, figures.TOGETHER_SIDE if several else None)
+            update: Update = {ages: row(visit, edited, texts)}
+            if age == target:
+                update[compare] = (studio.workspace(visit).preview, whole_picture)
+            yield update
+
+    def show(visit: Visit, look: Look, texts: Texts) -> Iterator[Update]:
+        """The chosen face at once, then each age; the furthest one goes into the photo."""
+        workspace = studio.workspace(visit)
+        target = max(config.grid_ages, key=lambda age: abs(age - workspace.encodings[0].face.age))
+        before = (workspace.preview, workspace.preview)
+        yield {
+            state: visit,
+            start: gr.update(visible=False),
+            samples: gr.update(visible=False),
+            result: gr.update(visible=True),
+            ages: row(visit, {}, texts),
+            compare: gr.update(value=before, slider_position=100 * studio.face_x(visit)),
+            slider: target,
+            film: gr.update(visible=False),
+            get_film: gr.update(visible=False),
+            **describe(visit, texts),
+        }
+        yield from show_row(visit, look, texts, target)
+
+    @on_gpu
+    def open_photo(
+        path: str | None, visit: Visit | None, percent: float, whole: bool, language: str
+    ) -> Iterator[Update]:
+        texts = texts_of(language)
+        if path is None:  # taken away, by the user or by `begin`
+            yield {state: gr.skip()}
+            return
+        studio.close(visit)
+        yield {status: figures.status(texts.looking), samples: gr.update(visible=False)}
+        try:
+            with as_sentences(texts):
+                yield from show(studio.open(path), Look(percent / 100, whole), texts)
+        except gr.Error as error:
+            yield begin(error.message, trouble=True)
+
+    @on_gpu
+    def show_faces(visit: Visit, face: int | None, look: Look, texts: Texts) -> Iterator[Update]:
+        with as_sentences(texts):
+            yield from show(studio.choose(visit, face), look, texts)
+
+    def choose_faces(visit: Visit, percent: float, whole: bool, language: str, event: gr.EventData) -> Iterator[Update]:
+        face = None if event.value == figures.EVERY_FACE else event.value
+        yield from show_faces(visit, face, Look(percent / 100, whole), texts_of(language))
+
+    def choose_age(event: gr.EventData) -> float:
+        return event.value
+
+    def start_again(visit: Visit | None, language: str) -> Update:
+        studio.close(visit)
+        return begin(texts_of(language).waiting)
+
+    def too_busy(language: str) -> Update:
+        return begin(texts_of(language).busy, trouble=True)
+
+    @on_gpu
+    def show_age(visit: Visit, age: float, percent: float, whole: bool, language: str) -> tuple:
+        with as_sentences(texts_of(language)):
+            return studio.workspace(visit).preview, studio.preview_at(visit, age, Look(percent / 100, whole))
+
+    @on_gpu
+    def refresh_row(visit: Visit, percent: float, whole: bool, language: str) -> Iterator[Update]:
+        with as_sentences(texts_of(language)):
+            yield from show_row(visit, Look(percent / 100, whole), texts_of(language))
+
+    def greet_again(visit: Visit | None, language: str) -> Any:
+        return figures.status(texts_of(language).waiting) if visit is None else gr.skip()
+
+    @on_gpu
+    def say_again(visit: Visit | None, percent: float, whole: bool, language: str) -> Iterator[Update]:
+        """What the server wrote about the photo, in the new language."""
+        if visit is None:
+            yield {state: gr.skip()}
+            return
+        texts = texts_of(language)
+        with as_sentences(texts):
+            yield describe(visit, texts)
+            yield from show_row(visit, Look(percent / 100, whole), texts)
+
+    @on_gpu
+    def save_photo(visit: Visit, age: float, percent: float, whole: bool, mark: bool, language: str) -> str:
+        with as_sentences(texts_of(language)):
+            (image,) = studio.photos_at(visit, [age], Look(percent / 100, whole))
+            return studio.save(image, f"age_{age:g}", age, mark)
+
+    @on_gpu
+    def save_grid(visit: Visit, percent: float, whole: bool, mark: bool, language: str) -> str:
+        with as_sentences(texts_of(language)):
+            return studio.save(studio.grid(visit, Look(percent / 100, whole)), "ages", config.grid_ages, mark)
+
+    @on_gpu
+    def save_film(
+        visit: Visit,
+        suffix: str,
+        percent: float,
+        whole: bool,
+        mark: bool,
+        language: str,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008 - gradio looks for it here
+    ) -> Update:
+        texts = texts_of(language)
+        with as_sentences(texts):
+            sweep = studio.sweep(Look(percent / 100, whole))
+            frames = studio.film(visit, sweep)
+            shown = progress.tqdm(frames, desc=texts.making_film, total=2 * sweep.frames - 2, unit="")
+            path = studio.save_film(iter(shown), suffix, sweep, mark)
+            return {
+                film: gr.update(value=figures.film(path, texts.film_alt), visible=True),
+                get_film: gr.update(value=path, visible=True),
+            }
+
+    look = [strength, whole, language]
+    quiet: dict[str, Any] = {"api_visibility": "private", "concurrency_id": EDITS, "show_progress": "hidden"}
+    at_once: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
+    loud: dict[str, Any] = {"api_visibility": "private", "concurrency_id": EDITS}
+    page = [state, photo, start, samples, status, faces, result, ages, compare, slider, film, get_film]
+
+    opened = photo.change(open_photo, [photo, state, *look], page, **quiet)
+    opened.failure(too_busy, language, page, **at_once)  # `open_photo` itself tells its troubles
+    faces.click(choose_faces, [state, *look], page, **quiet)
+    new_photo.click(start_again, [state, language], page, **at_once)
+    slider.input(show_age, [state, slider, *look], compare, trigger_mode="always_last", **quiet)
+    ages.click(choose_age, None, slider, **at_once).then(show_age, [state, slider, *look], compare, **quiet)
+    strength.input(show_age, [state, slider, *look], compare, trigger_mode="always_last", **quiet)
+    strength.release(refresh_row, [state, *look], [ages], **quiet)
+    whole.input(show_age, [state, slider, *look], compare, **quiet).then(refresh_row, [state, *look], [ages], **quiet)
+    language.change(greet_again, [state, language], status, **at_once)
+    language.change(say_again, [state, *look], [state, status, faces, ages, compare], **quiet)
+    for button, function, inputs in (
+        (get_photo, save_photo, [state, slider, strength, whole, mark, language]),
+        (get_grid, save_grid, [state, strength, whole, mark, language]),
+    ):
+        button.click(function, inputs, file, show_progress_on=button, **loud).success(
+            None, file, js=START_DOWNLOAD, api_visibility="private"
+        )
+    make_film.click(
+        save_film,
+        [state, film_format, strength, whole, mark, language],
+        [film, get_film],
+        show_progress_on=film_format,
+        **loud,
+    )
