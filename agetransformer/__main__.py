@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -214,7 +214,7 @@ def _edit_photo(
         ValueError: no face, or not a photo (PhotoError); the message is a sentence.
     """
     from agetransformer.grid import age_grid, stack_grids
-    from agetransformer.imageio import save_png
+    from agetransformer.imageio import save_png, save_pngs
     from agetransformer.mark import add_mark
 
     photo, faces = _read(editor, path, aligned)
@@ -222,14 +222,17 @@ def _edit_photo(
     *age_paths, grid_path = _outputs(prefix, ages)
     encodings = [editor.encode(face) for face in faces]
     rows: list[list[Image.Image]] = [[] for _ in faces]
-    alike = None
-    for age, age_path in zip(ages, age_paths, strict=True):
-        result = photo
-        for face, encoding, row in zip(faces, encodings, rows, strict=True):
-            (edited,) = editor.decode(encoding, [age])
-            result = editor.paste(result, face, edited)
-            row.append(editor.face_only(face, edited))
-        alike = save_png(add_mark(result) if marked else result, age_path, age=age, model=editor.name, alike=alike)
+
+    def results() -> Iterator[tuple[Image.Image, Path, float]]:
+        for age, age_path in zip(ages, age_paths, strict=True):
+            result = photo
+            for face, encoding, row in zip(faces, encodings, rows, strict=True):
+                (edited,) = editor.decode(encoding, [age])
+                result = editor.paste(result, face, edited)
+                row.append(editor.face_only(face, edited))
+            yield add_mark(result) if marked else result, age_path, age
+
+    for age_path in save_pngs(results(), editor.name):
         print(age_path)
     grids = [age_grid(face.image, face.age, row, ages) for face, row in zip(faces, rows, strict=True)]
     sheet = stack_grids(grids)

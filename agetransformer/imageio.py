@@ -2,7 +2,8 @@
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 from xml.sax.saxutils import quoteattr
@@ -107,6 +108,28 @@ def save_png(
     finally:
         aside.unlink(missing_ok=True)
     return pixels
+
+
+def save_pngs(results: Iterable[tuple[Image.Image, Path, float]], model: str) -> Iterator[Path]:
+    """`save_png` for several ages of one photo: each is written while `results` makes the next one.
+
+    Args:
+        results: picture, file and age of each.
+    Yields:
+        each file, once it is written.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        pending: Future[PngPixels] | None = None
+        last = Path()
+        for image, path, age in results:
+            alike = None
+            if pending is not None:
+                alike = pending.result()
+                yield last
+            pending, last = pool.submit(save_png, image, path, age=age, model=model, alike=alike), path
+        if pending is not None:
+            pending.result()
+            yield last
 
 
 def disclosure(ages: Sequence[float], model: str) -> str:

@@ -1,6 +1,7 @@
 """Medians and quartiles, and a stopwatch that says where the time of a call goes."""
 
 import functools
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,22 +27,32 @@ class Timing:
 
 @dataclass
 class Stopwatch:
-    """Adds up the time of each stage, without the stages that run within it."""
+    """Adds up the time of each stage, without the stages that run within it.
+
+    What runs in another thread is counted apart, as "<stage>, beside".
+    """
 
     seconds: dict[str, float] = field(default_factory=dict)
-    _within: list[float] = field(default_factory=list)  # for each stage that runs: the time of those within it
+    _thread: threading.local = field(default_factory=threading.local)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        self._within.append(0.0)
+        within = self._thread.__dict__.setdefault("within", [])  # for each stage that runs: the time of those within it
+        if threading.current_thread() is not threading.main_thread():
+            name = f"{name}, beside"
+        within.append(0.0)
         start = time.perf_counter()
         try:
             yield
         finally:
             spent = time.perf_counter() - start
-            self.seconds[name] = self.seconds.get(name, 0.0) + spent - self._within.pop()
-            if self._within:
-                self._within[-1] += spent
+            self.seconds[name] = self.seconds.get(name, 0.0) + spent - within.pop()
+            if within:
+                within[-1] += spent
+
+    def one_after_the_other(self) -> float:
+        """Seconds of the stages that did not run beside others."""
+        return sum(seconds for name, seconds in self.seconds.items() if not name.endswith(", beside"))
 
     @contextmanager
     def watching(self, stages: dict[str, tuple[Any, str]]) -> Iterator[None]:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from agetransformer import png
-from agetransformer.imageio import save_png
+from agetransformer.imageio import save_png, save_pngs
 
 
 def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -88,3 +88,20 @@ def test_saved_pictures_of_one_series(tmp_path):
         with Image.open(tmp_path / f"{name}.png") as image:
             assert np.array_equal(np.asarray(image), pixels)
             assert f"age was changed to {name} by m" in image.text["Description"]
+
+
+def test_a_series_is_written_while_the_next_is_made(tmp_path):
+    made: list[float] = []
+
+    def results():
+        for age in (25.0, 45.0, 65.0):
+            made.append(age)
+            yield Image.fromarray(noise(64, 64, int(age))), tmp_path / f"{age:g}.png", age
+
+    for path in save_pngs(results(), "m"):
+        assert path.is_file()
+    assert made == [25.0, 45.0, 65.0] and len(list(tmp_path.iterdir())) == 3
+    with Image.open(tmp_path / "45.png") as image:
+        assert np.array_equal(np.asarray(image), noise(64, 64, 45)) and "to 45 by m" in image.text["Description"]
+    with pytest.raises(OSError):
+        list(save_pngs([(Image.fromarray(noise(4, 4)), tmp_path / "missing" / "1.png", 1.0)], "m"))
