@@ -66,7 +66,7 @@ def random_faces(size: int, device: torch.device) -> Faces:
     images = torch.randint(0, 256, (FACES, 3, size, size), dtype=torch.uint8, generator=random)
     ages = torch.arange(FACES).remainder(50).float() + 20
     names = tuple(f"{index:03d}" for index in range(FACES))
-    return Faces(images.to(device), ages, torch.arange(FACES).remainder(2).float(), names, ages.long())
+    return Faces(images.to(device), ages, torch.arange(FACES).remainder(2).float(), names, ages.long(), ages * 0)
 
 
 def our_recipes(config: BenchmarkConfig) -> dict[str, tuple[GeneratorTraining, Phase]]:

@@ -30,7 +30,8 @@ def test_soft_labels_are_distributions_around_the_age():
 
 def test_sampling_weights_lift_rare_cells():
     ages = torch.tensor([25.0] * 99 + [65.0])
-    faces = Faces(torch.zeros(100, 3, 1, 1), ages, torch.zeros(100), ("x",) * 100, torch.zeros(100, dtype=torch.long))
+    nothing = torch.zeros(100)
+    faces = Faces(torch.zeros(100, 3, 1, 1), ages, nothing, ("x",) * 100, nothing.long(), nothing)
     weights = sampling_weights(faces, 1.0)
     assert abs(weights[:99].sum() - weights[99]) < 1e-4
 

@@ -103,3 +103,14 @@ def test_age_balance_makes_bins_equally_likely():
     weights = age_balance(ages)
     sums = [weights[ages == age].sum().item() for age in (22.0, 47.0, 66.0)]
     assert sums == pytest.approx([1.0, 1.0, 1.0], rel=1e-4)
+
+
+def test_balanced_traits_have_the_same_share_at_every_age():
+    """Glasses on one face in ten of the young and on one in two of the old: on as many of both in the draw."""
+    ages = torch.cat([torch.full((100,), 22.0), torch.full((20,), 67.0)])
+    glasses = torch.cat([torch.arange(100) < 10, torch.arange(20) < 10]).long()
+    weights = age_balance(ages, traits=glasses)
+    for age in (22.0, 67.0):
+        drawn = weights * (ages == age)
+        assert (drawn.sum() / weights.sum()).item() == pytest.approx(1 / 2)
+        assert (drawn[glasses == 1].sum() / drawn.sum()).item() == pytest.approx(20 / 120)

@@ -106,6 +106,8 @@ def test_ages_from_names_and_from_a_table(tmp_path):
 def test_the_photo_of_middle_age_is_kept_unseen():
     ages = torch.tensor([20.0, 30, 40, 50, 60])
     names = tuple("abcde")
-    faces = Faces(torch.zeros(5, 3, 8, 8, dtype=torch.uint8), ages, ages * 0, names, torch.zeros(5, dtype=torch.int64))
+    faces = Faces(
+        torch.zeros(5, 3, 8, 8, dtype=torch.uint8), ages, ages * 0, names, torch.zeros(5, dtype=torch.int64), ages * 0
+    )
     train, test = split(faces)
     assert test.names == ("c",) and train.names == ("a", "b", "d", "e")

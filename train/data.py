@@ -20,6 +20,8 @@ from agetransformer.classifier import CHIP_X, CHIP_Y
 from train.archives import fingerprint, is_sharded, open_archive, open_image, read_table
 from train.attributes import AGE, Attribute
 
+NO_GLASSES = ("NoGlasses", "")  # Face API's word in the column "glasses", and nothing said
+
 
 @dataclass(frozen=True)
 class Faces:
@@ -30,6 +32,7 @@ class Faces:
     female: Tensor  # [N] float32: 1 female, 0 male
     names: tuple[str, ...]  # file names in the archives
     source: Tensor  # [N] int64: index of the archive
+    glasses: Tensor  # [N] float32: 1 with glasses; 0 without, or where the labels do not say
 
     def __len__(self) -> int:
         return len(self.names)
@@ -38,7 +41,8 @@ class Faces:
         """The faces where the boolean mask [N] is true."""
         index = mask.nonzero().squeeze(1)
         names = tuple(self.names[i] for i in index.tolist())
-        return Faces(self.images[index], self.ages[index], self.female[index], names, self.source[index])
+        images, ages, female = self.images[index], self.ages[index], self.female[index]
+        return Faces(images, ages, female, names, self.source[index], self.glasses[index])
 
 
 def held_out(names: tuple[str, ...]) -> Tensor:
@@ -78,20 +82,22 @@ def load_faces(
     parts = [_load_archive(Path(path), size, chips, Path(cache), attribute) for path in archives]
     if not parts:
         raise ValueError("no data: name at least one archive under `data` in the config or with --data")
-    images, ages, female, names = zip(*parts, strict=True)
+    images, ages, female, names, glasses = zip(*parts, strict=True)
     source = torch.cat([torch.full((len(n),), i) for i, n in enumerate(names)])
-    return Faces(torch.cat(images), torch.cat(ages), torch.cat(female), tuple(x for n in names for x in n), source)
+    names = tuple(x for n in names for x in n)
+    return Faces(torch.cat(images), torch.cat(ages), torch.cat(female), names, source, torch.cat(glasses))
 
 
 def _load_archive(
     path: Path, size: int, chips: bool, cache: Path, attribute: Attribute
-) -> tuple[Tensor, Tensor, Tensor, tuple[str, ...]]:
+) -> tuple[Tensor, Tensor, Tensor, tuple[str, ...], Tensor]:
     rows = read_table(path)
     columns = dict.fromkeys(["file", attribute.column, "gender"])
     if not rows or not columns.keys() <= rows[0].keys():
         raise ValueError(f"{path}: labels.csv needs rows with the columns {', '.join(columns)}")
     ages = torch.tensor([attribute.read(row[attribute.column]) for row in rows])
     female = torch.tensor([float(row["gender"] == "female") for row in rows])
+    glasses = torch.tensor([float(row.get("glasses", "") not in NO_GLASSES) for row in rows])
     names = tuple(row["file"] for row in rows)
 
     key = hashlib.sha256(f"{fingerprint(path)} {size} {chips}".encode()).hexdigest()[:16]
@@ -101,7 +107,7 @@ def _load_archive(
         aside = stored.with_suffix(f".{os.getpid()}.tmp.npy")
         np.save(aside, _decode(path, names, size, chips))
         aside.rename(stored)
-    return torch.from_numpy(np.load(stored)), ages, female, names
+    return torch.from_numpy(np.load(stored)), ages, female, names, glasses
 
 
 def _decode(path: Path, names: tuple[str, ...], size: int, chips: bool) -> np.ndarray:

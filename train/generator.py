@@ -8,7 +8,7 @@ import argparse
 import copy
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -108,6 +108,7 @@ class GeneratorTraining:
     r1_every: int = 16  # applied (times this) every so many steps
     ema: float = 0.999  # decay of the averaged generator, a step
     view_jitter: float = 0.0  # strength of the random shift, scale and turn of the view that each V gets
+    balance_traits: bool = False  # gender and glasses equally frequent at every age, see `age_balance`
     low_resolution: float = 0.0  # share of the faces that lose resolution, as small faces of large photos have
     bf16: bool = True  # convolutions in bfloat16; off: float32, for processors without it
     save_every: int = 250  # steps
@@ -181,10 +182,17 @@ def draw_targets(ages: Tensor, min_gap: int, random: torch.Generator, attribute:
     return candidates[torch.multinomial(allowed.float(), 1, generator=random).squeeze(1)].float()
 
 
-def age_balance(ages: Tensor, attribute: Attribute = AGE) -> Tensor:
-    """Sampling weight [N] that makes five-year bins (the attribute's bins) equally likely."""
+def age_balance(ages: Tensor, attribute: Attribute = AGE, traits: Tensor | None = None) -> Tensor:
+    """Sampling weight [N] that makes five-year bins (the attribute's bins) equally likely.
+
+    With `traits` [N] int64, each trait gets in every bin the share that it has in all faces, so that no trait tells
+    the age: otherwise a D that knows the age draws glasses on the old.
+    """
     bins = ((ages - attribute.targets[0]) / attribute.bin).long().clamp(0, 9)
-    return 1 / torch.bincount(bins, minlength=10)[bins].float()
+    if traits is None:
+        return 1 / torch.bincount(bins, minlength=10)[bins].float()
+    cells = bins * (int(traits.max()) + 1) + traits
+    return torch.bincount(traits)[traits] / torch.bincount(cells)[cells].float()
 
 
 def draw_batch(
@@ -310,14 +318,14 @@ def load_phase_data(config: GeneratorTraining, nets: Networks, phase: Phase, cac
     if config.label_by_classifier:
         parts = faces.images.split(64)
         ages = torch.cat([nets.classifier.predict(to_unit(part.to(device))).cpu() for part in parts])
-        faces = Faces(faces.images, ages, faces.female, faces.names, faces.source)
+        faces = replace(faces, ages=ages)
     unseen = held_out(faces.names)
     rounded = faces.ages.round()
     train = faces.select(~unseen & (rounded >= lowest) & (rounded <= highest))
     if len(train) == 0:
         raise ValueError(f"no face of {config.attribute} {lowest}..{highest} in {', '.join(config.data)}")
     # The labels stay here: the next targets are drawn from them without waiting for the device.
-    train = Faces(train.images.to(device), train.ages.round(), train.female, train.names, train.source)
+    train = replace(train, images=train.images.to(device), ages=train.ages.round())
     return train, faces.select(unseen)
 
 
@@ -337,7 +345,8 @@ def open_phase(
         draw = partial(receive_batch, batches, nets, config, share)
         return draw, choose_samples(test, attribute=attribute)
     train, test = load_phase_data(config, nets, phase, cache)
-    weights, samples = age_balance(train.ages, attribute), choose_samples(test, attribute=attribute)
+    traits = (train.female + 2 * train.glasses).long() if config.balance_traits else None
+    weights, samples = age_balance(train.ages, attribute, traits), choose_samples(test, attribute=attribute)
     return lambda step: draw_batch(train, weights, phase, config, step, share), samples
 
 

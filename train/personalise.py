@@ -156,7 +156,7 @@ def align_person(settings: Personalisation, ages: dict[str, float], nets: Networ
     images = images.to(settings.device)
     whole = torch.tensor([ages[photo] for photo in photos], device=images.device).round()
     female = read_gender(nets.classifier, images).expand(len(photos)).contiguous()
-    return Faces(images, whole, female, tuple(photos), torch.zeros_like(female, dtype=torch.int64))
+    return Faces(images, whole, female, tuple(photos), torch.zeros_like(female, dtype=torch.int64), female * 0)
 
 
 @torch.inference_mode()

@@ -195,4 +195,5 @@ def read_held_out(entries: tuple[str, ...], size: int, attribute: Attribute) -> 
         raise ValueError(f"{urls[0]}: none of the first {TEST_SEARCH} faces is held out by its name (one in twenty is)")
     labels, female = (torch.tensor([getattr(face, name) for face in found]) for name in ("label", "female"))
     images = torch.stack([decode(face, size) for face in found])
-    return Faces(images, labels, female, tuple(face.name for face in found), torch.zeros(len(found), dtype=torch.int64))
+    names, source = tuple(face.name for face in found), torch.zeros(len(found), dtype=torch.int64)
+    return Faces(images, labels, female, names, source, female * 0)
