@@ -110,7 +110,7 @@ def main() -> None:
         parser.error(str(error))
     app = build_app(editor, config)
     print(f"Serving at {launch_app(app, config, arguments.open)} (Ctrl+C stops it)", flush=True)
-    editor.warm_up()  # the page answers meanwhile
+    editor.warm_up(EXAMPLES / "astronaut.jpg")  # the page answers meanwhile
     app.block_thread()
 
 

@@ -216,12 +216,22 @@ class AgeEditor:
             return Image.fromarray(compositing.blend(original, edited, mask))
         return compositing.paste_image(picture, face.geometry, original, edited, mask)
 
-    def warm_up(self) -> None:
-        """Load the face finder and run each network once, so that the first edit takes no longer than the next."""
-        grey = Image.new("RGB", (self.resolution, self.resolution), "grey")
-        self.find_faces(grey)
-        if self.device.type == "cpu":  # a GPU may be lent for the length of a call only
-            self.decode(self.encode(self.face_from_aligned(grey)), AGES)
+    def warm_up(self, photo: Photo) -> None:
+        """Load the face finder and run each network once, so that the first edit takes no longer than the next.
+
+        Args:
+            photo: any; one with a face, or the landmarks are not run.
+        Raises:
+            PhotoError: the photo cannot be read.
+        """
+        if self.device.type != "cpu":  # a GPU may be lent for the length of a call only
+            self.find_faces(Image.new("RGB", (self.resolution, self.resolution)))
+            return
+        image = load_photo(photo)
+        faces = self.find_faces(image)
+        face = faces[0] if faces else self.face_from_aligned(image.resize((self.resolution, self.resolution)))
+        (edited,) = self.decode(self.encode(face), AGES[:1])
+        self.face_only(face, edited)
 
     def close(self) -> None:
         """Free the face finder; it comes back when it is needed."""
