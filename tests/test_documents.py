@@ -39,6 +39,7 @@ DOCUMENTS = sorted(
 )
 NOT_COMMANDS = {"bibtex", "text", "json", "yaml"}  # languages of code blocks with nothing to run
 FACES = "--data YOUR_FACES.zip"
+ONE_FACE = {"train.evaluate": "train.evaluate --count 1 --size 256"}
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ RUN = {
         ("runs/mine/generator/model.safetensors",)
     ),
     f"python -m train.evaluate --checkpoint runs/mine/generator {FACES} --out runs/mine/evaluation": Run(
-        ("runs/mine/evaluation/metrics.md", "runs/mine/evaluation/sheet.png")
+        ("runs/mine/evaluation/metrics.md", "runs/mine/evaluation/sheet.png"), ONE_FACE
     ),
     "python -m train.prepare photos --out data/mine.zip --size 512 --per-age 1000 --synthetic SOURCE": Run(
         ("data/mine.zip", "data/mine-photos.csv", "data/mine-ages.csv", "data/mine-ages.png"),
@@ -83,13 +84,13 @@ RUN = {
     ),
     "python -m train.generator --config train/configs/cpu.yaml --out runs/cpu --resume --minutes 60": Run(),
     "python -m train.evaluate --checkpoint runs/cpu/generator --data FFHQ.zip --out runs/cpu/evaluation": Run(
-        ("runs/cpu/evaluation/metrics.json",)
+        ("runs/cpu/evaluation/metrics.json",), ONE_FACE
     ),
     "python -m train.card --checkpoint checkpoints/generator --metrics runs/evaluation/metrics.json": Run(
         ("checkpoints/generator/README.md",)
     ),
     "python -m train.evaluate --checkpoint checkpoints/generator --data FFHQ.zip --out runs/evaluation": Run(
-        ("runs/evaluation/metrics.json",)
+        ("runs/evaluation/metrics.json",), ONE_FACE
     ),
     "python -m train.shards data/mine.zip --out data/mine": Run(
         ("data/mine-000000.tar",), {"data/mine.zip": "FFHQ.zip"}
