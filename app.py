@@ -110,7 +110,8 @@ def main() -> None:
         parser.error(str(error))
     app = build_app(editor, config)
     print(f"Serving at {launch_app(app, config, arguments.open)} (Ctrl+C stops it)", flush=True)
-    editor.warm_up(EXAMPLES / "astronaut.jpg")  # the page answers meanwhile
+    for photo in sorted(EXAMPLES.glob("*.jpg"))[:1]:
+        editor.warm_up(photo)  # the page answers meanwhile
     app.block_thread()
 
 
