@@ -7,6 +7,7 @@ import argparse
 import json
 import multiprocessing
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -25,9 +26,9 @@ ALL_AGES = (25.0, 35.0, 45.0, 55.0, 65.0)
 @dataclass(frozen=True)
 class BenchmarkConfig:
     cases: tuple[tuple[int, int], ...] = ((256, 1), (256, 5), (512, 1), (512, 5), (1024, 5))  # side, ages in a request
-    rounds: int = 9  # in each round every path runs once, so that a change of the machine's load meets them all
-    slow_rounds: int = 3  # of a path that took more than `slow` seconds
-    slow: float = 1.0
+    rounds: int = 7  # in each round every path runs once, so that a change of the machine's load meets them all
+    slow_rounds: int = 3  # of a path that took more than a second
+    slowest_rounds: int = 2  # of one that took more than ten
     checkpoint: Path | None = None
     device: str = "cpu"
 
@@ -56,6 +57,13 @@ def run_once(path: InferencePath, image: Tensor, ages: Tensor, device: str) -> t
     return encoded - start, time.perf_counter() - encoded
 
 
+def rounds_of(seconds: list[tuple[float, float]], config: BenchmarkConfig) -> int:
+    """How many rounds a path takes part in, after its first ones took so long."""
+    first = sum(seconds[0]) if seconds else 0.0
+    rounds = config.slowest_rounds if first > 10 else config.slow_rounds if first > 1 else config.rounds
+    return min(rounds, config.rounds)
+
+
 @torch.inference_mode()
 def time_paths(
     names: list[str], size: int, count: int, config: BenchmarkConfig
@@ -71,7 +79,7 @@ def time_paths(
     seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
     for index in range(config.rounds):
         for name, path in paths.items():
-            if index < config.slow_rounds or sum(seconds[name][0]) < config.slow:
+            if index < rounds_of(seconds[name], config):
                 seconds[name].append(run_once(path, image, ages, config.device))
     return seconds
 
@@ -92,9 +100,10 @@ def peak_memory(name: str, size: int, count: int, config: BenchmarkConfig) -> fl
     return int(peak.split()[1]) / 1024
 
 
-def measure(config: BenchmarkConfig) -> list[Result]:
+def measure(config: BenchmarkConfig, keep: Callable[[list[Result]], None]) -> None:
+    """Run all cases; after each, `keep` gets what there is, so that a run that is cut short leaves something."""
     names = path_names(config.device)
-    results = []
+    results: list[Result] = []
     for size, count in config.cases:
         timings = time_paths(names, size, count, config)
         for name in names:
@@ -107,7 +116,7 @@ def measure(config: BenchmarkConfig) -> list[Result]:
             total = Timing.of([sum(pair) for pair in timings[name]])
             results.append(Result(name, size, count, Timing.of(encode), Timing.of(decode), total, peak))
             print(describe(results[-1], results), flush=True)
-    return results
+        keep(results)
 
 
 def describe(result: Result, results: list[Result]) -> str:
@@ -140,18 +149,22 @@ def main() -> None:
     machine = describe_machine(config.device)
     torch.set_num_threads(usable_cpus())
     load = warn_if_busy()
-    results = measure(config)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    report = machine | {
-        "load_before": load,
-        "rounds": config.rounds,
-        "slow_rounds": config.slow_rounds,
-        "unit": "seconds",
-        "results": [asdict(result) for result in results],
-    }
     stem = "inference" if config.device == "cpu" else "inference-gpu"
-    (arguments.out / f"{stem}.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    draw_chart(report, arguments.out / f"{stem}.png")
+    arguments.out.mkdir(parents=True, exist_ok=True)
+
+    def keep(results: list[Result]) -> None:
+        report = machine | {
+            "load_before": load,
+            "rounds": config.rounds,
+            "slow_rounds": config.slow_rounds,
+            "slowest_rounds": config.slowest_rounds,
+            "unit": "seconds",
+            "results": [asdict(result) for result in results],
+        }
+        (arguments.out / f"{stem}.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        draw_chart(report, arguments.out / f"{stem}.png")
+
+    measure(config, keep)
 
 
 def parse_cases(texts: list[str] | None) -> tuple[tuple[int, int], ...]:
