@@ -100,6 +100,9 @@ RUN = {
     ),
 }
 REDUCED = {
+    "python -m benchmarks.load --out benchmarks/results": Reduced(
+        "three minutes of 64 users; tests/test_load.py has its parts, tests/test_app.py the server's"
+    ),
     "python -m train.ablations --out runs/ablations --minutes 60": Reduced(
         "an hour; tests/test_ablations.py trains all of them for a moment"
     ),
