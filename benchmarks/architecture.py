@@ -180,6 +180,7 @@ def _draw_training(page: Axes, face: Image.Image, same: Image.Image, old: Image.
     page.text(13.75, low + 1.0, "and, ours:", va="center", color=INK, fontsize=11.5, weight="bold")
     ours = (
         "a second V, trained against adversarial noise",
+        "D reads frozen ImageNet features, and knows a₁",
         "the gender that V reads must stay",
         "the smallest change: |δ|, dearer outside the face",
         "no ripples (total variation) and no colour fringes",
