@@ -287,6 +287,8 @@ def test_no_entry_is_left_over() -> None:
 
 # --- Python
 
+PAGE_ADDRESS = "http://127.0.0.1:7860"
+
 
 def python_examples(text: str) -> list[str]:
     return [block for language, block in code_blocks(text) if language == "python"]
@@ -299,6 +301,10 @@ def use_editor(namespace: dict, workspace: Path) -> None:
     photo = np.asarray(namespace["photo"])
     assert photo.shape == original.shape and (photo != original).any()
     np.testing.assert_array_equal(photo[-50:], original[-50:])  # far below the face
+    (estimate,) = namespace["estimates"]
+    assert estimate == pytest.approx(namespace["encoding"].face.age, abs=0.1)
+    assert [Image.open(file).size for file in namespace["files"]] == [original.shape[1::-1]] * 2
+    assert Path(namespace["film"]).suffix == ".mp4" and Path(namespace["film"]).stat().st_size > 10_000
 
 
 class Synthesis:
@@ -340,7 +346,11 @@ def test_python_examples(document: str, workspace: Path) -> None:
     start, check = EXAMPLES[document]
     namespace = dict(start)
     for code in examples:
-        exec(compile(code, document, "exec"), namespace)
+        if PAGE_ADDRESS in code:  # a running page with the editor of the example before
+            with running_page(namespace["editor"], workspace / "server") as address:
+                exec(compile(code.replace(PAGE_ADDRESS, address), document, "exec"), namespace)
+        else:
+            exec(compile(code, document, "exec"), namespace)
     check(namespace, workspace)
 
 
@@ -351,9 +361,9 @@ def test_the_pages_own_example(workspace: Path, monkeypatch: pytest.MonkeyPatch)
     photo = draw_photo(workspace / "portrait.png", (300, 200), ((255, 0, 0), (100, 40, 90)))
     photo.rename(workspace / "portrait.jpg")  # its squares are of pure colours, which a JPEG would not keep
     with running_page(SquareEditor(), workspace / "server") as address:
-        assert code.count("http://127.0.0.1:7860") == 1
+        assert code.count(PAGE_ADDRESS) == 1
         namespace: dict = {}
-        exec(compile(code.replace("http://127.0.0.1:7860", address), "ENGLISH.api", "exec"), namespace)
+        exec(compile(code.replace(PAGE_ADDRESS, address), "ENGLISH.api", "exec"), namespace)
     assert len(namespace["ages"]) == 1 and len(namespace["files"]) == 2
     for file in (*namespace["files"], namespace["figure"]):
         assert Image.open(file).format == "PNG"
