@@ -1,5 +1,7 @@
 """The running page through its API: endpoints, errors, privacy, limits."""
 
+import ast
+import inspect
 import logging
 import string
 import time
@@ -7,6 +9,7 @@ import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
+from types import ModuleType
 
 import av
 import httpx
@@ -17,6 +20,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image, ImageSequence
 
+from agetransformer import footage, video
 from agetransformer.imageio import PhotoError, load_photo
 from agetransformer.page.batch import edit_batch
 from agetransformer.page.config import PageConfig
@@ -25,6 +29,7 @@ from agetransformer.page.errors import as_sentences
 from agetransformer.page.figures import EVERY_FACE, age_row, face_picker, nearest
 from agetransformer.page.studio import Look, Studio, StudioError
 from agetransformer.page.vietnamese import VIETNAMESE
+from agetransformer.video import VideoConfig
 from app import EXAMPLES
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
@@ -391,6 +396,22 @@ def test_both_languages_say_everything_with_the_same_blanks():
         assert ours != theirs, field.name
         blanks = [sorted(name for _, name, _, _ in string.Formatter().parse(text) if name) for text in (ours, theirs)]
         assert blanks[0] == blanks[1], field.name
+
+
+def sentences_of(module: ModuleType, error: str) -> set[str]:
+    """What `raise error(...)` says in a module's source; the blanks filled as the page does."""
+    raised = [node for node in ast.walk(ast.parse(inspect.getsource(module))) if isinstance(node, ast.Raise)]
+    calls = [node.exc for node in raised if isinstance(node.exc, ast.Call) and node.exc.func.id == error]
+    config = VideoConfig(longest=PageConfig().clip_seconds)
+    return {eval(compile(ast.Expression(call.args[0]), "", "eval"), {"config": config}) for call in calls}
+
+
+def test_what_is_wrong_with_a_clip_is_said_in_vietnamese_too():
+    sentences = sentences_of(footage, "VideoError") | sentences_of(video, "VideoError")
+    sentences -= {"There is no such file. Please check its name and folder."}  # of the command line
+    assert len(sentences) >= 5
+    for sentence in sentences:
+        assert VIETNAMESE.of(sentence) != sentence, sentence
 
 
 @pytest.mark.parametrize(

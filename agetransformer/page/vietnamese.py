@@ -112,6 +112,22 @@ VIETNAMESE = replace(
                 "not a photo that can be read here": "không phải là ảnh có thể đọc được ở đây",
             }.items()
         },
+        "The file has no video in it. Please use a clip that shows a face.": (
+            "Tệp này không có hình video. Vui lòng dùng một đoạn video có khuôn mặt."
+        ),
+        "The file is not a video that can be read here, or it is damaged. Please use MP4, MOV, WebM, MKV or AVI.": (
+            "Tệp này không phải là video đọc được ở đây, hoặc đã bị hỏng. Vui lòng dùng MP4, MOV, WebM, MKV hoặc AVI."
+        ),
+        "The video has no frames that can be read. Please export it again.": (
+            "Video không có khung hình nào đọc được. Vui lòng xuất lại video."
+        ),
+        "No face was found in any frame. Please use a video in which a face is larger, sharper or less turned away.": (
+            "Không tìm thấy khuôn mặt trong khung hình nào. "
+            "Vui lòng dùng video có khuôn mặt lớn hơn, rõ hơn hoặc nhìn thẳng hơn."
+        ),
+        "The video is longer than 10 seconds. Please cut it to the part that shows the face.": (
+            "Video dài hơn 10 giây. Vui lòng cắt lấy đoạn có khuôn mặt."
+        ),
     },
     about_label="Giới thiệu, cách huấn luyện và giới hạn",
     about="""
