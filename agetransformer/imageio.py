@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageCms, PngImagePlugin
 from pillow_heif import register_heif_opener
 
+from agetransformer.files import written_whole
 from agetransformer.png import PngPixels, compress_pixels, png_bytes
 
 Image.init()  # Image.open(formats=...) only knows the formats that were registered before
@@ -99,14 +100,8 @@ def save_png(
     text.add_text("Software", f"agetransformer, model {model}")
     text.add_itxt("XML:com.adobe.xmp", disclosure_xmp(ages, model))
     pixels = compress_pixels(np.asarray(image if image.mode == "RGB" else image.convert("RGB")), alike)
-    path = Path(path)
-    aside = path.with_name(f".{path.name}.part")  # a reader never sees half a picture
-    try:
-        with aside.open("wb") as file:
-            file.writelines(png_bytes(pixels, [(kind, data) for kind, data, *_ in text.chunks]))
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with written_whole(path) as aside, aside.open("wb") as file:  # a reader never sees half a picture
+        file.writelines(png_bytes(pixels, [(kind, data) for kind, data, *_ in text.chunks]))
     return pixels
 
 

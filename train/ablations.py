@@ -29,6 +29,7 @@ from train.generator import GeneratorTraining, train_generator
 from train.judges import JudgeError
 from train.sheet import save_sheet
 from train.state import find_state
+from train.tables import markdown_table
 
 CONFIGS = Path(__file__).parent / "configs" / "ablations"
 RUNS = ("single", "projection", "pair", "direct", "smile")
@@ -102,7 +103,7 @@ def write_tables(results: Mapping[str, dict]) -> str:
         rows = [
             ["do nothing", f"{nothing:.1f}", f"{nothing:.1f}", "-", "100 %", "100 %", "0.00", "0.00", "0.0", "1.00"]
         ]
-        text += _table(headings, rows + [_ageing_row(name, result) for name, result in aged.items()])
+        text += markdown_table(headings, rows + [_ageing_row(name, result) for name, result in aged.items()])
     if "smile" in results:
         result = results["smile"]
         (method,) = result["methods"].values()
@@ -121,7 +122,7 @@ def write_tables(results: Mapping[str, dict]) -> str:
             for name, row in pictures.items()
         ]
         text += f"\nThe smile on {result['faces']} held-out faces (mean smile by MediaPipe, 0..1):\n\n"
-        text += _table(("smile", "mean smile", "judged age", "gender kept", "identity", "background"), rows)
+        text += markdown_table(("smile", "mean smile", "judged age", "gender kept", "identity", "background"), rows)
     return text
 
 
@@ -141,11 +142,6 @@ def _ageing_row(name: str, result: dict) -> list[str]:
         f"{old['colour_p99']:.1f}",
         f"{old['sharpness_network']:.2f}",
     ]
-
-
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [headings, ["---"] * len(headings), *rows]
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
 def _shorten(config: GeneratorTraining, settings: Ablations) -> GeneratorTraining:

@@ -59,10 +59,15 @@ def random_blur(x: Tensor, share: float, generator: torch.Generator) -> Tensor:
     if len(chosen) == 0:
         return x
     factor = 1.3 + 1.7 * float(torch.rand((), generator=generator))
-    small = F.interpolate(x[chosen], scale_factor=1 / factor, mode="bilinear", antialias=True)
     x = x.clone()
-    x[chosen] = F.interpolate(small, size=x.shape[-2:], mode="bicubic", align_corners=False)
+    x[chosen] = down_and_up(x[chosen], factor)
     return x
+
+
+def down_and_up(x: Tensor, factor: float) -> Tensor:
+    """Images [N, 3, H, W] shrunk by `factor` and enlarged again."""
+    small = F.interpolate(x, scale_factor=1 / factor, mode="bilinear", antialias=True)
+    return F.interpolate(small, size=x.shape[-2:], mode="bicubic", align_corners=False)
 
 
 def random_colour(x: Tensor, generator: torch.Generator) -> Tensor:
@@ -110,7 +115,5 @@ def lose_resolution(x: Tensor, chance: float, generator: torch.Generator, share:
     chosen, factor = share.of(torch.rand(2, len(x) * share.count, generator=generator), 1)
     x = x.clone()
     for index in (chosen < chance).nonzero().flatten().tolist():
-        scale = 1 / (1.3 + 1.7 * float(factor[index]))
-        small = F.interpolate(x[index, None], scale_factor=scale, mode="bilinear", antialias=True)
-        x[index] = F.interpolate(small, size=x.shape[-2:], mode="bicubic", align_corners=False)[0].clamp(-1, 1)
+        x[index] = down_and_up(x[index, None], 1.3 + 1.7 * float(factor[index]))[0].clamp(-1, 1)
     return x

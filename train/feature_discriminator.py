@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from agetransformer.classifier import NUM_AGES, AgeClassifier
+from train.classifier import imagenet_weights
 from train.losses import soft_labels
 
 TAPS = ((3, 24), (5, 40), (11, 112), (16, 320))  # number of MBConv blocks before each tap, its channels; strides 4..32
@@ -23,8 +24,6 @@ class FrozenFeatures(nn.Module):
     """EfficientNet-Lite0 up to its last block, never trained, and a fixed random mixing of its channels and scales."""
 
     def __init__(self):
-        from train.classifier import imagenet_weights
-
         super().__init__()
         network = AgeClassifier()
         imagenet_weights(network)

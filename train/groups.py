@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from train.tables import markdown_table
+
 ALL = "all"
 GENDERS = ("female", "male")
 DECADES = tuple(range(20, 70, 10))  # Q of the paper; younger and older faces are groups of their own
@@ -131,7 +133,7 @@ def generator_table(rows: Sequence[dict]) -> str:
         kept = ", ".join(f"{100 * m['gender_kept']:.0f}" for m in measured)
         identity = np.mean([m["identity"] for m in measured])
         lines.append([*_names(row, "faces"), f"{row['judge_error']:.1f}", *errors, kept, f"{identity:.2f}"])
-    return _table(headings, lines)
+    return markdown_table(headings, lines)
 
 
 def classifier_table(rows: Sequence[dict]) -> str:
@@ -146,7 +148,7 @@ def classifier_table(rows: Sequence[dict]) -> str:
         ]
         for row in rows
     ]
-    return _table(headings, lines)
+    return markdown_table(headings, lines)
 
 
 def _names(row: dict, count: str) -> list[str]:
@@ -156,11 +158,6 @@ def _names(row: dict, count: str) -> list[str]:
 
 def _spread(error: float | None) -> str:
     return "" if error is None else f" ± {error:.1f}"
-
-
-def _table(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    cells = [headings, ["---"] * len(headings), *lines]
-    return "\n".join(f"| {' | '.join(line)} |" for line in cells) + "\n"
 
 
 def _rounded(value: float) -> float:

