@@ -136,7 +136,7 @@ def build_parts(config: BenchmarkConfig, device: torch.device) -> dict[str, Call
     def losses(weights: LossWeights) -> None:
         leaf = edited.detach().requires_grad_(True)
         with torch.autocast(device.type, torch.bfloat16):
-            terms = compute_generator_losses(nets, batch, leaf, reconstruction, weights, training, random)
+            terms = compute_generator_losses(nets, batch, leaf, leaf, reconstruction, weights, training, random)
         sum(terms.values()).backward()
 
     def discriminator(step: int) -> None:

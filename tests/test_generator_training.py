@@ -14,7 +14,17 @@ from agetransformer.networks import Generator, GeneratorConfig
 from train.config import build, load_config
 from train.data import held_out, load_faces
 from train.forward import edit_at
-from train.generator import GeneratorTraining, LossWeights, Phase, find_phase, train_generator
+from train.generator import (
+    Batch,
+    GeneratorTraining,
+    LossWeights,
+    Phase,
+    build_networks,
+    compute_generator_losses,
+    find_phase,
+    train_generator,
+)
+from train.losses import show_on_face
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +132,22 @@ def test_the_training_forward_pass_equals_the_plain_one_with_its_gradients():
         if not name.endswith("conv.bias"):  # before an instance norm: no effect, and its gradient is rounding noise
             # By norm: a value that rounding moves across the kink of a LeakyReLU changes single entries.
             assert (ours.grad - theirs.grad).norm() < 3e-2 * theirs.grad.norm(), name
+
+
+def test_face_only_leaves_the_background_to_the_penalties(workspace, tmp_path):
+    """With weights for V and D alone, nothing trains the change outside the face."""
+    config = tiny(workspace, face_only=True, label_l1=0.1)
+    nets = build_networks(config, torch.device("cpu"))
+    images = torch.rand(2, 3, 64, 64) * 2 - 1
+    batch = Batch(images, *torch.tensor([[30.0, 40], [60.0, 25], [0.0, 1]]), images.flip(0), torch.tensor([40.0, 30]))
+    edited = (images + 0.1 * torch.randn_like(images)).requires_grad_(True)
+    seen = show_on_face(edited, images)
+    terms = compute_generator_losses(
+        nets, batch, edited, seen, images, LossWeights(recon=0, gan=1, age=1), config, torch.Generator()
+    )
+    assert {"gan", "age", "age_l1"} <= terms.keys()
+    sum(terms.values()).backward()
+    assert (edited.grad[..., :6, :6] == 0).all() and edited.grad[..., 30:40, 28:36].abs().max() > 0
 
 
 def test_held_out_faces_are_a_fixed_twentieth():

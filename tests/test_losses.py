@@ -9,6 +9,7 @@ from torch import nn
 from train.generator import age_balance, draw_targets
 from train.losses import (
     background_prior,
+    compute_age_error,
     compute_chroma_loss,
     compute_class_loss,
     compute_discriminator_gan_loss,
@@ -18,6 +19,7 @@ from train.losses import (
     compute_recon_loss,
     compute_residual_loss,
     compute_smoothness_loss,
+    show_on_face,
 )
 
 
@@ -36,6 +38,20 @@ def test_class_loss_is_least_at_the_target(width):
     peaks = -0.5 * ((torch.arange(101) - torch.tensor([[40.0], [50.0], [60.0]])) / 3) ** 2
     losses = [compute_class_loss(logits[None], torch.tensor([50.0]), width).item() for logits in peaks]
     assert losses[1] < min(losses[0], losses[2])
+
+
+def test_age_error_is_in_years_of_the_expectation():
+    ages = torch.arange(101)
+    logits = torch.where((ages == 30) | (ages == 40), 0.0, -100.0).repeat(2, 1)  # expectation 35
+    assert compute_age_error(logits, torch.tensor([45.0, 31.0])).item() == pytest.approx((10 + 4) / 2, rel=1e-4)
+
+
+def test_the_edit_is_shown_on_the_face_alone():
+    images, edited = torch.zeros(1, 3, 64, 64), torch.ones(1, 3, 64, 64, requires_grad=True)
+    seen = show_on_face(edited, images)
+    assert (seen[..., 32:40, 28:36] == 1).all() and (seen[..., :8, :8] == 0).all() and (seen[..., -8:, -8:] == 0).all()
+    seen.sum().backward()  # no loss on what is seen reaches the background
+    assert (edited.grad[..., :8, :8] == 0).all() and (edited.grad[..., 32:40, 28:36] == 1).all()
 
 
 def test_gan_losses_are_least_squares():

@@ -29,6 +29,7 @@ from train.data import Faces, held_out, load_faces, to_unit
 from train.discriminators import build_discriminator
 from train.forward import edit_at
 from train.losses import (
+    compute_age_error,
     compute_chroma_loss,
     compute_class_loss,
     compute_discriminator_gan_loss,
@@ -38,6 +39,7 @@ from train.losses import (
     compute_recon_loss,
     compute_residual_loss,
     compute_smoothness_loss,
+    show_on_face,
 )
 from train.parallel import (
     WHOLE,
@@ -99,6 +101,8 @@ class GeneratorTraining:
     phases: tuple[Phase, ...] = ()
     min_gap: int = 25  # a*: the smallest |a1 - a0| in years
     label_width: float = 0.0  # soft target ages, in years; 0 is one-hot
+    label_l1: float = 0.0  # weight of a year of V's error beside its cross-entropy
+    face_only: bool = False  # V and D see the edit on the face alone, as the app pastes it: neither asks for more
     beta1: float = 0.9
     beta2: float = 0.999
     modulation_lr: float = 1.0  # learning rate of the age modulation, as a multiple of the generator's
@@ -246,21 +250,33 @@ def update_discriminator(nets: Networks, fake: Tensor, batch: Batch, r1: float, 
 
 
 def compute_generator_losses(
-    nets: Networks, batch: Batch, edited: Tensor, reconstruction: Tensor, weights: LossWeights, config, random
+    nets: Networks,
+    batch: Batch,
+    edited: Tensor,
+    seen: Tensor,
+    reconstruction: Tensor,
+    weights: LossWeights,
+    config,
+    random,
 ) -> dict[str, Tensor]:
-    """Every weighted term of the generator's loss, by name; terms of weight zero are not computed."""
+    """Every weighted term of the generator's loss, by name; terms of weight zero are not computed.
+
+    `seen` is what V and D see of the edit.
+    """
     losses = {"recon": weights.recon * compute_recon_loss(reconstruction, batch.images)}
     if weights.gan > 0:
-        losses["gan"] = weights.gan * compute_generator_gan_loss(nets.discriminator(edited, batch.targets))
+        losses["gan"] = weights.gan * compute_generator_gan_loss(nets.discriminator(seen, batch.targets))
     readers = [("age", nets.classifier, weights.age), ("age_robust", nets.robust, weights.age_robust)]
     for name, reader, weight in readers:
         if reader is None or weight == 0:
             continue
-        view = chip(edited, reader.config.resolution)
+        view = chip(seen, reader.config.resolution)
         if config.view_jitter > 0:
             view = jitter_view(view, config.view_jitter, random, batch.share)
         age_logits, gender_logits = reader(view)
         losses[name] = weight * compute_class_loss(age_logits, batch.targets, config.label_width)
+        if config.label_l1 > 0:
+            losses[f"{name}_l1"] = weight * config.label_l1 * compute_age_error(age_logits, batch.targets)
         if weights.gender > 0 and gender_logits is not None:
             losses[f"{name}_gender"] = weights.gender * compute_gender_loss(gender_logits, batch.female)
     if weights.residual > 0:
@@ -283,13 +299,14 @@ def train_step(nets: Networks, batch: Batch, phase: Phase, config: GeneratorTrai
         )
         batch = batch._replace(images=images, real=real)
     reconstruction, edited = edit_at(nets.generator, batch.images, batch.ages, batch.targets, dtype=dtype)
+    seen = show_on_face(edited, batch.images) if config.face_only else edited
     losses: dict[str, Tensor] = {}
     if phase.weights.gan > 0:
         r1 = config.r1 * config.r1_every if step % config.r1_every == 0 else 0.0
-        losses |= update_discriminator(nets, edited.detach(), batch, r1, config.bf16)
+        losses |= update_discriminator(nets, seen.detach(), batch, r1, config.bf16)
     nets.discriminator.requires_grad_(False)
     with torch.autocast(device, torch.bfloat16, enabled=config.bf16):
-        terms = compute_generator_losses(nets, batch, edited, reconstruction, phase.weights, config, random)
+        terms = compute_generator_losses(nets, batch, edited, seen, reconstruction, phase.weights, config, random)
     nets.generator_optimizer.zero_grad(set_to_none=True)
     sum(terms.values()).backward()
     average_gradients(nets.generator_optimizer)

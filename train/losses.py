@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from agetransformer.classifier import NUM_AGES
+from agetransformer.classifier import NUM_AGES, expected_age
 
 
 def compute_recon_loss(reconstruction: Tensor, images: Tensor) -> Tensor:
@@ -29,6 +29,14 @@ def compute_class_loss(age_logits: Tensor, ages: Tensor, width: float = 0.0) -> 
     if width == 0:
         return F.cross_entropy(age_logits.float(), ages.long())
     return F.cross_entropy(age_logits.float(), soft_labels(ages, width))
+
+
+def compute_age_error(age_logits: Tensor, ages: Tensor) -> Tensor:
+    """E |V(G(x0, a1)) - a1| in years, V's reading being the expectation of its distribution (DEX).
+
+    Where V's distribution is flat, its cross-entropy hardly tells a face that is six years off from one that is right.
+    """
+    return (expected_age(age_logits) - ages).abs().mean()
 
 
 def soft_labels(ages: Tensor, width: float) -> Tensor:
@@ -78,6 +86,12 @@ def compute_chroma_loss(edited: Tensor, images: Tensor) -> Tensor:
     delta = (edited - images).float()
     luma = (delta * delta.new_tensor([0.299, 0.587, 0.114])[:, None, None]).sum(dim=1)
     return ((delta[:, 0] - luma) ** 2 + (delta[:, 2] - luma) ** 2).mean()
+
+
+def show_on_face(edited: Tensor, images: Tensor) -> Tensor:
+    """The edit on the face alone, softly, the image around it: what the app pastes."""
+    face = 1 - background_prior(images.shape[-1], images.device)
+    return images + face * (edited - images)
 
 
 def background_prior(side: int, device: torch.device | str = "cpu") -> Tensor:
