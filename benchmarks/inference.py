@@ -18,6 +18,7 @@ from agetransformer.cpus import usable_cpus
 from benchmarks.chart import draw_chart
 from benchmarks.machine import describe_machine, warn_if_busy
 from benchmarks.paths import InferencePath, build_path, path_names
+from benchmarks.steps import describe_steps, time_steps
 from benchmarks.timing import Timing
 
 ALL_AGES = (25.0, 35.0, 45.0, 55.0, 65.0)
@@ -25,7 +26,14 @@ ALL_AGES = (25.0, 35.0, 45.0, 55.0, 65.0)
 
 @dataclass(frozen=True)
 class BenchmarkConfig:
-    cases: tuple[tuple[int, int], ...] = ((256, 1), (256, 5), (512, 1), (512, 5), (1024, 5))  # side, ages in a request
+    cases: tuple[tuple[int, int], ...] = (
+        (256, 1),
+        (256, 5),
+        (512, 1),
+        (512, 5),
+        (1024, 1),
+        (1024, 5),
+    )  # side, ages in a request
     rounds: int = 7  # in each round every path runs once, so that a change of the machine's load meets them all
     slow_rounds: int = 3  # of a path that took more than a second
     slowest_rounds: int = 2  # of one that took more than ten
@@ -131,9 +139,19 @@ def describe(result: Result, results: list[Result]) -> str:
     )
 
 
+def measure_steps(config: BenchmarkConfig) -> list[dict]:
+    """The steps around the network at each size of `config.cases`."""
+    times = [time_steps(size, config.rounds) for size in sorted({size for size, _ in config.cases})]
+    for each in times:
+        print(describe_steps(each), flush=True)
+    return [asdict(each) for each in times]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", nargs="+", metavar="SIDE:AGES", help="default: 256:1 256:5 512:1 512:5 1024:5")
+    parser.add_argument(
+        "--cases", nargs="+", metavar="SIDE:AGES", help="default: 256:1 256:5 512:1 512:5 1024:1 1024:5"
+    )
     parser.add_argument("--rounds", type=int, default=BenchmarkConfig.rounds)
     parser.add_argument("--quick", action="store_true", help="256 px and two rounds: does it run?")
     parser.add_argument("--checkpoint", type=Path, help="a generator's folder; without it the weights are random")
@@ -151,6 +169,7 @@ def main() -> None:
     load = warn_if_busy()
     stem = "inference" if config.device == "cpu" else "inference-gpu"
     arguments.out.mkdir(parents=True, exist_ok=True)
+    steps = measure_steps(config)
 
     def keep(results: list[Result]) -> None:
         report = machine | {
@@ -159,6 +178,7 @@ def main() -> None:
             "slow_rounds": config.slow_rounds,
             "slowest_rounds": config.slowest_rounds,
             "unit": "seconds",
+            "steps": steps,
             "results": [asdict(result) for result in results],
         }
         (arguments.out / f"{stem}.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
