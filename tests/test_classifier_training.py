@@ -4,9 +4,11 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from agetransformer.checkpoint import load_checkpoint, save_checkpoint
 from agetransformer.classifier import AgeClassifier, ClassifierConfig
+from train import classifier as training
 from train.augment import augment, jitter_view
 from train.classifier import (
     ClassifierTraining,
@@ -19,6 +21,7 @@ from train.classifier import (
 )
 from train.data import Faces
 from train.losses import soft_labels
+from train.parallel import Share
 
 
 def test_soft_labels_are_distributions_around_the_age():
@@ -43,6 +46,17 @@ def test_augmentation_keeps_shape_and_range_and_follows_its_generator():
     assert one.min() >= -1 and one.max() <= 1
     torch.testing.assert_close(one, two, rtol=0, atol=0.5)
     assert (one - other).abs().mean() > 0.01
+
+
+def test_two_shares_of_an_augmented_batch_are_the_whole():
+    images = torch.randint(0, 256, (8, 3, 72, 72), dtype=torch.uint8)
+    for seed in range(5):
+        whole = augment(images, 64, torch.Generator().manual_seed(seed))
+        parts = [
+            augment(part, 64, torch.Generator().manual_seed(seed), Share(index, 2))
+            for index, part in enumerate(images.chunk(2))
+        ]
+        torch.testing.assert_close(torch.cat(parts), whole, rtol=0, atol=1e-5)
 
 
 def test_a_jittered_view_passes_gradients_and_strength_0_only_mirrors():
@@ -102,3 +116,40 @@ def test_training_learns_and_writes_a_half_precision_checkpoint(tiny_faces, tmp_
     assert before["sha256"] != result["sha256"] and before["groups"] != result["groups"]
     again = measure_checkpoint(tmp_path / "out", test, config.data)
     assert again == result
+
+
+def test_a_killed_run_goes_on_to_the_same_weights(tiny_faces, tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    save_checkpoint(AgeClassifier(ClassifierConfig(resolution=32)), tmp_path / "start")
+    config = ClassifierTraining(
+        data=(str(tiny_faces),), start=str(tmp_path / "start"), model=ClassifierConfig(resolution=32, dropout=0.5),
+        images=70, batch=8, small=24, save_every=3, attack_radius=0.5,
+    )  # fmt: skip
+    cache, killed = str(tmp_path / "cache"), tmp_path / "killed"
+    with pytest.raises(FileNotFoundError, match="start without --resume"):
+        train_classifier(config, killed, resume=True, cache=cache)
+    whole = train_classifier(config, tmp_path / "whole", cache=cache)
+
+    steps, update = [], training.update_average
+    monkeypatch.setattr(
+        training, "update_average", lambda *given: (steps.append(0), update(*given), 1 / (5 - len(steps)))
+    )
+    with pytest.raises(ZeroDivisionError):  # in the fifth of eight steps
+        train_classifier(config, killed, cache=cache)
+    monkeypatch.setattr(training, "update_average", update)
+    assert [path.name for path in killed.iterdir() if path.name != "tensorboard"] == ["state-00000003"]
+    assert all(file.stat().st_size < 16e6 for file in (killed / "state-00000003").iterdir())
+    with pytest.raises(FileExistsError, match="holds an unfinished run: go on with --resume"):
+        train_classifier(config, killed, cache=cache)
+    stopped = train_classifier(config, killed, minutes=0, resume=True, cache=cache)
+    assert (killed / "state-00000003").is_dir() and stopped["sha256"] != whole["sha256"]
+    assert train_classifier(config, killed, resume=True, cache=cache) == whole
+    one, two = (load_file(folder / "model.safetensors") for folder in (tmp_path / "whole", killed))
+    assert one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+    assert not list(killed.glob("state-*")) and not list(killed.glob("part-*"))
+
+
+def test_a_batch_larger_than_the_data_is_refused(tiny_faces, tmp_path):
+    config = ClassifierTraining(data=(str(tiny_faces),), model=ClassifierConfig(resolution=32), batch=64)
+    with pytest.raises(ValueError, match=r"faces to train on are less than a batch of 64"):
+        train_classifier(config, tmp_path / "out", cache=str(tmp_path))

@@ -14,6 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from agetransformer.checkpoint import save_checkpoint
 from agetransformer.classifier import AgeClassifier, ClassifierConfig
 from agetransformer.networks import PatchDiscriminator
+from train import classifier
 from train.generator import main
 from train.losses import compute_r1_penalty
 from train.parallel import Share
@@ -83,6 +84,41 @@ def test_two_processes_have_the_loss_curve_of_one_with_the_doubled_batch(tiny_fa
     assert (
         [path.name for path in two.glob("state-*")] == [path.name for path in one.glob("state-*")] == ["state-00000005"]
     )
+
+
+def test_two_processes_train_the_classifier_like_one_with_the_doubled_batch(tiny_faces, tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    save_checkpoint(AgeClassifier(ClassifierConfig(resolution=64)), tmp_path / "start")
+    settings = {
+        "data": [str(tiny_faces)],
+        "start": str(tmp_path / "start"),
+        "model": {"resolution": 64, "dropout": 0.5},  # the mask is the whole batch's as well
+        "images": 48,
+        "small_share": 0.0,
+        "lr": 1e-4,
+        "attack_radius": 0.5,
+        "log_every": 1,
+        "measure_every": 3,
+        "bf16": False,
+    }
+    for batch in (4, 8):
+        (tmp_path / f"{batch}.yaml").write_text(yaml.safe_dump(settings | {"batch": batch}))
+    rest = ("--cache", str(tmp_path / "cache"), "--device", "cpu", "--out")
+    one, two = tmp_path / "one", tmp_path / "two"
+    monkeypatch.setattr(sys, "argv", ["train.classifier", "--config", str(tmp_path / "8.yaml"), *rest, str(one)])
+    classifier.main()
+    said = launch("-m", "train.classifier", "--config", str(tmp_path / "4.yaml"), *rest, str(two))
+    assert said.count('"sha256"') == 1  # the main process alone speaks
+
+    curve, other = read_losses(one)["loss/loss"], read_losses(two)["loss/loss"]
+    assert [images for images, _ in curve] == [images for images, _ in other] == [8, 16, 24, 32, 40, 48]
+    values, others = (torch.tensor([value for _, value in points]) for points in (curve, other))
+    torch.testing.assert_close(others[0], values[0], rtol=1e-4, atol=0)
+    torch.testing.assert_close(others, values, rtol=0.01, atol=0)
+    assert json.loads((two / "metrics.json").read_text())["all"]["mae"] == pytest.approx(
+        json.loads((one / "metrics.json").read_text())["all"]["mae"], abs=0.1
+    )
+    assert not list(two.glob("state-*"))
 
 
 def test_minutes_stop_all_processes_at_one_step(tiny_faces, tmp_path):

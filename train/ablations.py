@@ -153,7 +153,7 @@ def _shorten(config: GeneratorTraining, settings: Ablations) -> GeneratorTrainin
 
 
 def _train_smile_classifier(settings: Ablations) -> None:
-    """It writes metrics.json last; until that is there it is trained from the beginning (some minutes)."""
+    """Some minutes; after a kill it goes on from its newest state, and metrics.json says that it is complete."""
     out = settings.out / SMILE_CLASSIFIER
     if (out / "metrics.json").is_file():
         return
@@ -162,7 +162,8 @@ def _train_smile_classifier(settings: Ablations) -> None:
         config = replace(config, data=settings.data)
     if settings.images is not None:
         config = replace(config, images=max(settings.images, config.batch))
-    print(json.dumps(train_classifier(config, out, settings.cache)))
+    resume = find_state(out) is not None
+    print(json.dumps(train_classifier(config, out, resume=resume, device=settings.device, cache=settings.cache)))
 
 
 def _judge(config: GeneratorTraining, run: Path, settings: Ablations) -> dict:

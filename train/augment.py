@@ -11,37 +11,51 @@ from train.data import to_unit
 from train.parallel import WHOLE, Share
 
 
-def augment(images: Tensor, size: int, generator: torch.Generator) -> Tensor:
+def augment(images: Tensor, size: int, generator: torch.Generator, share: Share = WHOLE) -> Tensor:
     """Random JPEG, scale, rotation, shift, flip, colour, blur and noise.
 
     Args:
-        images: [N, 3, S, S] uint8.
+        images: [N, 3, S, S] uint8, on any device.
         size: side of the result.
         generator: the source of randomness, on the CPU.
+        share: which part of the whole batch `images` is; the draws are for the whole, here and below.
     Returns:
         [N, 3, size, size] float32, about [-1, 1].
     """
-    images = random_jpeg(images, 0.25, generator)
-    x = random_affine(to_unit(images), size, generator)
-    x = random_blur(x, 0.3, generator)
-    x = random_colour(x, generator)
-    sigma = 0.06 * torch.rand(len(x), 1, 1, 1, generator=generator) ** 2
-    return (x + sigma * torch.randn(x.shape, generator=generator)).clamp(-1, 1)
+    images = random_jpeg(images, 0.25, generator, share)
+    x = random_affine(to_unit(images), size, generator, share)
+    x = random_blur(x, 0.3, generator, share)
+    x = random_colour(x, generator, share)
+    sigma = 0.06 * share.of(torch.rand(len(x) * share.count, 1, 1, 1, generator=generator)) ** 2
+    return (x + sigma.to(x.device) * draw_noise(x, generator, share)).clamp(-1, 1)
 
 
-def random_jpeg(images: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """Send a share of uint8 images through JPEG at quality 20..90."""
+def draw_noise(x: Tensor, generator: torch.Generator, share: Share = WHOLE) -> Tensor:
+    """Standard normal noise of the shape of x [N, ...]; a GPU draws it itself, from a seed that `generator` gives."""
+    if x.device.type != "cpu":
+        seed = int(torch.randint(2**62, (), generator=generator))
+        generator = torch.Generator(x.device).manual_seed(seed)
+    return share.of(torch.randn(len(x) * share.count, *x.shape[1:], generator=generator, device=x.device))
+
+
+def random_jpeg(images: Tensor, chance: float, generator: torch.Generator, share: Share = WHOLE) -> Tensor:
+    """Send some of the uint8 images, each with this chance, through JPEG at quality 20..90, on the CPU."""
+    chosen = torch.rand(len(images) * share.count, generator=generator) < chance
+    quality = torch.zeros(len(chosen), dtype=torch.int64)  # 0: left as it is
+    quality[chosen] = torch.randint(20, 91, (int(chosen.sum()),), generator=generator)
+    quality = share.of(quality)
+    index = quality.nonzero().flatten()
     images = images.clone()
-    for index in (torch.rand(len(images), generator=generator) < share).nonzero().flatten().tolist():
-        quality = int(torch.randint(20, 91, (), generator=generator))
-        images[index] = decode_jpeg(encode_jpeg(images[index], quality))
+    if len(index) > 0:
+        plain = images[index.to(images.device)].cpu()
+        coded = [decode_jpeg(encode_jpeg(*pair)) for pair in zip(plain, quality[index].tolist(), strict=True)]
+        images[index.to(images.device)] = torch.stack(coded).to(images.device)
     return images
 
 
-def random_affine(x: Tensor, size: int, generator: torch.Generator) -> Tensor:
+def random_affine(x: Tensor, size: int, generator: torch.Generator, share: Share = WHOLE) -> Tensor:
     """Scale by 0.85..1.18, rotate by up to 15 degrees, shift by up to 6 % of the side, flip half of them."""
-    n = len(x)
-    draw = torch.rand(5, n, generator=generator) * 2 - 1
+    draw = share.of(torch.rand(5, len(x) * share.count, generator=generator), 1) * 2 - 1
     scale = torch.exp(0.165 * draw[0])
     angle = draw[1] * math.radians(15)
     flip = torch.where(draw[4] < 0, -1.0, 1.0)
@@ -49,18 +63,21 @@ def random_affine(x: Tensor, size: int, generator: torch.Generator) -> Tensor:
     theta = torch.stack(
         [torch.stack([cos * flip, -sin, 0.12 * draw[2]], 1), torch.stack([sin * flip, cos, 0.12 * draw[3]], 1)], 1
     )
-    grid = F.affine_grid(theta, [n, 3, size, size], align_corners=False)
+    grid = F.affine_grid(theta.to(x.device), [len(x), 3, size, size], align_corners=False)
     return F.grid_sample(x, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
-def random_blur(x: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """Lose resolution, by a factor of 1.3 to 3, in a share of the images."""
-    chosen = (torch.rand(len(x), generator=generator) < share).nonzero().flatten()
-    if len(chosen) == 0:
+def random_blur(x: Tensor, chance: float, generator: torch.Generator, share: Share = WHOLE) -> Tensor:
+    """Lose resolution, by one factor of 1.3 to 3, in some of the images, each with this chance."""
+    chosen = torch.rand(len(x) * share.count, generator=generator) < chance
+    if not chosen.any():
         return x
     factor = 1.3 + 1.7 * float(torch.rand((), generator=generator))
+    index = share.of(chosen).nonzero().flatten().to(x.device)
+    if len(index) == 0:
+        return x
     x = x.clone()
-    x[chosen] = down_and_up(x[chosen], factor)
+    x[index] = down_and_up(x[index], factor)
     return x
 
 
@@ -70,17 +87,18 @@ def down_and_up(x: Tensor, factor: float) -> Tensor:
     return F.interpolate(small, size=x.shape[-2:], mode="bicubic", align_corners=False)
 
 
-def random_colour(x: Tensor, generator: torch.Generator) -> Tensor:
+def random_colour(x: Tensor, generator: torch.Generator, share: Share = WHOLE) -> Tensor:
     """Brightness, contrast, saturation (a tenth become grey) and a colour cast."""
-    n = len(x)
+    n = len(x) * share.count
     draw = torch.rand(4, n, 1, 1, 1, generator=generator)
-    grey = x.mean(dim=1, keepdim=True)
     saturation = torch.where(draw[0] < 0.1, 0.0, 0.6 + 0.8 * torch.rand(n, 1, 1, 1, generator=generator))
+    cast = 1 + 0.16 * (torch.rand(n, 3, 1, 1, generator=generator) - 0.5)
+    draw, saturation, cast = share.of(draw, 1).to(x.device), share.of(saturation).to(x.device), share.of(cast)
+    grey = x.mean(dim=1, keepdim=True)
     x = grey + saturation * (x - grey)
     mean = x.mean(dim=(1, 2, 3), keepdim=True)
     x = mean + (0.65 + 0.7 * draw[1]) * (x - mean) + 0.5 * (draw[2] - 0.5)
-    cast = 1 + 0.16 * (torch.rand(n, 3, 1, 1, generator=generator) - 0.5)
-    return (x + 1) * cast - 1
+    return (x + 1) * cast.to(x.device) - 1
 
 
 def jitter_view(x: Tensor, strength: float, generator: torch.Generator, share: Share = WHOLE) -> Tensor:

@@ -1,6 +1,7 @@
 """Train the age classifier V.
 
-python -m train.classifier --config train/configs/classifier.yaml --out runs/classifier
+python -m train.classifier --config train/configs/classifier.yaml --out runs/classifier [--minutes 20] [--resume]
+accelerate launch -m train.classifier ...    # many GPUs or machines: each process takes its share of every batch
 """
 
 import argparse
@@ -8,17 +9,19 @@ import copy
 import json
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from accelerate import PartialState
 from torch import Tensor
-from tqdm import tqdm
 
 from agetransformer import hub
 from agetransformer.checkpoint import load_checkpoint, save_checkpoint
 from agetransformer.classifier import AgeClassifier, ClassifierConfig, expected_age
+from agetransformer.files import written_whole
 from train.attributes import find_attribute
 from train.augment import augment
 from train.averaging import update_average
@@ -26,6 +29,21 @@ from train.config import load_config
 from train.data import Faces, held_out, load_faces, to_unit
 from train.groups import classifier_groups
 from train.losses import soft_labels
+from train.parallel import (
+    WHOLE,
+    Share,
+    average_gradients,
+    average_values,
+    is_time_up,
+    own_share,
+    require_same_step,
+    share_batch_statistics,
+    share_dropout,
+)
+from train.runlog import RunLog
+from train.state import Saved, find_state, load_state, remove_states, save_state
+
+STATE = Saved(("model", "average"), ("optimizer",))
 
 
 @dataclass
@@ -39,7 +57,7 @@ class ClassifierTraining:
     images: int = 100_000  # images seen in training
     small: int = 96  # chip side for the first part of the run, which is cheaper and enough to begin with
     small_share: float = 0.5  # that part of the images
-    batch: int = 64
+    batch: int = 64  # of each process
     lr: float = 1e-3  # peak of the cosine schedule
     weight_decay: float = 0.02
     balance: float = 0.5  # (source, gender, decade) cells are drawn with weight count^-balance
@@ -49,7 +67,19 @@ class ClassifierTraining:
     ema: float = 0.998  # decay of the averaged weights, a step
     attack_radius: float = 0.0  # L2 radius of adversarial perturbations in [-1, 1] pixels; 0 trains on clean images
     attack_steps: int = 1
+    bf16: bool = True  # convolutions in bfloat16; off: float32
+    save_every: int = 100  # steps
+    measure_every: int = 300  # steps: errors on the held-out faces
+    log_every: int = 20  # steps
     seed: int = 0
+
+
+class Networks(NamedTuple):
+    """Everything with weights that one step touches."""
+
+    model: AgeClassifier
+    average: AgeClassifier  # exponential moving average of the model: what is measured and kept
+    optimizer: torch.optim.Optimizer
 
 
 def imagenet_weights(model: AgeClassifier) -> None:
@@ -76,20 +106,24 @@ def compute_classifier_loss(model: AgeClassifier, x: Tensor, ages: Tensor, femal
     return loss
 
 
-def perturb(model: AgeClassifier, x: Tensor, ages: Tensor, female: Tensor, config: ClassifierTraining) -> Tensor:
+def perturb(
+    model: AgeClassifier, x: Tensor, ages: Tensor, female: Tensor, config: ClassifierTraining, share: Share = WHOLE
+) -> Tensor:
     """Projected gradient ascent of the loss in an L2 ball from a random start (Madry et al. 2018)."""
 
     def project(delta: Tensor) -> Tensor:
         norm = delta.flatten(1).norm(dim=1).clamp_min(1e-12)
         return delta * (config.attack_radius / norm).clamp_max(1)[:, None, None, None]
 
-    delta = project(torch.randn_like(x)) * torch.rand(len(x), 1, 1, 1, device=x.device)
+    whole = torch.cat([x] * share.count)  # drawn for the whole batch, like the rest of its randomness
+    direction, length = torch.randn_like(whole), torch.rand(len(whole), 1, 1, 1, device=x.device)
+    delta = project(share.of(direction)) * share.of(length)
     step = 1.5 * config.attack_radius / config.attack_steps
     model.eval()  # keep the batch statistics of half-made images out of the running averages
     model.requires_grad_(False)
     for _ in range(config.attack_steps):
         delta.requires_grad_(True)
-        with torch.autocast(x.device.type, torch.bfloat16):
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=config.bf16):
             loss = compute_classifier_loss(model, x + delta, ages, female, config)
         gradient = torch.autograd.grad(loss, delta)[0]
         norm = gradient.flatten(1).norm(dim=1).clamp_min(1e-12)[:, None, None, None]
@@ -107,17 +141,18 @@ def sampling_weights(faces: Faces, power: float) -> Tensor:
 
 @torch.no_grad()
 def predict(model: AgeClassifier, faces: Faces, batch: int = 128) -> tuple[Tensor, Tensor]:
-    """Expected ages [N] in years, and whether the gender head agrees with the labels, [N] bool."""
+    """Expected ages [N] in years, and whether the gender head agrees with the labels, [N] bool; both on the CPU."""
     size, side = model.config.resolution, faces.images.shape[-1]
+    device = next(model.parameters()).device
     model.eval()
     ages, gender = [], []
     for start in range(0, len(faces), batch):
-        x = to_unit(faces.images[start : start + batch])
+        x = to_unit(faces.images[start : start + batch].to(device))
         if side != size:
             x = F.interpolate(x, (size, size), mode="bilinear", align_corners=False, antialias=True)
         logits, gender_logits = model(x)
-        ages.append(expected_age(logits))
-        gender.append(torch.zeros(len(x)) if gender_logits is None else gender_logits)
+        ages.append(expected_age(logits).cpu())
+        gender.append(torch.zeros(len(x)) if gender_logits is None else gender_logits.cpu())
     return torch.cat(ages), (torch.cat(gender) > 0) == faces.female.bool()
 
 
@@ -161,11 +196,14 @@ def measure(model: AgeClassifier, test: Faces, archives: tuple[str, ...], attrib
     return {"archives": apart, "all": summarise(predicted, right, test), "groups": groups}
 
 
-def measure_checkpoint(folder: Path, test: Faces, archives: tuple[str, ...], attribute: str = "age") -> dict:
+def measure_checkpoint(
+    folder: Path, test: Faces, archives: tuple[str, ...], attribute: str = "age", device: str = "cpu"
+) -> dict:
     """`measure` the weights in a checkpoint folder, with their SHA-256; writes the folder's metrics.json."""
-    model = load_checkpoint(AgeClassifier, ClassifierConfig, folder)
+    model = load_checkpoint(AgeClassifier, ClassifierConfig, folder).to(device)
     result = {"sha256": hub.resolve(folder).sha256, **measure(model, test, archives, attribute)}
-    (folder / "metrics.json").write_text(json.dumps(result, indent=2) + "\n")
+    with written_whole(folder / "metrics.json") as aside:
+        aside.write_text(json.dumps(result, indent=2) + "\n")
     return result
 
 
@@ -180,68 +218,156 @@ def load_split(config: ClassifierTraining, cache: str = ".cache") -> tuple[Faces
     return faces.select(~unseen), faces.select(unseen)
 
 
-def train_classifier(config: ClassifierTraining, out: Path, cache: str = ".cache") -> dict:
-    """Train, write the averaged weights and metrics.json to `out`, and return the metrics on the held-out 5 %."""
-    torch.manual_seed(config.seed)
-    generator = torch.Generator().manual_seed(config.seed)
-    size = config.model.resolution
-    train, test = load_split(config, cache)
+def build_networks(config: ClassifierTraining, device: torch.device) -> Networks:
+    """V from its start, its average and its optimizer."""
     if config.start:
         model = load_checkpoint(AgeClassifier, ClassifierConfig, config.start)
         model.config = config.model  # the weights fit any resolution
     else:
         model = AgeClassifier(config.model)
         imagenet_weights(model)
-    model = model.to(memory_format=torch.channels_last).train()
+    model = share_dropout(share_batch_statistics(model))
+    model = model.to(device=device, memory_format=torch.channels_last).train()
     average = copy.deepcopy(model).requires_grad_(False)
-    optimizer = torch.optim.AdamW(model.parameters(), config.lr, weight_decay=config.weight_decay)
-    steps = config.images // config.batch
+    return Networks(model, average, torch.optim.AdamW(model.parameters(), config.lr, weight_decay=config.weight_decay))
+
+
+def train_step(
+    nets: Networks,
+    faces: Faces,
+    weights: Tensor,
+    config: ClassifierTraining,
+    side: int,
+    random: torch.Generator,
+    share: Share = WHOLE,
+) -> Tensor:
+    """One step of V and of its average; the loss, a scalar on the device.
+
+    Args:
+        faces: their images on V's device, their labels on the CPU.
+        weights: of each face in the draw, [N].
+        side: of the chips in pixels.
+        random: what the faces and their augmentation are drawn with, alike in all processes.
+    """
+    device = faces.images.device
+    index = share.of(torch.multinomial(weights, config.batch * share.count, generator=random))
+    ages, female = (labels[index].to(device, non_blocking=True) for labels in (faces.ages, faces.female))
+    x = augment(faces.images[index.to(device)], side, random, share).contiguous(memory_format=torch.channels_last)
+    if config.attack_radius > 0:
+        x = perturb(nets.model, x, ages, female, config, share)
+    with torch.autocast(device.type, torch.bfloat16, enabled=config.bf16):
+        loss = compute_classifier_loss(nets.model, x, ages, female, config)
+    nets.optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    average_gradients(nets.optimizer)
+    nets.optimizer.step()
+    return loss.detach()
+
+
+def train_classifier(
+    config: ClassifierTraining,
+    out: Path,
+    minutes: float = float("inf"),  # stop, saved, after this wall time
+    resume: bool = False,  # go on from the newest state in `out`
+    device: str = "cpu",
+    cache: str = ".cache",  # folder for decoded data
+) -> dict:
+    """Train until the images or the minutes are over; return the metrics on the held-out 5 %.
+
+    Writes the averaged weights and metrics.json to `out`. The states that a kill leaves there go when all images are
+    seen. Under `accelerate launch`, every process calls this; the main one alone writes, the others return {}.
+
+    Raises:
+        FileExistsError: `out` holds an unfinished run and `resume` is off.
+        FileNotFoundError: it holds none, and `resume` is on; or the processes see different states in it.
+        ValueError: fewer faces than a batch has.
+    """
+    began = time.monotonic()
+    state = PartialState(cpu=torch.device(device).type == "cpu")
+    share = own_share()
+    place = state.device if share.count > 1 else torch.device(device)
+    newest = find_state(out)
+    if newest is not None and not resume:
+        raise FileExistsError(f"{out} holds an unfinished run: go on with --resume, or name another --out")
+    if newest is None and resume:
+        raise FileNotFoundError(
+            f"{out} holds no unfinished run (one that is over leaves V alone): start without --resume"
+        )
+    with state.local_main_process_first():  # one process a machine decodes, the others read its cache
+        train, test = load_split(config, cache)
+    whole = config.batch * share.count
+    if len(train) < whole:
+        raise ValueError(f"{', '.join(config.data)}: {len(train)} faces to train on are less than a batch of {whole}")
+    train = replace(train, images=train.images.to(place))
+
+    torch.manual_seed(config.seed)
+    draws = torch.Generator().manual_seed(config.seed)
+    nets = build_networks(config, place)
+    random = {"draws": draws, "cpu": torch.default_generator}  # dropout and the attack draw with their device's own
+    if place.type == "cuda":
+        random["cuda"] = torch.cuda.default_generators[place.index or 0]
+    step, images = load_state(newest, nets, STATE, random) if newest is not None else (0, 0)
+    require_same_step(step)
     weights = sampling_weights(train, config.balance)
-    began = time.time()
-    progress = tqdm(range(steps), desc="classifier", mininterval=10)
-    for step in progress:
-        rate = min((step + 1) / (0.03 * steps + 1), 0.5 * (1 + math.cos(math.pi * step / steps)))
-        for group in optimizer.param_groups:
+    steps = config.images // whole
+    log = RunLog(out, images, steps * whole) if state.is_main_process else None
+    if log and newest is None:
+        save_state(out, nets, step, images, STATE, random)  # from here on, a kill loses steps only
+    while (position := images // whole) < steps and not is_time_up(began, minutes, step):
+        rate = min((position + 1) / (0.03 * steps + 1), 0.5 * (1 + math.cos(math.pi * position / steps)))
+        for group in nets.optimizer.param_groups:
             group["lr"] = config.lr * rate
-        index = torch.multinomial(weights, config.batch, generator=generator)
-        ages, female = train.ages[index], train.female[index]
-        side = config.small if step < config.small_share * steps else size
-        x = augment(train.images[index], side, generator).contiguous(memory_format=torch.channels_last)
-        if config.attack_radius > 0:
-            x = perturb(model, x, ages, female, config)
-        with torch.autocast(x.device.type, torch.bfloat16):
-            loss = compute_classifier_loss(model, x, ages, female, config)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        update_average(average, model, min(config.ema, (step + 1) / (step + 10)))
-        if step % 20 == 0:
-            progress.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
-        if step % 300 == 299:
-            save_checkpoint(average, out)
-            seen = measure(average, test, config.data, config.attribute)["archives"]
-            print(step + 1, round(time.time() - began), json.dumps(seen), flush=True)
-    save_checkpoint(average, out, half=True)
-    return measure_checkpoint(out, test, config.data, config.attribute)
+        side = config.small if position < config.small_share * steps else config.model.resolution
+        loss = train_step(nets, train, weights, config, side, draws, share)
+        update_average(nets.average, nets.model, min(config.ema, (position + 1) / (position + 10)))
+        step += 1
+        images += whole
+        if step % config.log_every == 0:
+            values = average_values({"loss": loss})
+            if log:
+                log.write_losses(values, images)
+        if log:
+            log.write_progress(images)
+        if log and step % config.save_every == 0:
+            save_state(out, nets, step, images, STATE, random)
+        if log and step % config.measure_every == 0:
+            seen = measure(nets.average, test, config.data, config.attribute)["archives"]
+            print(step, round(time.monotonic() - began), json.dumps(seen), flush=True)
+    result = {}
+    if log:
+        log.close()
+        save_state(out, nets, step, images, STATE, random)
+        save_checkpoint(nets.average, out, half=True)
+        result = measure_checkpoint(out, test, config.data, config.attribute, str(place))
+        if images // whole >= steps:
+            remove_states(out)
+    state.wait_for_everyone()
+    return result
 
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", required=True, help="YAML file with the settings of ClassifierTraining")
     parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="train for this wall time, save and stop")
+    parser.add_argument("--resume", action="store_true", help="go on with the unfinished run in --out")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--cache", default=".cache", help="folder for decoded data (default: .cache)")
     parser.add_argument(
         "--measure", action="store_true", help="do not train: measure the checkpoint in --out, rewrite its metrics.json"
     )
-    arguments = parser.parse_args()
-    config = load_config(ClassifierTraining, arguments.config)
-    if arguments.measure:
-        _, test = load_split(config, arguments.cache)
-        result = measure_checkpoint(arguments.out, test, config.data, config.attribute)
+    given = parser.parse_args()
+    config = load_config(ClassifierTraining, given.config)
+    torch.backends.cudnn.benchmark = True  # there are two sizes
+    if given.measure:
+        _, test = load_split(config, given.cache)
+        result = measure_checkpoint(given.out, test, config.data, config.attribute, given.device)
     else:
-        result = train_classifier(config, arguments.out, arguments.cache)
-    print(json.dumps(result, indent=2))
+        result = train_classifier(config, given.out, given.minutes, given.resume, given.device, given.cache)
+    if result:
+        print(json.dumps(result, indent=2))
+    PartialState().destroy_process_group()
 
 
 if __name__ == "__main__":

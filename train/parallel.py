@@ -2,8 +2,9 @@
 
 Hugging Face `accelerate` starts and connects them: `accelerate launch -m train.generator ...`. A process computes the
 mean loss of its share; the mean of the processes' gradients is then the gradient of the whole batch, and batch norm,
-the only layer that looks across images, reads its statistics off the whole batch too. Without `accelerate launch` there
-is one process, and nothing here does anything.
+the only layer that looks across images, reads its statistics off the whole batch too. What is random is drawn alike by
+all processes for the whole batch, and each takes its share. Without `accelerate launch` there is one process, and
+nothing here does anything.
 """
 
 import time
@@ -117,13 +118,40 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
         return (wide * scale[:, None, None] + shift[:, None, None]).to(x.dtype)
 
 
+class SharedDropout(nn.Dropout):
+    """Dropout by a mask that all processes, which have the same seed, draw for the whole batch."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p == 0:
+            return x
+        share = own_share()
+        kept = x.new_empty(len(x) * share.count, *x.shape[1:]).bernoulli_(1 - self.p)
+        return x * share.of(kept.div_(1 - self.p))
+
+
 def share_batch_statistics(network: nn.Module) -> nn.Module:
     """`network` with SharedBatchNorm2d for every BatchNorm2d, where there are several processes."""
     if PartialState().num_processes > 1:
-        for module in network.modules():
-            for name, child in module.named_children():
-                if type(child) is nn.BatchNorm2d:
-                    shared = SharedBatchNorm2d(child.num_features, child.eps, child.momentum)
-                    shared.load_state_dict(child.state_dict())
-                    setattr(module, name, shared.to(child.weight.device).train(child.training))
+        for module, name, child in _children(network, nn.BatchNorm2d):
+            shared = SharedBatchNorm2d(child.num_features, child.eps, child.momentum)
+            shared.load_state_dict(child.state_dict())
+            setattr(module, name, shared.to(child.weight.device).train(child.training))
     return network
+
+
+def share_dropout(network: nn.Module) -> nn.Module:
+    """`network` with SharedDropout for every Dropout, where there are several processes."""
+    if PartialState().num_processes > 1:
+        for module, name, child in _children(network, nn.Dropout):
+            setattr(module, name, SharedDropout(child.p).train(child.training))
+    return network
+
+
+def _children(network: nn.Module, kind: type[nn.Module]) -> list[tuple[nn.Module, str, nn.Module]]:
+    """The layers of exactly this kind: (module that holds it, its name there, layer)."""
+    return [
+        (module, name, child)
+        for module in network.modules()
+        for name, child in module.named_children()
+        if type(child) is kind
+    ]

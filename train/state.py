@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -10,17 +12,37 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 
-def save_state(out: Path, nets, step: int, images: int) -> Path:
+@dataclass(frozen=True)
+class Saved:
+    """Which fields of a run's `nets` are its state."""
+
+    networks: tuple[str, ...]
+    optimizers: tuple[str, ...]  # Adam, or a relative of it
+
+
+GENERATOR = Saved(("generator", "average", "discriminator"), ("generator_optimizer", "discriminator_optimizer"))
+
+
+def save_state(
+    out: Path,
+    nets,
+    step: int,
+    images: int,
+    saved: Saved = GENERATOR,
+    random: Mapping[str, torch.Generator] | None = None,  # sources of randomness that go on as well, by name
+) -> Path:
     """Write `out`/state-<step>, complete or not at all: aside, renamed, and only then is the older one removed."""
     final = out / f"state-{step:08d}"
     aside = out / f"part-{step:08d}"
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
-    for name in ("generator", "average", "discriminator"):
+    for name in saved.networks:
         save_file(_weights(getattr(nets, name)), aside / f"{name}.safetensors")
-    for name in ("generator_optimizer", "discriminator_optimizer"):
+    for name in saved.optimizers:
         for moment in ("exp_avg", "exp_avg_sq"):
             save_file(_moments(getattr(nets, name), moment), aside / f"{name}.{moment}.safetensors")
+    if random is not None:
+        save_file({name: source.get_state() for name, source in random.items()}, aside / "random.safetensors")
     (aside / "progress.json").write_text(json.dumps({"step": step, "images": images}))
     if final.exists():
         shutil.rmtree(aside)
@@ -37,13 +59,26 @@ def find_state(out: Path) -> Path | None:
     return states[-1] if states else None
 
 
-def load_state(folder: Path, nets) -> tuple[int, int]:
-    """Put a saved state into `nets`; return (steps, images) seen so far."""
-    for name in ("generator", "average", "discriminator"):
+def remove_states(out: Path) -> None:
+    """Remove what a run that is over has left; half a state is never there."""
+    for state in out.glob("state-*"):
+        os.rename(state, aside := out / f"part-{state.name.removeprefix('state-')}")
+        shutil.rmtree(aside)
+
+
+def load_state(
+    folder: Path, nets, saved: Saved = GENERATOR, random: Mapping[str, torch.Generator] | None = None
+) -> tuple[int, int]:
+    """Put a saved state into `nets` and the sources of randomness that it knows; return (steps, images) seen so far."""
+    for name in saved.networks:
         getattr(nets, name).load_state_dict(load_file(folder / f"{name}.safetensors"), strict=True)
     progress = json.loads((folder / "progress.json").read_text())
-    for name in ("generator_optimizer", "discriminator_optimizer"):
+    for name in saved.optimizers:
         _restore(getattr(nets, name), folder, name, progress["step"])
+    if random is not None:
+        states = load_file(folder / "random.safetensors")
+        for name in random.keys() & states.keys():  # a run may go on on another device
+            random[name].set_state(states[name])
     return progress["step"], progress["images"]
 
 
