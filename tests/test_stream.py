@@ -20,7 +20,7 @@ from agetransformer.checkpoint import save_checkpoint
 from agetransformer.classifier import AgeClassifier, ClassifierConfig
 from train.attributes import AGE
 from train.data import is_held_out, load_faces
-from train.generator import GeneratorTraining, LossWeights, Phase, train_generator
+from train.generator import GeneratorTraining, LossWeights, Phase, age_balance, train_generator
 from train.shards import write_shards
 from train.stream import Face, FaceStream, draw_balanced, expand, load_stream, read_held_out
 
@@ -112,6 +112,68 @@ def test_the_stream_is_balanced_over_age_and_fair_within_a_bin():
     assert not any(is_held_out(face.name) for face in drawn)
     young = Counter(face.name for face in drawn if face.label == 22.0)
     assert len(young) > 270 and max(young.values()) < 30  # of 300, less the held-out ones, seven each on average
+
+
+def test_balanced_traits_are_as_likely_as_from_memory():
+    """Glasses on half of the old and few of the young, no old man without them: the draw of `age_balance`."""
+    counts = {  # (age, female, glasses): faces
+        (22.0, 0.0, 0.0): 300, (22.0, 1.0, 0.0): 200, (22.0, 0.0, 1.0): 10, (22.0, 1.0, 1.0): 20,
+        (45.0, 0.0, 0.0): 30, (45.0, 1.0, 0.0): 90, (45.0, 0.0, 1.0): 30, (45.0, 1.0, 1.0): 10,
+        (68.0, 1.0, 0.0): 40, (68.0, 0.0, 1.0): 40, (68.0, 1.0, 1.0): 10,
+    }  # fmt: skip
+    names = itertools.filterfalse(is_held_out, (f"{index}.png" for index in itertools.count()))
+    faces = [
+        Face(b"", age, female, next(names), "", glasses)
+        for (age, female, glasses), count in counts.items()
+        for _ in range(count)
+    ]
+
+    def shards():
+        draw = random.Random(0)
+        while True:
+            yield from draw.sample(faces, len(faces))
+
+    drawn = Counter(
+        (face.label, face.female, face.glasses)
+        for face in itertools.islice(draw_balanced(shards(), 400, AGE, random.Random(1), balance_traits=True), 40_000)
+    )
+    ages, female, glasses = (
+        torch.tensor([getattr(face, name) for face in faces]) for name in ("label", "female", "glasses")
+    )
+    weights = age_balance(ages, AGE, (female + 2 * glasses).long())
+    for cell in counts:
+        mine = torch.tensor([(face.label, face.female, face.glasses) == cell for face in faces])
+        assert drawn[cell] / 40_000 == pytest.approx((weights[mine].sum() / weights.sum()).item(), abs=0.01), cell
+
+
+def test_shards_carry_the_glasses_and_without_them_balanced_traits_are_refused(tiny_faces, pattern, tmp_path):
+    with zipfile.ZipFile(tiny_faces) as archive:
+        archive.extractall(tmp_path / "faces")
+    table = (tmp_path / "faces/labels.csv").read_text().splitlines()
+    words = ["glasses", *itertools.islice(itertools.cycle(["NoGlasses", "ReadingGlasses", "Sunglasses", ""]), 40)]
+    labels = "".join(f"{row},{word}\n" for row, word in zip(table, words, strict=True))
+    (tmp_path / "faces/labels.csv").write_text(labels)
+    worn = write_shards((tmp_path / "faces",), tmp_path / "worn")
+    memory = load_faces((str(tmp_path / "faces"),), 96, chips=False, cache=str(tmp_path / "cache"))
+    test = read_held_out((worn,), 96, AGE, need_glasses=True)
+    known = dict(zip(memory.names, memory.glasses.tolist(), strict=True))
+    assert set(known.values()) == {0.0, 1.0}
+    assert test.glasses.tolist() == [known[name] for name in test.names]
+    assert read_held_out((pattern,), 96, AGE, need_glasses=True).glasses.sum() == 0  # the archive has no such column
+
+    with tarfile.open(expand((worn,))[0]) as shard:
+        files = {name: shard.extractfile(name).read() for name in shard.getnames()}
+    for name in [name for name in files if name.endswith(".json")]:
+        files[name] = json.dumps({k: v for k, v in json.loads(files[name]).items() if k != "glasses"}).encode()
+    old = write_tar(tmp_path / "old.tar", files)
+    assert len(read_held_out((old,), 96, AGE)) > 0
+    torch.manual_seed(0)
+    save_checkpoint(AgeClassifier(ClassifierConfig(resolution=32)), tmp_path / "classifier")
+    config = GeneratorTraining(
+        data=(old,), classifier=str(tmp_path / "classifier"), phases=(Phase(4, 64, 2),), balance_traits=True
+    )
+    with pytest.raises(ValueError, match=r"old\.tar: 0+\.json has no label glasses.*python -m train\.shards"):
+        train_generator(config, tmp_path / "run")
 
 
 def test_held_out_faces_are_those_of_the_archive(tiny_faces, pattern, tmp_path):

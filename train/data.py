@@ -55,6 +55,11 @@ def is_held_out(name: str) -> bool:
     return hashlib.md5(Path(name).name.encode()).digest()[0] < 13
 
 
+def read_glasses(label: str) -> float:
+    """A label as it stands in the column "glasses" -> 1 with glasses; 0 without, or where it does not say."""
+    return float(label not in NO_GLASSES)
+
+
 def to_unit(images: Tensor) -> Tensor:
     """uint8 images -> float32 in [-1, 1]."""
     return images.float() / 127.5 - 1
@@ -97,7 +102,7 @@ def _load_archive(
         raise ValueError(f"{path}: labels.csv needs rows with the columns {', '.join(columns)}")
     ages = torch.tensor([attribute.read(row[attribute.column]) for row in rows])
     female = torch.tensor([float(row["gender"] == "female") for row in rows])
-    glasses = torch.tensor([float(row.get("glasses", "") not in NO_GLASSES) for row in rows])
+    glasses = torch.tensor([read_glasses(row.get("glasses", "")) for row in rows])
     names = tuple(row["file"] for row in rows)
 
     key = hashlib.sha256(f"{fingerprint(path)} {size} {chips}".encode()).hexdigest()[:16]

@@ -354,9 +354,10 @@ def open_phase(
     if all(is_sharded(entry) for entry in config.data) and config.data:
         from train.stream import FaceStream, load_stream, read_held_out  # webdataset, only where it is needed
 
-        test = read_held_out(config.data, phase.resolution, attribute)
+        test = read_held_out(config.data, phase.resolution, attribute, need_glasses=config.balance_traits)
         seed = f"{config.seed} {share.index} {step}"  # a stream has no memory: a resumed run draws other shards
-        stream = FaceStream(config.data, phase.resolution, attribute, config.shuffle_buffer, seed)
+        buffer = config.shuffle_buffer
+        stream = FaceStream(config.data, phase.resolution, attribute, buffer, seed, config.balance_traits)
         device = next(nets.generator.parameters()).device
         batches = load_stream(stream, 2 * phase.batch, config.loader_workers, device)
         draw = partial(receive_batch, batches, nets, config, share)

@@ -9,13 +9,15 @@ shards serves any number of processes, machines and steps, and each face is read
 The draw is balanced without a pass over the data: each loader keeps a buffer for each bin of age (of the attribute).
 For each face that it gives, it reads one face of the stream, which takes the place of a random one of its bin, and then
 gives a random face of a random bin. So the bins are equally likely, as they are from memory; faces of rare ages come
-again and again until others of their bin replace them.
+again and again until others of their bin replace them. With `balance_traits` each bin has a buffer for each trait
+(gender and glasses), and these are as likely as the trait has been frequent so far: see train.generator.age_balance.
 """
 
 import itertools
 import json
 import random
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -29,10 +31,11 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from agetransformer.cpus import usable_cpus
 from train.archives import open_image
 from train.attributes import Attribute
-from train.data import Faces, is_held_out
+from train.data import Faces, is_held_out, read_glasses
 
 IMAGE_ENDINGS = ("webp", "jpg", "jpeg", "png")
 FAULTS = 10  # so many in a row stop a run
+TRAITS = 4  # with and without glasses, of both genders
 TEST_FACES = 64  # held-out faces that a run's samples are chosen from
 TEST_SEARCH = 5_000  # faces that are read to find them
 
@@ -46,6 +49,12 @@ class Face:
     female: float
     name: str  # by which it is held out
     where: str  # for error messages
+    glasses: float = 0.0
+
+    @property
+    def trait(self) -> int:
+        """Gender and glasses as one number, below TRAITS."""
+        return int(self.female + 2 * self.glasses)
 
 
 def expand(entries: tuple[str, ...]) -> list[str]:
@@ -81,11 +90,13 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {said[0]}" if said else type(error).__name__
 
 
-def read_faces(urls: Iterable[dict[str, str]], attribute: Attribute, faults: Faults) -> Iterator[Face]:
+def read_faces(
+    urls: Iterable[dict[str, str]], attribute: Attribute, faults: Faults, need_glasses: bool = False
+) -> Iterator[Face]:
     """The faces of shards in order, what is broken left out."""
     for sample in webdataset.tariterators.tarfile_samples(urls, handler=faults):
         try:
-            face = parse_face(sample, attribute)
+            face = parse_face(sample, attribute, need_glasses)
         except BrokenFace as error:
             faults(error)
             continue
@@ -93,9 +104,11 @@ def read_faces(urls: Iterable[dict[str, str]], attribute: Attribute, faults: Fau
         yield face
 
 
-def parse_face(sample: dict, attribute: Attribute) -> Face:
+def parse_face(sample: dict, attribute: Attribute, need_glasses: bool = False) -> Face:
     """A sample of WebDataset -> Face.
 
+    Args:
+        need_glasses: whether the label `glasses` has to be there; an empty one, which says nothing, is.
     Raises:
         BrokenFace: no image, or not the labels that it takes.
     """
@@ -109,7 +122,13 @@ def parse_face(sample: dict, attribute: Attribute) -> Face:
         label, female = attribute.read(str(labels[attribute.column])), float(labels["gender"] == "female")
     except (ValueError, KeyError, TypeError) as error:
         raise BrokenFace(f"{where}.json needs the labels {attribute.column} and gender ({error!r})") from error
-    return Face(sample[ending], label, female, str(labels.get("file", f"{sample['__key__']}.{ending}")), where)
+    if need_glasses and "glasses" not in labels:
+        raise BrokenFace(
+            f"{where}.json has no label glasses, which balance_traits needs: write the shards anew with "
+            "`python -m train.shards`, or set balance_traits to false"
+        )
+    name = str(labels.get("file", f"{sample['__key__']}.{ending}"))
+    return Face(sample[ending], label, female, name, where, read_glasses(labels.get("glasses", "")))
 
 
 def decode(face: Face, size: int) -> Tensor:
@@ -127,23 +146,29 @@ def decode(face: Face, size: int) -> Tensor:
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
 
-def draw_balanced(faces: Iterator[Face], buffer: int, attribute: Attribute, draw: random.Random) -> Iterator[Face]:
+def draw_balanced(
+    faces: Iterator[Face], buffer: int, attribute: Attribute, draw: random.Random, balance_traits: bool = False
+) -> Iterator[Face]:
     """An endless stream, balanced over the attribute's bins (see the top of this file)."""
     lowest, highest = attribute.targets[0], attribute.targets[-1]
     count = int((highest - lowest) // attribute.bin) + 1
-    bins: list[list[Face]] = [[] for _ in range(count)]
+    room = max(1, buffer // (count * TRAITS if balance_traits else count))
+    cells: dict[tuple[int, int], list[Face]] = {}  # by bin and trait
+    frequency: Counter[int] = Counter()  # of each trait
     for read, face in enumerate(faces, start=1):
         if lowest <= round(face.label) <= highest and not is_held_out(face.name):
-            kept = bins[min(int((round(face.label) - lowest) // attribute.bin), count - 1)]
-            if len(kept) < max(1, buffer // count):
+            trait = face.trait if balance_traits else 0
+            frequency[trait] += 1
+            kept = cells.setdefault((min(int((round(face.label) - lowest) // attribute.bin), count - 1), trait), [])
+            if len(kept) < room:
                 kept.append(face)
             else:
                 kept[draw.randrange(len(kept))] = face
-        filled = [kept for kept in bins if kept]
-        if read >= buffer and not filled:
+        if read >= buffer and not cells:
             raise ValueError(f"none of {read} faces of the shards is of a label within {lowest}..{highest}")
         if read >= buffer:
-            yield draw.choice(draw.choice(filled))
+            (kept,) = draw.choices(list(cells.values()), [frequency[trait] for _, trait in cells])
+            yield draw.choice(kept)
 
 
 @dataclass(frozen=True)
@@ -155,6 +180,7 @@ class FaceStream(IterableDataset):
     attribute: Attribute
     buffer: int  # encoded faces, of all the loader's workers together
     seed: str
+    balance_traits: bool = False
 
     def __iter__(self) -> Iterator[tuple[Tensor, float, float]]:
         worker = get_worker_info()
@@ -163,8 +189,9 @@ class FaceStream(IterableDataset):
         shards = expand(self.entries)
         urls = ({"url": draw.choice(shards)} for _ in itertools.count())
         faults = Faults(FAULTS)
-        faces = read_faces(urls, self.attribute, faults)
-        for face in draw_balanced(faces, max(1, self.buffer // workers), self.attribute, draw):
+        faces = read_faces(urls, self.attribute, faults, self.balance_traits)
+        buffer = max(1, self.buffer // workers)
+        for face in draw_balanced(faces, buffer, self.attribute, draw, self.balance_traits):
             try:
                 yield decode(face, self.size), face.label, face.female
             except BrokenFace as error:
@@ -177,15 +204,15 @@ def load_stream(stream: FaceStream, batch: int, workers: int, device: torch.devi
     return iter(DataLoader(stream, batch, num_workers=workers, pin_memory=device.type == "cuda"))
 
 
-def read_held_out(entries: tuple[str, ...], size: int, attribute: Attribute) -> Faces:
+def read_held_out(entries: tuple[str, ...], size: int, attribute: Attribute, need_glasses: bool = False) -> Faces:
     """The first held-out faces of the shards: what a run's samples show.
 
     Raises:
-        ValueError: the first shard cannot be read, or has no labels; or no face is held out.
+        ValueError: the first shard cannot be read, or lacks labels; or no face is held out.
     """
     urls, strict = expand(entries), Faults(limit=1)
     found: list[Face] = []
-    faces = read_faces(({"url": url} for url in urls), attribute, strict)
+    faces = read_faces(({"url": url} for url in urls), attribute, strict, need_glasses)
     for face in itertools.islice(faces, TEST_SEARCH):
         if is_held_out(face.name):
             found.append(face)
@@ -193,7 +220,9 @@ def read_held_out(entries: tuple[str, ...], size: int, attribute: Attribute) -> 
             break
     if not found:
         raise ValueError(f"{urls[0]}: none of the first {TEST_SEARCH} faces is held out by its name (one in twenty is)")
-    labels, female = (torch.tensor([getattr(face, name) for face in found]) for name in ("label", "female"))
+    labels, female, glasses = (
+        torch.tensor([getattr(face, name) for face in found]) for name in ("label", "female", "glasses")
+    )
     images = torch.stack([decode(face, size) for face in found])
     names, source = tuple(face.name for face in found), torch.zeros(len(found), dtype=torch.int64)
-    return Faces(images, labels, female, names, source, female * 0)
+    return Faces(images, labels, female, names, source, glasses)
