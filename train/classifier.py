@@ -361,6 +361,8 @@ def main() -> None:
     config = load_config(ClassifierTraining, given.config)
     torch.backends.cudnn.benchmark = True  # there are two sizes
     if given.measure:
+        # At its own resolution: it may have been trained on since by another config.
+        config.model = load_checkpoint(AgeClassifier, ClassifierConfig, given.out).config
         _, test = load_split(config, given.cache)
         result = measure_checkpoint(given.out, test, config.data, config.attribute, given.device)
     else:
