@@ -2,25 +2,26 @@
 
 python -m agetransformer.align_worker --size 512 --min-side 256 < requests > answers
 
-One line of JSON a photo, in and out. Before the first request it answers {"ready": true}, or {"fatal": sentence}.
+As in agetransformer/json_lines.py, a photo a line:
 Request:  {"photo": path, "stem": where to write, without the ending}
 Answer:   {"faces": [path, ...], "small": faces left out as too small, "sha256": of the photo},
           {"error": sentence} if the photo cannot be used, or {"fatal": sentence} if nothing can be written
-Faces are WebP files, largest first: STEM.webp, STEM_face2.webp, ... The process ends with its standard input.
+Faces are WebP files, largest first: STEM.webp, STEM_face2.webp, ...
 """
 
 import argparse
 import hashlib
-import json
-import os
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from agetransformer.files import written_whole
 from agetransformer.imageio import PhotoError, load_photo
+from agetransformer.json_lines import serve
 
 WEBP_QUALITY = 95  # a tenth of PNG's size, and well below what a generator resolves
 
@@ -67,12 +68,18 @@ def answer(request: dict[str, str], cut: Cut) -> dict:
     try:
         stem.parent.mkdir(parents=True, exist_ok=True)
         for face, square in zip(faces, squares, strict=True):
-            aside = face.with_suffix(".part")
-            square.save(aside, "WEBP", quality=WEBP_QUALITY)
-            os.replace(aside, face)
+            with written_whole(face) as aside:
+                square.save(aside, "WEBP", quality=WEBP_QUALITY)
     except OSError as error:
         return {"fatal": f"{stem.parent}: cannot write ({error.strerror or error})"}
     return {"faces": [str(face) for face in faces], "small": small, "sha256": sha256}
+
+
+@contextmanager
+def aligning(given: argparse.Namespace) -> Iterator[Callable[[dict], dict]]:
+    """`answer`, with squares as the command line wants them."""
+    small = (given.size, given.min_side)
+    yield partial(answer, cut=resizer(*small) if given.aligned else cutter(*small, given.max_faces))
 
 
 def main() -> None:
@@ -82,18 +89,7 @@ def main() -> None:
     parser.add_argument("--min-side", type=int, default=0, help="leave out faces whose square is smaller in the photo")
     parser.add_argument("--max-faces", type=int, default=8, help="at most so many of a photo, the largest")
     parser.add_argument("--aligned", action="store_true", help="the photos are FFHQ-aligned squares: only resize them")
-    given = parser.parse_args()
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8", buffering=1)
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints must not get between the answers
-    try:
-        small = (given.size, given.min_side)
-        cut = resizer(*small) if given.aligned else cutter(*small, given.max_faces)
-    except (ValueError, RuntimeError, ImportError) as error:  # a CheckpointError is a ValueError
-        print(json.dumps({"fatal": str(error)}), file=answers)
-        return
-    print(json.dumps({"ready": True}), file=answers)
-    for line in sys.stdin:
-        print(json.dumps(answer(json.loads(line), cut)), file=answers)
+    serve(aligning(parser.parse_args()))
 
 
 if __name__ == "__main__":

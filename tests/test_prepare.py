@@ -19,6 +19,7 @@ import pytest
 import torch
 from PIL import Image
 
+from agetransformer import json_lines
 from train import prepare as preparing
 from train.aligning import Aligning, AligningError, Request, align_photos
 from train.balance import choose_balanced, count_ages
@@ -473,9 +474,7 @@ def test_a_photo_that_kills_its_worker_is_named_and_the_next_is_served(tmp_path,
         "    if 'bad' in line: os._exit(9)\n"
         "    print(json.dumps({'faces': [], 'small': 0, 'sha256': 'x'}), flush=True)\n"
     )
-    from train import aligning
-
-    monkeypatch.setattr(aligning, "__file__", str(tmp_path / "train" / "aligning.py"))
+    monkeypatch.setattr(json_lines, "__file__", str(fake / "json_lines.py"))
     settings, log = Aligning(64, 32), tmp_path / "log"
 
     def ask(*names: str) -> dict[str, dict]:

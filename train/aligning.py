@@ -1,13 +1,12 @@
 """Photos -> aligned squares, by processes of `agetransformer.align_worker`: nothing here loads MediaPipe."""
 
-import json
 import queue
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from agetransformer.json_lines import Died, NotReady, Worker
 
 _DEATHS = 3  # so many workers that died one after the other are no coincidence
 
@@ -87,7 +86,10 @@ def _serve(
                 return
             if worker is None:
                 worker = _start(aligning, log)
-            answer = _ask(worker, request)
+            try:
+                answer = worker.ask({"photo": str(request.photo), "stem": str(request.stem)})
+            except Died as error:
+                answer = {"died": f"the aligning process died on it ({error})"}
             if "fatal" in answer:
                 raise AligningError(answer["fatal"])
             deaths = deaths + 1 if "died" in answer else 0
@@ -102,39 +104,15 @@ def _serve(
         answers.put(AligningError(f"the aligning process cannot be started ({error})"))
     finally:
         if worker is not None:
-            worker.stdin.close()
-            worker.wait()
-            worker.stdout.close()
+            worker.close()
 
 
-def _start(aligning: Aligning, log: Path) -> subprocess.Popen:
-    with log.open("ab") as errors:
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "agetransformer.align_worker", *aligning.arguments()],
-            cwd=Path(__file__).parent.parent,
-            stdin=subprocess.PIPE,  # it ends when this pipe does, so also when this process is killed
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            encoding="utf-8",
-            start_new_session=True,  # Ctrl-C is for this process: a worker would die in the middle of a photo
-        )
-    hello = worker.stdout.readline()
-    if not hello:
-        raise AligningError(f"the aligning process does not start (pip install -r requirements.txt?); see {log}")
-    if "fatal" in (said := json.loads(hello)):
-        raise AligningError(f"{said['fatal']} (aligning needs requirements.txt)")
-    return worker
-
-
-def _ask(worker: subprocess.Popen, request: Request) -> dict:
+def _start(aligning: Aligning, log: Path) -> Worker:
     try:
-        worker.stdin.write(json.dumps({"photo": str(request.photo), "stem": str(request.stem)}) + "\n")
-        worker.stdin.flush()
-        line = worker.stdout.readline()
-    except BrokenPipeError:
-        line = ""
-    if line.endswith("\n"):
-        return json.loads(line)
-    worker.stdout.close()
-    return {"died": f"the aligning process died on it (exit code {worker.wait()})"}
+        with log.open("ab") as errors:
+            return Worker("agetransformer.align_worker", aligning.arguments(), errors)
+    except NotReady as error:
+        if said := str(error):
+            raise AligningError(f"{said} (aligning needs requirements.txt)") from error
+        sentence = f"the aligning process does not start (pip install -r requirements.txt?); see {log}"
+        raise AligningError(sentence) from error

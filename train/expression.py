@@ -6,15 +6,12 @@ MediaPipe says how far each of 52 muscle groups is moved (0..1), not what the fa
 """
 
 import base64
-import json
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
+from agetransformer.json_lines import Died, NotReady, Worker
 from train.judges import JudgeError
 
 # Left and right together: a face smiles from 0.3 on, and is not neutral where one of the others reaches 0.5.
@@ -59,36 +56,22 @@ class ExpressionJudge:
         Raises:
             JudgeError: MediaPipe or its model is missing.
         """
-        self._worker = subprocess.Popen(
-            [sys.executable, "-m", "agetransformer.expression_worker"],
-            cwd=Path(__file__).parent.parent,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # MediaPipe's chatter
-            text=True,
-            encoding="utf-8",
-        )
-        hello = json.loads(self._worker.stdout.readline() or '{"fatal": "the process does not start"}')
-        if "fatal" in hello:
-            self.close()
-            raise JudgeError(f"{hello['fatal']} (pip install -r requirements.txt)")
+        try:
+            self._worker = Worker("agetransformer.expression_worker")
+        except NotReady as error:
+            raise JudgeError(
+                f"{str(error) or 'the process does not start'} (pip install -r requirements.txt)"
+            ) from error
 
     def judge(self, image: np.ndarray) -> Expression | None:
         """The expression on a square [S, S, 3] uint8; None where MediaPipe finds no face."""
         pixels = base64.b64encode(np.ascontiguousarray(image)).decode()
         try:
-            self._worker.stdin.write(json.dumps({"side": len(image), "pixels": pixels}) + "\n")
-            self._worker.stdin.flush()
-            line = self._worker.stdout.readline()
-        except BrokenPipeError:
-            line = ""
-        if not line.endswith("\n"):
-            raise JudgeError(f"the expression process died on a picture (exit code {self._worker.wait()})")
-        blendshapes = json.loads(line)["blendshapes"]
+            blendshapes = self._worker.ask({"side": len(image), "pixels": pixels})["blendshapes"]
+        except Died as error:
+            raise JudgeError(f"the expression process died on a picture ({error})") from error
         return None if blendshapes is None else read_expression(blendshapes)
 
     def close(self) -> None:
         """End the process; closing twice is fine."""
-        self._worker.stdin.close()
-        self._worker.wait()
-        self._worker.stdout.close()
+        self._worker.close()
