@@ -1,7 +1,6 @@
 """A checkpoint is a folder: config.json (what to build) + model.safetensors (its weights) + README.md (model card)."""
 
 import json
-import os
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -10,6 +9,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
+
+from agetransformer.files import written_whole
 
 FORMAT_VERSION = 1  # what is written; all from 1 to this are read
 CONFIG_NAME = "config.json"
@@ -43,12 +44,10 @@ def save_checkpoint(module: Configured, folder: str | Path, half: bool = False) 
         value = value.detach().cpu().contiguous()
         weights[name] = value.half() if half and value.is_floating_point() else value
     config = {"format_version": FORMAT_VERSION, "model": type(module).__name__, **asdict(module.config)}
-    weights_aside = folder / f"{WEIGHTS_NAME}.part"
-    weights_aside.write_bytes(save(weights, metadata={"format": "pt"}))
-    config_aside = folder / f"{CONFIG_NAME}.part"
-    config_aside.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    os.replace(weights_aside, folder / WEIGHTS_NAME)
-    os.replace(config_aside, folder / CONFIG_NAME)
+    # Neither takes its place before both are written.
+    with written_whole(folder / CONFIG_NAME) as config_aside, written_whole(folder / WEIGHTS_NAME) as weights_aside:
+        weights_aside.write_bytes(save(weights, metadata={"format": "pt"}))
+        config_aside.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     return folder
 
 

@@ -1,5 +1,6 @@
 """Checkpoints of the past keep loading, and those of the future are refused; see tests/data/README.md."""
 
+import errno
 import json
 import zipfile
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from agetransformer.checkpoint import FORMAT_VERSION, CheckpointError, load_checkpoint
+from agetransformer.checkpoint import FORMAT_VERSION, CheckpointError, load_checkpoint, save_checkpoint
 from agetransformer.classifier import AgeClassifier, ClassifierConfig
 from agetransformer.networks import Generator, GeneratorConfig
 
@@ -98,3 +99,18 @@ def test_weights_are_loaded_strictly(tmp_path: Path, change: str) -> None:
     save_file(weights, tmp_path / "model.safetensors")
     with pytest.raises(CheckpointError, match=r"weights do not fit the config.*conv[34]\.bias"):
         load_checkpoint(Generator, GeneratorConfig, tmp_path)
+
+
+def test_a_full_disk_leaves_the_old_checkpoint_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_checkpoint(Generator(GeneratorConfig(resolution=64)), tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    write = Path.write_text
+
+    def full(path: Path, text: str, encoding: str) -> int:
+        write(path, "{")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)  # the config is written after the weights
+    with pytest.raises(OSError, match="No space left"):
+        save_checkpoint(Generator(GeneratorConfig(resolution=128)), tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

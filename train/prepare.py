@@ -31,6 +31,7 @@ from tqdm import tqdm
 from agetransformer.checkpoint import WEIGHTS_NAME, CheckpointError, load_checkpoint
 from agetransformer.classifier import AgeClassifier, ClassifierConfig, chip, expected_age
 from agetransformer.cpus import usable_cpus
+from agetransformer.files import written_whole
 from train.aligning import Aligning, AligningError, Request, align_photos
 from train.balance import OLDEST, YOUNGEST, age_bin, choose_balanced, count_ages
 from train.data import to_unit
@@ -308,12 +309,10 @@ def write_archive(settings: Preparation, faces: Sequence[Face]) -> None:
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(["file", "age", "gender", "synthetic"])
     writer.writerows([face.file, f"{face.age:.2f}", face.gender, int(not face.photo)] for face in faces)
-    aside = settings.out.with_name(f".{settings.out.name}.part")
-    with zipfile.ZipFile(aside, "w") as archive:
+    with written_whole(settings.out) as aside, zipfile.ZipFile(aside, "w") as archive:
         archive.writestr(zipfile.ZipInfo("labels.csv"), table.getvalue(), zipfile.ZIP_DEFLATED)
         for face in tqdm(faces, desc="write", unit="face"):
             archive.writestr(zipfile.ZipInfo(face.file), (settings.work / face.file).read_bytes())
-    os.replace(aside, settings.out)
 
 
 def _write_photos(settings: Preparation, aligned: Aligned, faces: Sequence[Face], kept: set[str]) -> None:
