@@ -49,6 +49,24 @@ def test_configs_are_complete_and_small():
     assert smile.attribute == load("smile").attribute == "smile" and not smile.model.gender
 
 
+def test_the_smiles_classifier_goes_on_after_a_kill(tmp_path, monkeypatch):
+    """The state that the kill left is what it goes on from, rather than a refusal."""
+    started = []
+    monkeypatch.setattr(
+        ablations,
+        "train_classifier",
+        lambda config, out, minutes=0.0, resume=False, device="cpu", cache="": started.append(resume),
+    )
+    monkeypatch.setattr(ablations, "train_generator", lambda *given: None)
+    settings = Ablations(tmp_path, ("smile",))
+    run_ablations(settings)
+    (tmp_path / "smile-classifier/state-00000100").mkdir(parents=True)
+    run_ablations(settings)
+    (tmp_path / "smile-classifier/metrics.json").write_text("{}")
+    run_ablations(settings)
+    assert started == [False, True]
+
+
 def row(age: float, **changes) -> dict:
     values = dict.fromkeys(("gender_kept", "smile_kept", "sharpness_network"), 1.0)
     values |= {"age_mean": age, "age_sd": 5.0, "identity": 0.3, "background": 0.5, "colour_p99": 4.0, "smile": 0.6}
