@@ -1,6 +1,8 @@
 """The generator's training on a tiny data set: it learns, resumes as if never stopped, fails early and clearly."""
 
 import copy
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,9 +10,10 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from agetransformer.checkpoint import save_checkpoint
+from agetransformer.checkpoint import load_checkpoint, save_checkpoint
 from agetransformer.classifier import AgeClassifier, ClassifierConfig
 from agetransformer.networks import Generator, GeneratorConfig
+from train.classifier import ClassifierTraining
 from train.config import build, load_config
 from train.data import held_out, load_faces
 from train.forward import edit_at
@@ -173,9 +176,23 @@ def test_paper_config_is_the_paper():
     assert not config.model.residual and config.model.age_sigma == 0
 
 
-@pytest.mark.parametrize("name", ["cpu", "gpu-512", "paper"])
+def test_a_start_takes_the_resolution_and_refuses_another_kind_of_model(workspace, untrained_generator):
+    config = tiny(workspace, start=str(untrained_generator))
+    stored = load_checkpoint(Generator, GeneratorConfig, untrained_generator).config
+    config.model = replace(stored, resolution=96)
+    assert build_networks(config, torch.device("cpu")).generator.config.resolution == 96
+    config.model = replace(stored, residual=not stored.residual)
+    with pytest.raises(ValueError, match=r"is not what the weights in .* are"):
+        build_networks(config, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in Path("train/configs").glob("*.yaml")))
 def test_every_config_loads(name):
-    assert load_config(GeneratorTraining, f"train/configs/{name}.yaml").phases
+    path = f"train/configs/{name}.yaml"
+    if name.startswith("classifier"):
+        assert load_config(ClassifierTraining, path).images
+    else:
+        assert load_config(GeneratorTraining, path).phases
 
 
 def test_config_mistakes_are_named():

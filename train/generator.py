@@ -152,6 +152,9 @@ def build_networks(config: GeneratorTraining, device: torch.device) -> Networks:
     torch.manual_seed(config.seed)
     if config.start:
         generator = load_checkpoint(Generator, GeneratorConfig, config.start)
+        if replace(generator.config, resolution=config.model.resolution) != config.model:
+            raise ValueError(f"model: {config.model} is not what the weights in {config.start} are: {generator.config}")
+        generator.config = config.model  # the weights fit any resolution
     else:
         generator = Generator(config.model)
         if config.modulation_init > 0:

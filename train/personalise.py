@@ -27,9 +27,10 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from agetransformer.checkpoint import CheckpointError
+from agetransformer.checkpoint import CheckpointError, load_checkpoint
 from agetransformer.classifier import AgeClassifier, chip
 from agetransformer.hub import save_pretrained
+from agetransformer.networks import Generator, GeneratorConfig
 from train.aligning import Aligning, AligningError, Request, align_photos
 from train.data import Faces, to_unit
 from train.generator import (
@@ -199,6 +200,7 @@ def _training(settings: Personalisation) -> GeneratorTraining:
         robust_classifier=str(settings.robust_classifier),
         label_by_classifier=False,
         start=str(settings.checkpoint),
+        model=load_checkpoint(Generator, GeneratorConfig, settings.checkpoint).config,
         min_gap=10,
         label_width=2.0,
         ema=0.98,  # runs are short
