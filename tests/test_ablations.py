@@ -43,7 +43,7 @@ def test_configs_are_complete_and_small():
     for name in RUNS:
         config = load(name)
         assert config.discriminator in DISCRIMINATORS and find_attribute(config.attribute)
-        assert sum(phase.images for phase in config.phases) == 2000
+        assert sum(phase.images for phase in config.phases) == 1200
         assert {phase.resolution for phase in config.phases} == {128}
     smile = load_config(ClassifierTraining, CONFIGS / "smile-classifier.yaml")
     assert smile.attribute == load("smile").attribute == "smile" and not smile.model.gender
