@@ -1,4 +1,4 @@
-"""The rewritten generator in OpenVINO: the fast way on x86-64 CPUs, in bfloat16 where the processor has it.
+"""The rewritten generator in OpenVINO: the fast way on x86-64 CPUs, in bfloat16 and int8 where the processor has them.
 
 What is compiled is kept on disk, so that only the first start on a machine takes seconds.
 """
@@ -19,15 +19,18 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor
 
-from agetransformer import rewrites
+from agetransformer import quantization, rewrites
 from agetransformer.cpus import usable_cpus
 from agetransformer.networks import Generator
+from agetransformer.quantization import Int8Encoder
 from agetransformer.rewrites import FastDecoder, FastEncoder, FastEncoding, rewrite
 
 if TYPE_CHECKING:
     import openvino
 
 logger = logging.getLogger(__name__)
+
+Half = FastEncoder | Int8Encoder | FastDecoder
 
 KEPT_FILES = 16  # compiled halves in the cache folder, 1 or 6 MB each; the oldest go
 
@@ -53,7 +56,9 @@ def import_openvino() -> ModuleType:
 
 @dataclass(frozen=True)
 class OpenVinoConfig:
-    precision: str = "auto"  # "bf16", "f32", or "auto": bf16 where the processor computes in it
+    # "f32"; "bf16"; "int8", bf16 with an encoder of 8-bit integers; or "auto": int8 where the processor computes in
+    # bf16 (all that do have the instructions for int8 too), else f32
+    precision: str = "auto"
     threads: int = field(default_factory=usable_cpus)
     cache: Path | None = field(default_factory=cache_folder)  # None: compile at every start
 
@@ -67,9 +72,9 @@ class OpenVinoEncoding:
     skip1: object  # [1, R, R, 32]
 
 
-def input_shapes(module: FastEncoder | FastDecoder, side: int) -> dict[str, tuple[int, ...]]:
+def input_shapes(module: Half, side: int) -> dict[str, tuple[int, ...]]:
     """The inputs of one half for one age and images of this side, by name."""
-    if isinstance(module, FastEncoder):
+    if not isinstance(module, FastDecoder):
         return {"image": (1, 3, side, side)}
     return {
         "features": (1, 128, side // 4 + 2, side // 4 + 2),
@@ -95,23 +100,27 @@ class OpenVinoBackend:
         capabilities = self.core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         precision = config.precision
         if precision == "auto":
-            precision = "bf16" if "BF16" in capabilities else "f32"
-        if precision not in ("bf16", "f32") or (precision == "bf16" and "BF16" not in capabilities):
+            precision = "int8" if "BF16" in capabilities else "f32"
+        if precision not in ("int8", "bf16", "f32") or (precision != "f32" and "BF16" not in capabilities):
             raise ValueError(f"precision {precision!r} is not to be had on this processor; use 'auto' or 'f32'")
-        self.element_type = getattr(self.openvino.Type, precision)
+        floats = "f32" if precision == "f32" else "bf16"
+        self.element_type = getattr(self.openvino.Type, floats)
         self.settings = {
-            "INFERENCE_PRECISION_HINT": precision,
+            "INFERENCE_PRECISION_HINT": floats,
             "INFERENCE_NUM_THREADS": config.threads,
             "NUM_STREAMS": 1,
             # Pinned threads wait for a core that something else uses, and containers share cores.
             "ENABLE_CPU_PINNING": False,
         }
+        encoder: Half
         encoder, decoder = rewrite(generator)
+        if precision == "int8":
+            encoder = Int8Encoder(generator)
         name = f"openvino-{precision}-{self.resolution}"
         self.encoder = self.load(encoder, config.cache, f"{name}-encoder")
         self.decoder = self.load(decoder, config.cache, f"{name}-decoder")
 
-    def load(self, module: FastEncoder | FastDecoder, cache: Path | None, name: str) -> "openvino.CompiledModel":
+    def load(self, module: Half, cache: Path | None, name: str) -> "openvino.CompiledModel":
         """The compiled form of one half, from the cache or into it."""
         if cache is None:
             return self.compile(module)
@@ -135,10 +144,11 @@ class OpenVinoBackend:
             logger.warning("the compiled model cannot be kept for the next start: %s", error)
         return compiled
 
-    def key(self, module: FastEncoder | FastDecoder) -> str:
+    def key(self, module: Half) -> str:
         """A hash of all that the compiled form depends on: weights, code, OpenVINO and the processor."""
-        digest = hashlib.sha256(inspect.getsource(rewrites).encode())
-        digest.update(inspect.getsource(sys.modules[__name__]).encode())
+        digest = hashlib.sha256()
+        for code in (rewrites, quantization, sys.modules[__name__]):
+            digest.update(inspect.getsource(code).encode())
         digest.update(self.openvino.__version__.encode())
         for capability in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES"):
             digest.update(repr(self.core.get_property("CPU", capability)).encode())
@@ -147,7 +157,7 @@ class OpenVinoBackend:
             digest.update(value.numpy().tobytes())
         return digest.hexdigest()[:24]
 
-    def compile(self, module: FastEncoder | FastDecoder) -> "openvino.CompiledModel":
+    def compile(self, module: Half) -> "openvino.CompiledModel":
         """Trace one half at a small size, set the real one and compile it for one age."""
         small = {name: torch.zeros(shape) for name, shape in input_shapes(module, 64).items()}
         with warnings.catch_warnings():
@@ -158,7 +168,7 @@ class OpenVinoBackend:
         model.reshape({name: list(shape) for name, shape in input_shapes(module, self.resolution).items()})
         # Between the halves the maps stay as the convolutions want them; planar float32 would be converted twice.
         steps = self.openvino.preprocess.PrePostProcessor(model)
-        encoder = isinstance(module, FastEncoder)
+        encoder = not isinstance(module, FastDecoder)
         for index in range(len(FastEncoding._fields)):
             side = steps.output(index) if encoder else steps.input(index)
             side.model().set_layout(self.openvino.Layout("NCHW"))

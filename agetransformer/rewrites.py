@@ -123,9 +123,9 @@ def upsample(x: Tensor, kernel: Tensor) -> Tensor:
     return upsample_padded(replicate(x), kernel)
 
 
-def upsample_padded(x: Tensor, kernel: Tensor) -> Tensor:
+def upsample_padded(x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
     """The same from a map that is padded already [N, I, h + 2, w + 2]."""
-    return F.conv_transpose2d(x, kernel, stride=2, padding=3)
+    return F.conv_transpose2d(x, kernel, bias, stride=2, padding=3)
 
 
 def frozen(weight: Tensor) -> nn.Parameter:
@@ -141,8 +141,11 @@ class FastNorm(nn.Module):
         self.bias = frozen(norm.bias)
         self.eps = norm.eps
 
+    def activate(self, x: Tensor) -> Tensor:
+        return F.leaky_relu(x, 0.2)
+
     def forward(self, x: Tensor) -> Tensor:
-        return F.leaky_relu(F.instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps), 0.2)
+        return self.activate(F.instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps))
 
 
 class FastBlock(nn.Module):

@@ -17,7 +17,10 @@ from agetransformer.engine import Engine
 from agetransformer.graphs import Function, Graphed, Recording
 from agetransformer.networks import Generator, GeneratorConfig
 from agetransformer.openvino_backend import OpenVinoBackend, OpenVinoConfig
+from agetransformer.quantization import Int8Encoder, LevelConv, Levels, MapRange, add_ranges, norm_range
 from agetransformer.rewrites import (
+    FastDecoder,
+    FastNorm,
     PixelBlocks,
     RewriteConfig,
     RowSums,
@@ -108,9 +111,75 @@ def test_ages_of_the_random_generator_differ():
     assert error(outputs[1], outputs[2]).max() > 0.05
 
 
-def test_rewrite_refuses_training_mode():
+@pytest.mark.parametrize("form", [rewrite, Int8Encoder])
+def test_rewrites_refuse_training_mode(form):
     with pytest.raises(ValueError, match="eval"):
-        rewrite(random_generator(64).train())
+        form(random_generator(64).train())
+
+
+def test_ranges_hold_normalised_maps():
+    instance_norm = nn.InstanceNorm2d(4, affine=True)
+    with torch.no_grad():
+        instance_norm.weight.copy_(torch.tensor([0.5, -2.0, 1.0, 0.0]))
+        instance_norm.bias.copy_(torch.tensor([0.0, 1.0, -3.0, 0.5]))
+    norm = FastNorm(instance_norm)
+    maps = norm(torch.randn(1, 4, 64, 64, generator=torch.Generator().manual_seed(1)) * 9 + 5)
+    for spread, inside in ((6.0, True), (1.0, False)):
+        values = norm_range(norm, spread)
+        above = maps.amax((0, 2, 3)) <= values.high + 1e-6
+        below = maps.amin((0, 2, 3)) >= values.low - 1e-6
+        assert (above & below).tolist() == [inside, inside, inside, True]
+    one = norm_range(norm, 6.0)
+    both = add_ranges(one, one)
+    torch.testing.assert_close(both.middle, 2 * one.middle)
+    torch.testing.assert_close(both.high - both.low, 2**0.5 * (one.high - one.low))
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_convolution_of_levels(transposed):
+    """It is off by no more than half a step of each level and each weight; a value out of range counts as the end."""
+    torch.manual_seed(2)
+    values = MapRange(-torch.rand(6) - 0.1, torch.zeros(6), 5 * torch.rand(6) + 0.1)
+    levels = Levels(values)
+    low, high = (bound[:, None, None] for bound in (values.low, values.high))
+    x = low + torch.rand(1, 6, 8, 8) * (high - low)
+    weight = torch.randn(5, 6, 3, 3)
+    weight = upsampling_kernel(weight) if transposed else weight
+    conv = LevelConv(weight, levels, transposed=transposed)
+    if transposed:
+        expected = F.conv_transpose2d(x, weight, stride=2, padding=3)
+        steps = F.conv_transpose2d(levels.steps[None, :, None, None].expand(x.shape), weight.abs(), stride=2, padding=3)
+    else:
+        expected = F.conv2d(x, weight)
+        steps = F.conv2d(levels.steps[None, :, None, None].expand(x.shape), weight.abs())
+    taps = 6 * (4 if transposed else 9)
+    bound = steps / 2 + 255 * taps * conv.steps[:, None, None] / 2
+    outputs = conv(levels(x))
+    assert ((outputs - expected).abs() <= bound).all()
+    assert (outputs - expected).abs().mean() < 0.02 * expected.std()
+    beyond = torch.where(x > (low + high) / 2, x + 100, x - 100)
+    torch.testing.assert_close(conv(levels(beyond)), conv(levels(torch.where(x > (low + high) / 2, high, low))))
+
+
+def test_stretched_levels_follow_the_map():
+    values = MapRange(torch.tensor([-1.0, -2.0]), torch.zeros(2), torch.tensor([5.0, 10.0]))
+    levels, stretched = Levels(values), Levels(values, stretched=True)
+    x = torch.rand(1, 2, 8, 8, generator=torch.Generator().manual_seed(1)) * 4 - 0.5
+    x[0, 0, 0, 0] = 5.0  # fills the first channel's range
+    torch.testing.assert_close(stretched(x), levels(x))
+    for factor in (0.01, 30.0):
+        torch.testing.assert_close(stretched(factor * x), levels(x), rtol=0, atol=1)
+    assert (levels(30 * x) == 255).float().mean() > 0.5
+
+
+@pytest.mark.parametrize("resolution", [64, 252])
+def test_encoder_in_integers(resolution):
+    generator, image = random_generator(resolution), random_image(resolution)
+    with torch.inference_mode():
+        maps = Int8Encoder(generator)(image)
+        for outputs, expected in zip(maps, rewrite(generator)[0](image), strict=True):
+            assert outputs.shape == expected.shape
+            assert 1e-4 < (outputs - expected).abs().mean() / expected.std() < 0.1
 
 
 @pytest.mark.parametrize("residual", [False, True])
@@ -204,6 +273,35 @@ def test_openvino_in_float32(resolution):
     assert error(outputs, reference(generator, image, AGES)).max() < 1e-4
 
 
+def no_bfloat16() -> bool:
+    capabilities = openvino_backend.import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" not in capabilities
+
+
+@needs_openvino
+def test_openvino_computes_in_integers():
+    """Every convolution of the encoder is an integer kernel, and gives what PyTorch gives with rounded numbers."""
+    if no_bfloat16():
+        pytest.skip("this processor has no bfloat16")
+    generator, image = random_generator(64), random_image(64)
+    backend = OpenVinoBackend(generator, OpenVinoConfig(precision="int8", threads=1, cache=None))
+    nodes = [operation.get_rt_info() for operation in backend.encoder.get_runtime_model().get_ops()]
+    kernels = [node["primitiveType"].value for node in nodes if "conv" in node["primitiveType"].value.lower()]
+    assert len(kernels) == 3 + 8 + 2 and all(kernel.lower().endswith("i8") for kernel in kernels)
+    with torch.inference_mode():
+        expected = Int8Encoder(generator)(image)
+        encoding = backend.encode(image)
+    for name, values in expected._asdict().items():
+        outputs = torch.from_numpy(bfloat16_values(getattr(encoding, name))).permute(0, 3, 1, 2)
+        assert outputs.shape == values.shape
+        assert (outputs - values).abs().mean() / values.std() < 0.1  # bf16 between them rounds to other levels
+
+
+def bfloat16_values(tensor: object) -> np.ndarray:
+    """An OpenVINO tensor of bfloat16 as float32: its two bytes are the upper ones."""
+    return (tensor.data.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+
+
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory) -> Path:
     """Holds the cache folder of `openvino_engine`."""
@@ -285,8 +383,10 @@ def test_openvino_works_without_a_writable_cache(openvino_engine, monkeypatch, t
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
     monkeypatch.setenv("XDG_CACHE_HOME", str(blocked))
-    compiled = {"FastEncoder": openvino_engine.backend.encoder, "FastDecoder": openvino_engine.backend.decoder}
-    monkeypatch.setattr(OpenVinoBackend, "compile", lambda self, module: compiled[type(module).__name__])
+    encoder, decoder = openvino_engine.backend.encoder, openvino_engine.backend.decoder
+    monkeypatch.setattr(
+        OpenVinoBackend, "compile", lambda self, module: decoder if isinstance(module, FastDecoder) else encoder
+    )
     outputs = edit(Engine(random_generator(64, residual=True)), random_image(64))
     assert torch.equal(outputs, edit(openvino_engine, random_image(64)))
     assert "cannot be kept" in caplog.text
@@ -294,11 +394,12 @@ def test_openvino_works_without_a_writable_cache(openvino_engine, monkeypatch, t
 
 @needs_openvino
 @pytest.mark.skipif(not (SHIPPED / "config.json").is_file(), reason="no trained generator in checkpoints/generator")
-def test_bfloat16_on_a_real_face_with_the_shipped_generator():
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_precisions_on_a_real_face_with_the_shipped_generator(precision):
     data = pytest.importorskip("skimage.data")
     generator = load_checkpoint(Generator, GeneratorConfig, SHIPPED)
     try:
-        backend = OpenVinoBackend(generator, OpenVinoConfig(precision="bf16", cache=None))
+        backend = OpenVinoBackend(generator, OpenVinoConfig(precision=precision, cache=None))
     except ValueError:
         pytest.skip("this processor has no bfloat16")
     face = torch.from_numpy(np.ascontiguousarray(data.astronaut()[0:224, 112:336])).permute(2, 0, 1)[None] / 127.5 - 1
