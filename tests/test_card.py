@@ -98,12 +98,14 @@ def test_card_of_a_classifier(untrained_classifier: Path, tmp_path: Path) -> Non
     row = {"images": 12, "mae": 5.432, "mae_guess": 17.21, "mae_20_69": 5.1, "gender_accuracy": 0.957}
     group = {"gender": "male", "ages": "70 and over", "images": 5, "mae": 9.1, "mae_se": 1.2, "offset": -8.8}
     groups = [group | {"gender_accuracy": 1.0}]
-    metrics = {"sha256": sha256, "archives": {"faces": row}, "all": row, "groups": groups}
+    attacked = {"images": 256, "radius": 2.0, "steps": 5, "mae_clean": 5.21, "mae": 31.83}
+    metrics = {"sha256": sha256, "archives": {"faces": row}, "all": row, "groups": groups, "attacked": attacked}
     (folder / "metrics.json").write_text(json.dumps(metrics))
     give_notes(folder, sha256)
     text = render_card(folder)
     assert "# Robust age classifier V\n" in text and "configs/classifier-robust.yaml" in text
     assert "| faces | 12 | 5.43 | 5.10 | 17.21 | 95.7 % |" in text and "wrong by 17.2 years" in text
+    assert "of L2 length 2 " in text and "read 31.8 years wrong; unperturbed, 5.2." in text
     assert "| male | 70 and over | 5 (few) | 9.1 ± 1.2 | -8.8 | 100 % |" in text
     assert ModelCard(text).data.license == "cc-by-nc-4.0"
 

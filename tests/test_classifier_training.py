@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
 from agetransformer.checkpoint import load_checkpoint, save_checkpoint
 from agetransformer.classifier import AgeClassifier, ClassifierConfig
@@ -14,6 +15,7 @@ from train.classifier import (
     ClassifierTraining,
     compute_classifier_loss,
     load_split,
+    measure_attacked,
     measure_checkpoint,
     perturb,
     sampling_weights,
@@ -90,6 +92,30 @@ def test_an_attack_stays_in_its_ball_and_raises_the_loss():
     assert worse > clean
 
 
+class Brightness(nn.Module):
+    """Reads 40 years and 100 more for each unit of brightness: an L2 radius r moves it by 100 r / sqrt(values)."""
+
+    config = ClassifierConfig(resolution=32, gender=False)
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(100.0))
+
+    def forward(self, x):
+        reading = 40 + self.scale * x.mean(dim=(1, 2, 3))
+        return -0.5 * ((torch.arange(101) - reading[:, None]) / 2) ** 2, None
+
+
+def test_the_measured_attack_is_nearly_the_worst_one_of_its_length():
+    images = torch.full((6, 3, 32, 32), 127, dtype=torch.uint8)
+    ages, zeros = torch.tensor([20.0, 25, 30, 50, 55, 60]), torch.zeros(6)
+    result = measure_attacked(Brightness(), Faces(images, ages, zeros, tuple("abcdef"), zeros.long(), zeros))
+    reading = 40 + 100 * (127 / 127.5 - 1)
+    assert result["mae_clean"] == pytest.approx((ages - reading).abs().mean().item(), abs=0.01)
+    worst = 100 * 2 / (3 * 32 * 32) ** 0.5
+    assert 0.9 * worst < result["mae"] - result["mae_clean"] <= worst
+
+
 def test_training_learns_and_writes_a_half_precision_checkpoint(tiny_faces, tmp_path):
     start = tmp_path / "start"
     torch.manual_seed(0)
@@ -105,6 +131,7 @@ def test_training_learns_and_writes_a_half_precision_checkpoint(tiny_faces, tmp_
         result["all"]["images"],
         pytest.approx(result["all"]["mae"], abs=1e-4),
     )
+    assert result["attacked"]["images"] == result["all"]["images"]
     assert json.loads((tmp_path / "out/metrics.json").read_text()) == result
     trained = load_checkpoint(AgeClassifier, ClassifierConfig, tmp_path / "out")
     assert (tmp_path / "out/model.safetensors").stat().st_size < 8e6

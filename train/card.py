@@ -66,6 +66,11 @@ def render_card(folder: Path) -> str:
             "archives": _archives(metrics).strip(),
             "guess": f"{metrics['all']['mae_guess']:.1f}",
             "few": FEW,
+            "radius": f"{metrics['attacked']['radius']:g}",
+            "steps": metrics["attacked"]["steps"],
+            "attacked_images": metrics["attacked"]["images"],
+            "attacked": f"{metrics['attacked']['mae']:.1f}",
+            "clean": f"{metrics['attacked']['mae_clean']:.1f}",
             "groups": classifier_table(metrics["groups"]).strip(),
         }
         template = "classifier.md"
