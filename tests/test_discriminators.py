@@ -20,6 +20,8 @@ from train.discriminators import (
 )
 from train.generator import GeneratorTraining, Phase, age_balance, draw_batch, train_generator
 
+TRAITS = torch.tensor([0, 1, 2, 3])
+
 
 @pytest.fixture
 def images():
@@ -38,8 +40,8 @@ def test_single_is_the_plain_discriminator(images):
     single = SingleDiscriminator().eval()  # the same random numbers, so that old runs and old seeds stay what they are
     assert plain.state_dict().keys() == single.state_dict().keys()
     ages = torch.tensor([20.0, 30, 50, 69])
-    torch.testing.assert_close(single(images, ages), plain(images), rtol=0, atol=0)
-    torch.testing.assert_close(single(images, ages.flip(0)), plain(images), rtol=0, atol=0)
+    torch.testing.assert_close(single(images, ages, TRAITS), plain(images), rtol=0, atol=0)
+    torch.testing.assert_close(single(images, ages.flip(0), TRAITS.flip(0)), plain(images), rtol=0, atol=0)
 
 
 def test_projection_adds_the_inner_product_of_the_group_and_the_features(images):
@@ -47,7 +49,7 @@ def test_projection_adds_the_inner_product_of_the_group_and_the_features(images)
     network = ProjectionDiscriminator().eval()
     ages = torch.tensor([25.0, 40, 50, 60])
     with torch.no_grad(), parametrize.cached():
-        scores = network(images, ages)
+        scores = network(images, ages, TRAITS)
         phi, v = network.layers[:-1](images), network.groups.weight
         plain = network.layers[-1](phi)
         _, _, h, w = scores.shape
@@ -63,7 +65,7 @@ def test_projection_score_depends_on_the_group_and_on_nothing_else_of_the_age(im
     torch.manual_seed(0)
     network = ProjectionDiscriminator().eval()
     with torch.no_grad():
-        at = {age: network(images, torch.full((4,), float(age))) for age in (20, 34, 35, 50, 69)}
+        at = {age: network(images, torch.full((4,), float(age)), TRAITS) for age in (20, 34, 35, 50, 69)}
     torch.testing.assert_close(at[20], at[34], rtol=0, atol=0)
     for one, other in ((34, 35), (35, 50), (50, 69)):
         assert (at[one] - at[other]).abs().mean() > 1e-3
@@ -80,7 +82,7 @@ def test_each_of_two_sees_only_its_ages(images):
     network.young.register_forward_pre_hook(record)
     network.old.register_forward_pre_hook(record)
     with torch.no_grad():
-        scores = network(images, torch.tensor([60.0, 44, 45, 20]))
+        scores = network(images, torch.tensor([60.0, 44, 45, 20]), TRAITS)
         torch.testing.assert_close(seen[network.young], images[[1, 3]])
         torch.testing.assert_close(seen[network.old], images[[0, 2]])
         young, old = network.young(images[[1, 3]]), network.old(images[[0, 2]])
@@ -90,7 +92,7 @@ def test_each_of_two_sees_only_its_ages(images):
 
 def test_the_idle_one_of_two_learns_nothing_but_takes_part(images):
     network = PairDiscriminator()
-    network(images[:2], torch.tensor([50.0, 60.0])).square().mean().backward()
+    network(images[:2], torch.tensor([50.0, 60.0]), TRAITS[:2]).square().mean().backward()
     gradients = [parameter.grad for parameter in network.young.parameters()]
     assert all(gradient is not None and gradient.abs().max() == 0 for gradient in gradients)
     assert max(parameter.grad.abs().max() for parameter in network.old.parameters()) > 0

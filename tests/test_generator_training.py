@@ -142,7 +142,8 @@ def test_face_only_leaves_the_background_to_the_penalties(workspace, tmp_path):
     config = tiny(workspace, face_only=True, label_l1=0.1)
     nets = build_networks(config, torch.device("cpu"))
     images = torch.rand(2, 3, 64, 64) * 2 - 1
-    batch = Batch(images, *torch.tensor([[30.0, 40], [60.0, 25], [0.0, 1]]), images.flip(0), torch.tensor([40.0, 30]))
+    ages, targets, real_ages = torch.tensor([[30.0, 40], [60, 25], [40, 30]])
+    batch = Batch(images, ages, targets, torch.tensor([0, 1]), images.flip(0), real_ages, torch.tensor([2, 3]))
     edited = (images + 0.1 * torch.randn_like(images)).requires_grad_(True)
     seen = show_on_face(edited, images)
     terms = compute_generator_losses(

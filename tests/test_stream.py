@@ -86,11 +86,11 @@ def test_the_stream_gives_the_archives_faces(tiny_faces, pattern, server, tmp_pa
     entry = {"disk": pattern, "http": f"{server}/{shards}", "pipe": f"pipe:cat {pattern}"}[where]
     faces = load_faces((str(tiny_faces),), 96, chips=False, cache=str(tmp_path))
     seen = set()
-    for images, ages, female in itertools.islice(stream((entry,), workers=1), 12):
+    for images, ages, traits in itertools.islice(stream((entry,), workers=1), 12):
         assert images.shape == (8, 3, 96, 96) and images.dtype == torch.uint8
-        for image, age, is_female in zip(images, ages, female, strict=True):
+        for image, age, trait in zip(images, ages, traits, strict=True):
             index = int(age) - 20
-            assert torch.equal(image, faces.images[index]) and is_female == faces.female[index]
+            assert torch.equal(image, faces.images[index]) and trait == faces.traits[index]
             assert not is_held_out(faces.names[index])
             seen.add(index)
     assert len(seen) > 25

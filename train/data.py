@@ -37,6 +37,11 @@ class Faces:
     def __len__(self) -> int:
         return len(self.names)
 
+    @property
+    def traits(self) -> Tensor:
+        """Gender and glasses as one number, [N] int64 in 0..3: `female` + 2 `glasses`."""
+        return (self.female + 2 * self.glasses).long()
+
     def select(self, mask: Tensor) -> "Faces":
         """The faces where the boolean mask [N] is true."""
         index = mask.nonzero().squeeze(1)

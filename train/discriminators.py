@@ -1,7 +1,7 @@
 """The discriminators that a generator can be trained against: the paper's, and the two of its ablation (Figure 7).
 
-All take images [N, 3, H, W] in [-1, 1] and the ages [N] that they show (of an edited image: its target age), and return
-scores [N, 1, h, w]; LSGAN: 1 is real, 0 is made.
+All take images [N, 3, H, W] in [-1, 1], the ages [N] that they show (of an edited image: its target age) and the traits
+[N] of the people (`Faces.traits`; an edit keeps them), and return scores [N, 1, h, w]; LSGAN: 1 is real, 0 is made.
 """
 
 import torch
@@ -19,8 +19,8 @@ OLD_FROM = 45  # years: the younger and the older of two discriminators part her
 class SingleDiscriminator(PatchDiscriminator):
     """The method's own: real or not, at whatever age."""
 
-    def forward(self, images: Tensor, ages: Tensor) -> Tensor:
-        """See the top of this file; the ages do not matter."""
+    def forward(self, images: Tensor, ages: Tensor, traits: Tensor) -> Tensor:
+        """See the top of this file; neither ages nor traits matter."""
         return super().forward(images)
 
 
@@ -37,7 +37,7 @@ class ProjectionDiscriminator(PatchDiscriminator):
         self.window = (psi.kernel_size, psi.stride, psi.padding)
         self.groups = spectral_norm(nn.Embedding(len(GROUPS_FROM) + 1, psi.in_channels))
 
-    def forward(self, images: Tensor, ages: Tensor) -> Tensor:
+    def forward(self, images: Tensor, ages: Tensor, traits: Tensor) -> Tensor:
         """See the top of this file."""
         phi = self.layers[:-1](images)
         v = self.groups(age_group(ages))[:, :, None, None]
@@ -54,7 +54,7 @@ class PairDiscriminator(nn.Module):
         self.young = PatchDiscriminator()
         self.old = PatchDiscriminator()
 
-    def forward(self, images: Tensor, ages: Tensor) -> Tensor:
+    def forward(self, images: Tensor, ages: Tensor, traits: Tensor) -> Tensor:
         """See the top of this file."""
         is_old = ages >= OLD_FROM
         parts = []

@@ -3,7 +3,8 @@
 From scratch, D learns nothing in the few thousand images that a CPU has time for, and a generator that only V corrects
 draws scars where wrinkles should be. On frozen ImageNet features (EfficientNet-Lite0, the same network that the paper
 above found best) it tells them from skin within a few hundred images. Each score is conditional on the age by
-projection (Miyato & Koyama 2018), so "real" means "looks like a real face of this age".
+projection (Miyato & Koyama 2018), so "real" means "looks like a real face of this age"; and on gender and glasses, or
+beards and rims that come with the years would look real to it.
 """
 
 import torch
@@ -17,6 +18,7 @@ from train.losses import soft_labels
 
 TAPS = ((3, 24), (5, 40), (11, 112), (16, 320))  # number of MBConv blocks before each tap, its channels; strides 4..32
 MIXED = 64  # channels of each tap after the random mixing
+TRAITS = 2  # gender, glasses
 CODE_SIGMA = 5.0  # years: how far faces of other ages count as examples of an age
 
 
@@ -69,29 +71,34 @@ class Head(nn.Module):
         layers += [spectral_norm(nn.Conv2d(MIXED, MIXED, 3, padding=1)), nn.LeakyReLU(0.2)]
         self.phi = nn.Sequential(*layers)
         self.psi = spectral_norm(nn.Conv2d(MIXED, 1, 1))
-        self.age = spectral_norm(nn.Linear(NUM_AGES, MIXED, bias=False))
+        self.condition = spectral_norm(nn.Linear(NUM_AGES + TRAITS, MIXED, bias=False))
 
     def forward(self, features: Tensor, code: Tensor) -> Tensor:
-        """Map [N, 64, h, w] and age code [N, 101] -> scores [N, 1, H/32, W/32]: psi(phi) + <v_age, phi>."""
+        """Map [N, 64, h, w] and code [N, 103] -> scores [N, 1, H/32, W/32]: psi(phi) + <v, phi>."""
         phi = self.phi(features)
-        v = self.age(code)[:, :, None, None]
+        v = self.condition(code)[:, :, None, None]
         return self.psi(phi) + (v * phi).sum(dim=1, keepdim=True)
 
 
 class FeatureDiscriminator(nn.Module):
-    """Images [N, 3, H, W] in [-1, 1], H and W multiples of 32, and their ages [N] -> scores [N, 4, H/32, W/32]."""
+    """Images [N, 3, H, W] in [-1, 1], H and W multiples of 32, ages and traits [N] -> scores [N, 4, H/32, W/32]."""
 
     def __init__(self):
         super().__init__()
         self.features = FrozenFeatures()
         self.heads = nn.ModuleList(Head(len(TAPS) - 1 - index) for index in range(len(TAPS)))
 
-    def forward(self, images: Tensor, ages: Tensor) -> Tensor:
-        """See above; LSGAN: 1 is a real face of that age, 0 is not."""
-        code = F.normalize(soft_labels(ages, CODE_SIGMA), dim=1)
+    def forward(self, images: Tensor, ages: Tensor, traits: Tensor) -> Tensor:
+        """See above; LSGAN: 1 is a real face of that age, that gender, and with or without glasses, 0 is not."""
+        code = torch.cat([F.normalize(soft_labels(ages, CODE_SIGMA), dim=1), trait_code(traits)], dim=1)
         with torch.set_grad_enabled(torch.is_grad_enabled() and images.requires_grad):
             maps = self.features(images)
         return torch.cat([head(x, code) for head, x in zip(self.heads, maps, strict=True)], dim=1)
+
+
+def trait_code(traits: Tensor) -> Tensor:
+    """`Faces.traits` [N] -> [N, 2]: -0.5 or 0.5 for gender and for glasses."""
+    return torch.stack([traits % 2, traits // 2], dim=1).float() - 0.5
 
 
 def _parameters_to_buffers(module: nn.Module) -> None:

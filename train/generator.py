@@ -139,10 +139,16 @@ class Batch(NamedTuple):
     images: Tensor  # [N, 3, R, R] x0 in [-1, 1]
     ages: Tensor  # [N] a0
     targets: Tensor  # [N] a1
-    female: Tensor  # [N]
+    traits: Tensor  # [N] int64, gender and glasses of x0: see Faces.traits
     real: Tensor  # [N, 3, R, R] other real faces, for D
     real_ages: Tensor  # [N] their ages
+    real_traits: Tensor  # [N]
     share: Share = WHOLE  # the part of the whole batch that this is
+
+    @property
+    def female(self) -> Tensor:
+        """[N] float32: 1 where x0 is female, 0 where male."""
+        return (self.traits % 2).float()
 
 
 def build_networks(config: GeneratorTraining, device: torch.device) -> Networks:
@@ -218,30 +224,26 @@ def draw_batch(
     index, flip = (share.of(drawn.view(2, total), 1).flatten() for drawn in (index, flip))
     images = faces.images[index.to(faces.images.device)]
     index = index.to(faces.ages.device)
-    ages, female = faces.ages[index], faces.female[index[: phase.batch]]
-    return assemble_batch(images, flip, *ages.chunk(2), female, share.of(targets), share)
+    return assemble_batch(images, flip, faces.ages[index], faces.traits[index], share.of(targets), share)
 
 
-def assemble_batch(
-    images: Tensor, flip: Tensor, ages: Tensor, real_ages: Tensor, female: Tensor, targets: Tensor, share: Share
-) -> Batch:
-    """uint8 images [2N, 3, R, R], the faces to edit and then the other real ones, with [N] labels -> Batch."""
+def assemble_batch(images: Tensor, flip: Tensor, ages: Tensor, traits: Tensor, targets: Tensor, share: Share) -> Batch:
+    """uint8 images [2N, 3, R, R], the faces to edit and then the other real ones, their labels [2N], targets [N]."""
     device = images.device
     flip = flip.to(device, non_blocking=True)[:, None, None, None]
     images = to_unit(images)
     images = torch.where(flip, images.flip(3), images)
     images, real = images.contiguous(memory_format=torch.channels_last).chunk(2)
-    ages, targets, female, real_ages = (
-        labels.to(device, non_blocking=True) for labels in (ages, targets, female, real_ages)
-    )
-    return Batch(images, ages, targets, female, real, real_ages, share)
+    ages, traits, targets = (labels.to(device, non_blocking=True) for labels in (ages, traits, targets))
+    (ages, real_ages), (traits, real_traits) = ages.chunk(2), traits.chunk(2)
+    return Batch(images, ages, targets, traits, real, real_ages, real_traits, share)
 
 
 def update_discriminator(nets: Networks, fake: Tensor, batch: Batch, r1: float, bf16: bool = True) -> dict[str, Tensor]:
     """One D step on made and real faces, with R1 where `r1` is above zero."""
-    real, score_real = batch.real, partial(nets.discriminator, ages=batch.real_ages)
+    real, score_real = batch.real, partial(nets.discriminator, ages=batch.real_ages, traits=batch.real_traits)
     with torch.autocast(real.device.type, torch.bfloat16, enabled=bf16):
-        real_scores, fake_scores = score_real(real), nets.discriminator(fake, batch.targets)
+        real_scores, fake_scores = score_real(real), nets.discriminator(fake, batch.targets, batch.traits)
     losses = {"d_gan": compute_discriminator_gan_loss(real_scores, fake_scores)}
     if r1 > 0:
         losses["d_r1"] = r1 * compute_r1_penalty(score_real, real)
@@ -268,7 +270,8 @@ def compute_generator_losses(
     """
     losses = {"recon": weights.recon * compute_recon_loss(reconstruction, batch.images)}
     if weights.gan > 0:
-        losses["gan"] = weights.gan * compute_generator_gan_loss(nets.discriminator(seen, batch.targets))
+        scores = nets.discriminator(seen, batch.targets, batch.traits)
+        losses["gan"] = weights.gan * compute_generator_gan_loss(scores)
     readers = [("age", nets.classifier, weights.age), ("age_robust", nets.robust, weights.age_robust)]
     for name, reader, weight in readers:
         if reader is None or weight == 0:
@@ -366,7 +369,7 @@ def open_phase(
         draw = partial(receive_batch, batches, nets, config, share)
         return draw, choose_samples(test, attribute=attribute)
     train, test = load_phase_data(config, nets, phase, cache)
-    traits = (train.female + 2 * train.glasses).long() if config.balance_traits else None
+    traits = train.traits if config.balance_traits else None
     weights, samples = age_balance(train.ages, attribute, traits), choose_samples(test, attribute=attribute)
     return lambda step: draw_batch(train, weights, phase, config, step, share), samples
 
@@ -375,16 +378,16 @@ def receive_batch(
     batches: Iterator[list[Tensor]], nets: Networks, config: GeneratorTraining, share: Share, step: int
 ) -> Batch:
     """The next faces of a stream; flips and targets are a function of seed, step and process."""
-    images, ages, female = next(batches)
+    images, ages, traits = next(batches)
     attribute, device = find_attribute(config.attribute), next(nets.generator.parameters()).device
     images = images.to(device, non_blocking=True)
     if config.label_by_classifier:
         ages = nets.classifier.predict(to_unit(images)).cpu().clamp(attribute.targets[0], attribute.targets[-1])
-    ages, real_ages = ages.float().round().chunk(2)
     random = torch.Generator().manual_seed((config.seed * 1_000_003 + step) * 10_007 + share.index)
     flip = torch.rand(len(images), generator=random) < 0.5
-    targets = draw_targets(ages, config.min_gap, random, attribute)
-    return assemble_batch(images, flip, ages, real_ages, female.float().chunk(2)[0], targets, share)
+    ages = ages.float().round()
+    targets = draw_targets(ages.chunk(2)[0], config.min_gap, random, attribute)
+    return assemble_batch(images, flip, ages, traits, targets, share)
 
 
 def train_generator(

@@ -173,7 +173,7 @@ def draw_balanced(
 
 @dataclass(frozen=True)
 class FaceStream(IterableDataset):
-    """An endless, balanced stream of (image [3, S, S] uint8, label, female) for a DataLoader."""
+    """An endless, balanced stream of (image [3, S, S] uint8, label, trait) for a DataLoader."""
 
     entries: tuple[str, ...]  # of `data`
     size: int
@@ -182,7 +182,7 @@ class FaceStream(IterableDataset):
     seed: str
     balance_traits: bool = False
 
-    def __iter__(self) -> Iterator[tuple[Tensor, float, float]]:
+    def __iter__(self) -> Iterator[tuple[Tensor, float, int]]:
         worker = get_worker_info()
         index, workers = (worker.id, worker.num_workers) if worker else (0, 1)
         draw = random.Random(f"{self.seed} {index}")
@@ -193,13 +193,13 @@ class FaceStream(IterableDataset):
         buffer = max(1, self.buffer // workers)
         for face in draw_balanced(faces, buffer, self.attribute, draw, self.balance_traits):
             try:
-                yield decode(face, self.size), face.label, face.female
+                yield decode(face, self.size), face.label, face.trait
             except BrokenFace as error:
                 faults(error)
 
 
 def load_stream(stream: FaceStream, batch: int, workers: int, device: torch.device) -> Iterator[list[Tensor]]:
-    """Batches (images [N, 3, S, S] uint8, labels [N], female [N]), decoded ahead in other processes."""
+    """Batches (images [N, 3, S, S] uint8, labels [N], traits [N]), decoded ahead in other processes."""
     workers = min(workers, usable_cpus())
     return iter(DataLoader(stream, batch, num_workers=workers, pin_memory=device.type == "cuda"))
 
