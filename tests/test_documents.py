@@ -6,11 +6,13 @@ either table fails: put it into one of them.
 """
 
 import importlib
+import itertools
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -78,6 +80,9 @@ RUN = {
     ),
     "python -m train.classifier --config train/configs/classifier-robust.yaml --out checkpoints/classifier-robust": Run(
         ("checkpoints/classifier-robust/metrics.json",)
+    ),
+    "python -m train.classifier --config train/configs/classifier-glasses.yaml --out runs/classifier-glasses": Run(
+        ("runs/classifier-glasses/metrics.json",)
     ),
     "python -m train.generator --config train/configs/cpu.yaml --out runs/cpu": Run(
         ("runs/cpu/generator/model.safetensors",)
@@ -189,7 +194,7 @@ def workspace(
             yaml.safe_dump(shrink(yaml.safe_load(path.read_text())))
         )
     for name in ("YOUR_FACES.zip", "FFHQ.zip"):
-        shutil.copyfile(tiny_faces, tmp_path / name)
+        copy_with_glasses(tiny_faces, tmp_path / name)
     write_clip(tmp_path / "clip.mp4", moved(camera_path(4, (240, 240)), (240, 240)))
     (tmp_path / "photos").mkdir()
     shutil.copy(ROOT / "assets" / "astronaut.jpg", tmp_path / "photos")
@@ -197,6 +202,19 @@ def workspace(
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     return tmp_path
+
+
+def copy_with_glasses(archive: Path, to: Path) -> None:
+    """The archive with another column in its labels.csv: every second face wears glasses."""
+    with zipfile.ZipFile(archive) as source, zipfile.ZipFile(to, "w") as target:
+        for name in source.namelist():
+            data = source.read(name)
+            if name == "labels.csv":
+                head, *rows = data.decode().splitlines()
+                words = itertools.cycle(["NoGlasses", "ReadingGlasses"])
+                rows = [f"{row},{word}" for row, word in zip(rows, words, strict=False)]
+                data = "\n".join([f"{head},glasses", *rows]).encode()
+            target.writestr(name, data)
 
 
 def shrink(config: dict) -> dict:
@@ -210,8 +228,8 @@ def shrink(config: dict) -> dict:
         "images": 16,
         "batch": 8,
         "small": 32,
-        "model": {"resolution": 32},
-        "start": "checkpoints/classifier",
+        "model": config.get("model", {}) | {"resolution": 32},
+        "start": "" if "attribute" in config else "checkpoints/classifier",
     }
 
 

@@ -139,19 +139,40 @@ def test_the_training_forward_pass_equals_the_plain_one_with_its_gradients():
 
 def test_face_only_leaves_the_background_to_the_penalties(workspace, tmp_path):
     """With weights for V and D alone, nothing trains the change outside the face."""
-    config = tiny(workspace, face_only=True, label_l1=0.1)
+    config = tiny(workspace, face_only=True, label_l1=0.1, glasses_classifier=str(workspace / "classifier"))
     nets = build_networks(config, torch.device("cpu"))
     images = torch.rand(2, 3, 64, 64) * 2 - 1
     ages, targets, real_ages = torch.tensor([[30.0, 40], [60, 25], [40, 30]])
     batch = Batch(images, ages, targets, torch.tensor([0, 1]), images.flip(0), real_ages, torch.tensor([2, 3]))
     edited = (images + 0.1 * torch.randn_like(images)).requires_grad_(True)
     seen = show_on_face(edited, images)
-    terms = compute_generator_losses(
-        nets, batch, edited, seen, images, LossWeights(recon=0, gan=1, age=1), config, torch.Generator()
-    )
-    assert {"gan", "age", "age_l1"} <= terms.keys()
+    weights = LossWeights(recon=0, gan=1, age=1, glasses=1)
+    terms = compute_generator_losses(nets, batch, edited, seen, images, weights, config, torch.Generator())
+    assert {"gan", "age", "age_l1", "glasses"} <= terms.keys()
     sum(terms.values()).backward()
     assert (edited.grad[..., :6, :6] == 0).all() and edited.grad[..., 30:40, 28:36].abs().max() > 0
+
+
+def test_glasses_are_held_where_they_were(workspace):
+    """The loss is low where the reader says of the edit what is true of the face, and high otherwise."""
+    config = tiny(workspace, glasses_classifier=str(workspace / "classifier"), view_jitter=0.0)
+    nets = build_networks(config, torch.device("cpu"))
+
+    class SaysGlasses(torch.nn.Module):
+        config = nets.glasses.config
+
+        def forward(self, x):
+            return torch.nn.functional.one_hot(torch.full((len(x),), 100), 101) * 20.0, None
+
+    nets = nets._replace(glasses=SaysGlasses())
+    images, ages = torch.zeros(2, 3, 64, 64), torch.tensor([30.0, 40])
+    losses = []
+    for traits in ([2, 3], [0, 1]):  # with glasses, without; a man and a woman each
+        batch = Batch(images, ages, ages, torch.tensor(traits), images, ages, torch.tensor(traits))
+        weights = LossWeights(recon=0, gan=0, age=0, glasses=2)
+        terms = compute_generator_losses(nets, batch, images, images, images, weights, config, torch.Generator())
+        losses.append(terms["glasses"].item())
+    assert losses[0] < 1e-4 and losses[1] == pytest.approx(2 * 20, rel=1e-3)
 
 
 def test_held_out_faces_are_a_fixed_twentieth():

@@ -18,9 +18,7 @@ from tqdm import tqdm
 
 from agetransformer.classifier import CHIP_X, CHIP_Y
 from train.archives import fingerprint, is_sharded, open_archive, open_image, read_table
-from train.attributes import AGE, Attribute
-
-NO_GLASSES = ("NoGlasses", "")  # Face API's word in the column "glasses", and nothing said
+from train.attributes import AGE, Attribute, read_glasses
 
 
 @dataclass(frozen=True)
@@ -58,11 +56,6 @@ def held_out(names: tuple[str, ...]) -> Tensor:
 def is_held_out(name: str) -> bool:
     """`held_out` for one file."""
     return hashlib.md5(Path(name).name.encode()).digest()[0] < 13
-
-
-def read_glasses(label: str) -> float:
-    """A label as it stands in the column "glasses" -> 1 with glasses; 0 without, or where it does not say."""
-    return float(label not in NO_GLASSES)
 
 
 def to_unit(images: Tensor) -> Tensor:

@@ -67,6 +67,7 @@ class LossWeights:
     age_robust: float = 0.0  # the same from a V trained against adversarial perturbations
     gan: float = 1.0
     gender: float = 0.0
+    glasses: float = 0.0  # by `glasses_classifier`
     residual: float = 0.0
     outside: float = 1.0  # how many times dearer a change of the background is than one of the face
     chroma: float = 0.0
@@ -93,6 +94,7 @@ class GeneratorTraining:
     loader_workers: int = 4  # of shards: processes that read and decode for each process
     classifier: str = "checkpoints/classifier"
     robust_classifier: str = ""  # empty: none
+    glasses_classifier: str = ""  # V of the attribute glasses; empty: none
     label_by_classifier: bool = True  # a0 by V, as in the paper, instead of by the archive's labels
     attribute: str = "age"  # what to edit; see train/attributes.py
     discriminator: str = "single"  # the paper's, or "projection", "pair": see train/discriminators.py
@@ -129,6 +131,7 @@ class Networks(NamedTuple):
     discriminator: nn.Module  # of train/discriminators.py
     classifier: AgeClassifier
     robust: AgeClassifier | None
+    glasses: AgeClassifier | None
     generator_optimizer: torch.optim.Optimizer
     discriminator_optimizer: torch.optim.Optimizer
 
@@ -149,6 +152,11 @@ class Batch(NamedTuple):
     def female(self) -> Tensor:
         """[N] float32: 1 where x0 is female, 0 where male."""
         return (self.traits % 2).float()
+
+    @property
+    def glasses(self) -> Tensor:
+        """[N] float32: 1 where x0 wears glasses, else 0."""
+        return (self.traits // 2).float()
 
 
 def build_networks(config: GeneratorTraining, device: torch.device) -> Networks:
@@ -183,6 +191,7 @@ def build_networks(config: GeneratorTraining, device: torch.device) -> Networks:
         discriminator,
         frozen(config.classifier),
         frozen(config.robust_classifier) if config.robust_classifier else None,
+        frozen(config.glasses_classifier) if config.glasses_classifier else None,
         torch.optim.Adam(groups, betas=betas),
         torch.optim.Adam([{"params": discriminator.parameters(), "scale": config.discriminator_lr}], betas=betas),
     )
@@ -268,6 +277,13 @@ def compute_generator_losses(
 
     `seen` is what V and D see of the edit.
     """
+
+    def read(reader: AgeClassifier) -> tuple[Tensor, Tensor | None]:
+        view = chip(seen, reader.config.resolution)
+        if config.view_jitter > 0:
+            view = jitter_view(view, config.view_jitter, random, batch.share)
+        return reader(view)
+
     losses = {"recon": weights.recon * compute_recon_loss(reconstruction, batch.images)}
     if weights.gan > 0:
         scores = nets.discriminator(seen, batch.targets, batch.traits)
@@ -276,15 +292,15 @@ def compute_generator_losses(
     for name, reader, weight in readers:
         if reader is None or weight == 0:
             continue
-        view = chip(seen, reader.config.resolution)
-        if config.view_jitter > 0:
-            view = jitter_view(view, config.view_jitter, random, batch.share)
-        age_logits, gender_logits = reader(view)
+        age_logits, gender_logits = read(reader)
         losses[name] = weight * compute_class_loss(age_logits, batch.targets, config.label_width)
         if config.label_l1 > 0:
             losses[f"{name}_l1"] = weight * config.label_l1 * compute_age_error(age_logits, batch.targets)
         if weights.gender > 0 and gender_logits is not None:
             losses[f"{name}_gender"] = weights.gender * compute_gender_loss(gender_logits, batch.female)
+    if nets.glasses is not None and weights.glasses > 0:
+        glasses_logits, _ = read(nets.glasses)
+        losses["glasses"] = weights.glasses * compute_class_loss(glasses_logits, 100 * batch.glasses)
     if weights.residual > 0:
         losses["residual"] = weights.residual * compute_residual_loss(edited, batch.images, weights.outside)
     if weights.smoothness > 0:

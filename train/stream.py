@@ -30,8 +30,8 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from agetransformer.cpus import usable_cpus
 from train.archives import open_image
-from train.attributes import Attribute
-from train.data import Faces, is_held_out, read_glasses
+from train.attributes import Attribute, read_glasses
+from train.data import Faces, is_held_out
 
 IMAGE_ENDINGS = ("webp", "jpg", "jpeg", "png")
 FAULTS = 10  # so many in a row stop a run
