@@ -78,7 +78,7 @@ def test_the_same_loop_trains_it(smiling_faces, tmp_path):
 
 
 def test_unknown_attribute_is_named():
-    with pytest.raises(ValueError, match="attribute: expected one of age, smile, gender, found 'hat'"):
+    with pytest.raises(ValueError, match="attribute: expected one of age, smile, glasses, gender, found 'hat'"):
         find_attribute("hat")
 
 
