@@ -24,6 +24,7 @@ from agetransformer.rewrites import (
     frozen,
     reflect,
     replicate,
+    require_evaluation_mode,
     upsample_padded,
     upsampling_kernel,
 )
@@ -144,8 +145,7 @@ class Int8Encoder(nn.Module):
         Raises:
             ValueError: the generator is in training mode, where reading a spectrally normalised weight changes it.
         """
-        if generator.training:
-            raise ValueError("the generator is in training mode; call generator.eval() first")
+        require_evaluation_mode(generator)
         super().__init__()
         encoder, decoder = generator.encoder, generator.decoder
         one = torch.ones(3)

@@ -246,12 +246,20 @@ class FastDecoder(nn.Module):
         return self.conv3(reflect(x, 4))
 
 
+def require_evaluation_mode(generator: Generator) -> None:
+    """
+    Raises:
+        ValueError: the generator is in training mode, where reading a spectrally normalised weight changes it.
+    """
+    if generator.training:
+        raise ValueError("the generator is in training mode; call generator.eval() first")
+
+
 def rewrite(generator: Generator, config: RewriteConfig = RewriteConfig()) -> tuple[FastEncoder, FastDecoder]:
     """The two halves of a generator for inference, without its modulation and residual; they share nothing with it.
 
     Raises:
         ValueError: the generator is in training mode, where reading a spectrally normalised weight changes it.
     """
-    if generator.training:
-        raise ValueError("the generator is in training mode; call generator.eval() first")
+    require_evaluation_mode(generator)
     return FastEncoder(generator, config).eval(), FastDecoder(generator, config).eval()

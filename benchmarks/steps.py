@@ -38,8 +38,7 @@ def photo_with_face(finder: FaceFinder, size: int) -> Image.Image:
 
 def time_steps(size: int, rounds: int) -> StepTimes:
     """Each step `rounds` times, one after the other in each round, after one round that does not count."""
-    finder = FaceFinder()
-    try:
+    with FaceFinder() as finder:
         photo = photo_with_face(finder, size)
         pixels = np.asarray(photo)
         geometry = finder.find(photo)[0]
@@ -70,8 +69,6 @@ def time_steps(size: int, rounds: int) -> StepTimes:
                 start = time.perf_counter()
                 step()
                 seconds[name].append(time.perf_counter() - start)
-    finally:
-        finder.close()
     return StepTimes(size, photo.size, **{name: Timing.of(values[1:]) for name, values in seconds.items()})
 
 

@@ -28,7 +28,7 @@ from train.averaging import update_average
 from train.config import load_config
 from train.data import Faces, held_out, load_faces, to_unit
 from train.groups import classifier_groups
-from train.losses import soft_labels
+from train.losses import compute_age_error, compute_class_loss
 from train.parallel import (
     WHOLE,
     Share,
@@ -99,8 +99,8 @@ def imagenet_weights(model: AgeClassifier) -> None:
 def compute_classifier_loss(model: AgeClassifier, x: Tensor, ages: Tensor, female: Tensor, config) -> Tensor:
     """Cross-entropy with soft age labels + L1 on the expected age + the gender head's cross-entropy; a scalar."""
     age_logits, gender_logits = model(x)
-    loss = F.cross_entropy(age_logits.float(), soft_labels(ages, config.label_width))
-    loss = loss + config.l1 * (expected_age(age_logits) - ages).abs().mean()
+    loss = compute_class_loss(age_logits, ages, config.label_width)
+    loss = loss + config.l1 * compute_age_error(age_logits, ages)
     if gender_logits is not None:
         # Genders of small children are guesses even for the labellers.
         known = (ages >= 8).float()
@@ -142,17 +142,21 @@ def sampling_weights(faces: Faces, power: float) -> Tensor:
     return torch.bincount(cell)[cell].float() ** -power
 
 
+def to_input(model: AgeClassifier, images: Tensor) -> Tensor:
+    """Chips [N, 3, S, S] uint8 -> what V reads: [N, 3, R, R] in [-1, 1] at its resolution, on its device."""
+    x, side = to_unit(images.to(next(model.parameters()).device)), model.config.resolution
+    if images.shape[-1] == side:
+        return x
+    return F.interpolate(x, (side, side), mode="bilinear", align_corners=False, antialias=True)
+
+
 @torch.no_grad()
 def predict(model: AgeClassifier, faces: Faces, batch: int = 128) -> tuple[Tensor, Tensor]:
     """Expected ages [N] in years, and whether the gender head agrees with the labels, [N] bool; both on the CPU."""
-    size, side = model.config.resolution, faces.images.shape[-1]
-    device = next(model.parameters()).device
     model.eval()
     ages, gender = [], []
-    for start in range(0, len(faces), batch):
-        x = to_unit(faces.images[start : start + batch].to(device))
-        if side != size:
-            x = F.interpolate(x, (size, size), mode="bilinear", align_corners=False, antialias=True)
+    for images in faces.images.split(batch):
+        x = to_input(model, images)
         logits, gender_logits = model(x)
         ages.append(expected_age(logits).cpu())
         gender.append(torch.zeros(len(x)) if gender_logits is None else gender_logits.cpu())
@@ -208,24 +212,22 @@ def measure_attacked(model: AgeClassifier, test: Faces) -> dict[str, float]:
     chosen = torch.zeros(len(test), dtype=torch.bool)
     chosen[torch.linspace(0, len(test) - 1, min(ATTACKED_FACES, len(test))).long()] = True
     some = test.select(chosen)
-    device, side = next(model.parameters()).device, model.config.resolution
-    clean, attacked = [], []
+    clean = (predict(model, some)[0] - some.ages).abs()
+    attacked = []
     with torch.random.fork_rng():
         torch.manual_seed(0)
         for part in torch.arange(len(some)).split(64):
-            ages, female = some.ages[part].to(device), some.female[part].to(device)
-            x = to_unit(some.images[part].to(device))
-            x = F.interpolate(x, (side, side), mode="bilinear", align_corners=False, antialias=True)
+            x = to_input(model, some.images[part])
+            ages, female = some.ages[part].to(x.device), some.female[part].to(x.device)
             disturbed = perturb(model, x, ages, female, config)
             model.eval()
             with torch.inference_mode():
-                clean.append((expected_age(model(x)[0]) - ages).abs())
                 attacked.append((expected_age(model(disturbed)[0]) - ages).abs())
     return {
         "images": len(some),
         "radius": ATTACKED_RADIUS,
         "steps": ATTACKED_STEPS,
-        "mae_clean": torch.cat(clean).mean().item(),
+        "mae_clean": clean.mean().item(),
         "mae": torch.cat(attacked).mean().item(),
     }
 

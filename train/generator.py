@@ -97,7 +97,7 @@ class GeneratorTraining:
     glasses_classifier: str = ""  # V of the attribute glasses; empty: none
     label_by_classifier: bool = True  # a0 by V, as in the paper, instead of by the archive's labels
     attribute: str = "age"  # what to edit; see train/attributes.py
-    discriminator: str = "single"  # the paper's, or "projection", "pair": see train/discriminators.py
+    discriminator: str = "single"  # the paper's, or "projection", "pair", "features": see train/discriminators.py
     start: str = ""  # generator checkpoint to start from; empty: random weights
     model: GeneratorConfig = field(default_factory=GeneratorConfig)
     phases: tuple[Phase, ...] = ()
