@@ -27,7 +27,7 @@ from train.generator import (
     find_phase,
     train_generator,
 )
-from train.losses import show_on_face
+from train.losses import background_prior, show_on_face
 
 
 @pytest.fixture(scope="module")
@@ -143,9 +143,11 @@ def test_face_only_leaves_the_background_to_the_penalties(workspace, tmp_path):
     nets = build_networks(config, torch.device("cpu"))
     images = torch.rand(2, 3, 64, 64) * 2 - 1
     ages, targets, real_ages = torch.tensor([[30.0, 40], [60, 25], [40, 30]])
-    batch = Batch(images, ages, targets, torch.tensor([0, 1]), images.flip(0), real_ages, torch.tensor([2, 3]))
+    background = background_prior(64)
+    traits, real_traits = torch.tensor([[0, 1], [2, 3]])
+    batch = Batch(images, ages, targets, traits, images.flip(0), real_ages, real_traits, background)
     edited = (images + 0.1 * torch.randn_like(images)).requires_grad_(True)
-    seen = show_on_face(edited, images)
+    seen = show_on_face(edited, images, background)
     weights = LossWeights(recon=0, gan=1, age=1, glasses=1)
     terms = compute_generator_losses(nets, batch, edited, seen, images, weights, config, torch.Generator())
     assert {"gan", "age", "age_l1", "glasses"} <= terms.keys()
@@ -168,7 +170,8 @@ def test_glasses_are_held_where_they_were(workspace):
     images, ages = torch.zeros(2, 3, 64, 64), torch.tensor([30.0, 40])
     losses = []
     for traits in ([2, 3], [0, 1]):  # with glasses, without; a man and a woman each
-        batch = Batch(images, ages, ages, torch.tensor(traits), images, ages, torch.tensor(traits))
+        traits = torch.tensor(traits)
+        batch = Batch(images, ages, ages, traits, images, ages, traits, background_prior(images.shape[-1]))
         weights = LossWeights(recon=0, gan=0, age=0, glasses=2)
         terms = compute_generator_losses(nets, batch, images, images, images, weights, config, torch.Generator())
         losses.append(terms["glasses"].item())

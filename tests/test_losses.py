@@ -48,7 +48,7 @@ def test_age_error_is_in_years_of_the_expectation():
 
 def test_the_edit_is_shown_on_the_face_alone():
     images, edited = torch.zeros(1, 3, 64, 64), torch.ones(1, 3, 64, 64, requires_grad=True)
-    seen = show_on_face(edited, images)
+    seen = show_on_face(edited, images, background_prior(64))
     assert (seen[..., 32:40, 28:36] == 1).all() and (seen[..., :8, :8] == 0).all() and (seen[..., -8:, -8:] == 0).all()
     seen.sum().backward()  # no loss on what is seen reaches the background
     assert (edited.grad[..., :8, :8] == 0).all() and (edited.grad[..., 32:40, 28:36] == 1).all()
@@ -78,9 +78,12 @@ def test_residual_loss_makes_the_background_dearer():
     face, corner = images.clone(), images.clone()
     face[..., 32:40, 28:36] = 1
     corner[..., :8, :8] = 1
-    assert compute_residual_loss(face, images, 4.0) == pytest.approx(compute_residual_loss(face, images, 1.0).item())
-    assert compute_residual_loss(corner, images, 4.0) == pytest.approx(4 * compute_residual_loss(corner, images, 1.0))
     prior = background_prior(64)
+    cheap, dear = (
+        [compute_residual_loss(edited, images, outside, prior).item() for edited in (face, corner)]
+        for outside in (1.0, 4.0)
+    )
+    assert dear == pytest.approx([cheap[0], 4 * cheap[1]])
     assert prior.shape == (64, 64) and prior.min() == 0 and prior.max() == 1
 
 

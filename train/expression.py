@@ -5,13 +5,12 @@ MediaPipe says how far each of 52 muscle groups is moved (0..1), not what the fa
 (smile), 91 % (happiness) and 83 % (neutral).
 """
 
-import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from agetransformer.json_lines import Died, NotReady, Worker
+from train.face_reader import FaceReader, FaceReaderError
 from train.judges import JudgeError
 
 # Left and right together: a face smiles from 0.3 on, and is not neutral where one of the others reaches 0.5.
@@ -49,7 +48,7 @@ def read_expression(blendshapes: Mapping[str, float]) -> Expression:
 
 
 class ExpressionJudge:
-    """A process of `agetransformer.expression_worker`, which ends with this object's `close` or this process."""
+    """`FaceReader`, asked for expressions alone."""
 
     def __init__(self):
         """
@@ -57,21 +56,18 @@ class ExpressionJudge:
             JudgeError: MediaPipe or its model is missing.
         """
         try:
-            self._worker = Worker("agetransformer.expression_worker")
-        except NotReady as error:
-            raise JudgeError(
-                f"{str(error) or 'the process does not start'} (pip install -r requirements.txt)"
-            ) from error
+            self._reader = FaceReader()
+        except FaceReaderError as error:
+            raise JudgeError(str(error)) from error
 
     def judge(self, image: np.ndarray) -> Expression | None:
         """The expression on a square [S, S, 3] uint8; None where MediaPipe finds no face."""
-        pixels = base64.b64encode(np.ascontiguousarray(image)).decode()
         try:
-            blendshapes = self._worker.ask({"side": len(image), "pixels": pixels})["blendshapes"]
-        except Died as error:
-            raise JudgeError(f"the expression process died on a picture ({error})") from error
-        return None if blendshapes is None else read_expression(blendshapes)
+            reading = self._reader.read(image)
+        except FaceReaderError as error:
+            raise JudgeError(str(error)) from error
+        return None if reading is None else read_expression(reading.blendshapes)
 
     def close(self) -> None:
         """End the process; closing twice is fine."""
-        self._worker.close()
+        self._reader.close()

@@ -29,6 +29,7 @@ from train.data import Faces, held_out, load_faces, to_unit
 from train.discriminators import build_discriminator
 from train.forward import edit_at
 from train.losses import (
+    background_prior,
     compute_age_error,
     compute_chroma_loss,
     compute_class_loss,
@@ -53,6 +54,7 @@ from train.parallel import (
 )
 from train.runlog import RunLog
 from train.samples import choose_samples
+from train.skin_maps import load_skin_maps, resize_skin
 from train.state import find_state, load_state, save_state
 
 YOUNGEST, OLDEST = AGE.targets[0], AGE.targets[-1]  # Q of the paper
@@ -105,6 +107,7 @@ class GeneratorTraining:
     label_width: float = 0.0  # soft target ages, in years; 0 is one-hot
     label_l1: float = 0.0  # weight of a year of V's error beside its cross-entropy
     face_only: bool = False  # V and D see the edit on the face alone, as the app pastes it: neither asks for more
+    skin_maps: str = ""  # file of train/skin_maps.py: what of each face is skin; empty: the mean face's oval
     beta1: float = 0.9
     beta2: float = 0.999
     modulation_lr: float = 1.0  # learning rate of the age modulation, as a multiple of the generator's
@@ -146,6 +149,7 @@ class Batch(NamedTuple):
     real: Tensor  # [N, 3, R, R] other real faces, for D
     real_ages: Tensor  # [N] their ages
     real_traits: Tensor  # [N]
+    background: Tensor  # [R, R] or [N, 1, R, R]: 0 on the face of x0, 1 where nothing should change
     share: Share = WHOLE  # the part of the whole batch that this is
 
     @property
@@ -232,20 +236,39 @@ def draw_batch(
     # Two halves, edited and real faces: the share of each.
     index, flip = (share.of(drawn.view(2, total), 1).flatten() for drawn in (index, flip))
     images = faces.images[index.to(faces.images.device)]
+    skin = None if faces.skin is None else faces.skin[index.chunk(2)[0].to(faces.skin.device)]
     index = index.to(faces.ages.device)
-    return assemble_batch(images, flip, faces.ages[index], faces.traits[index], share.of(targets), share)
+    return assemble_batch(images, flip, faces.ages[index], faces.traits[index], share.of(targets), share, skin)
 
 
-def assemble_batch(images: Tensor, flip: Tensor, ages: Tensor, traits: Tensor, targets: Tensor, share: Share) -> Batch:
-    """uint8 images [2N, 3, R, R], the faces to edit and then the other real ones, their labels [2N], targets [N]."""
-    device = images.device
+def assemble_batch(
+    images: Tensor,
+    flip: Tensor,
+    ages: Tensor,
+    traits: Tensor,
+    targets: Tensor,
+    share: Share,
+    skin: Tensor | None = None,
+) -> Batch:
+    """uint8 images [2N, 3, R, R], the faces to edit and then the other real ones, their labels [2N], targets [N].
+
+    Args:
+        skin: skin maps [N, 1, M, M] uint8 of the faces to edit; None: the mean face's oval for all.
+    """
+    device, side = images.device, images.shape[-1]
+    if skin is None:
+        background = background_prior(side, device)
+    else:
+        skin = skin.to(device, non_blocking=True)
+        flipped = flip.to(device, non_blocking=True)[: len(skin), None, None, None]
+        background = 1 - resize_skin(torch.where(flipped, skin.flip(3), skin), side)
     flip = flip.to(device, non_blocking=True)[:, None, None, None]
     images = to_unit(images)
     images = torch.where(flip, images.flip(3), images)
     images, real = images.contiguous(memory_format=torch.channels_last).chunk(2)
     ages, traits, targets = (labels.to(device, non_blocking=True) for labels in (ages, traits, targets))
     (ages, real_ages), (traits, real_traits) = ages.chunk(2), traits.chunk(2)
-    return Batch(images, ages, targets, traits, real, real_ages, real_traits, share)
+    return Batch(images, ages, targets, traits, real, real_ages, real_traits, background, share)
 
 
 def update_discriminator(nets: Networks, fake: Tensor, batch: Batch, r1: float, bf16: bool = True) -> dict[str, Tensor]:
@@ -302,7 +325,9 @@ def compute_generator_losses(
         glasses_logits, _ = read(nets.glasses)
         losses["glasses"] = weights.glasses * compute_class_loss(glasses_logits, 100 * batch.glasses)
     if weights.residual > 0:
-        losses["residual"] = weights.residual * compute_residual_loss(edited, batch.images, weights.outside)
+        losses["residual"] = weights.residual * compute_residual_loss(
+            edited, batch.images, weights.outside, batch.background
+        )
     if weights.smoothness > 0:
         losses["smoothness"] = weights.smoothness * compute_smoothness_loss(edited, batch.images)
     if weights.chroma > 0:
@@ -321,7 +346,7 @@ def train_step(nets: Networks, batch: Batch, phase: Phase, config: GeneratorTrai
         )
         batch = batch._replace(images=images, real=real)
     reconstruction, edited = edit_at(nets.generator, batch.images, batch.ages, batch.targets, dtype=dtype)
-    seen = show_on_face(edited, batch.images) if config.face_only else edited
+    seen = show_on_face(edited, batch.images, batch.background) if config.face_only else edited
     losses: dict[str, Tensor] = {}
     if phase.weights.gan > 0:
         r1 = config.r1 * config.r1_every if step % config.r1_every == 0 else 0.0
@@ -365,6 +390,8 @@ def load_phase_data(config: GeneratorTraining, nets: Networks, phase: Phase, cac
         raise ValueError(f"no face of {config.attribute} {lowest}..{highest} in {', '.join(config.data)}")
     # The labels stay here: the next targets are drawn from them without waiting for the device.
     train = replace(train, images=train.images.to(device), ages=train.ages.round())
+    if config.skin_maps:
+        train = replace(train, skin=load_skin_maps(config.skin_maps, train.names).to(device))
     return train, faces.select(unseen)
 
 
@@ -374,6 +401,8 @@ def open_phase(
     """Step -> this process's share of its batch; and the held-out faces that samples show."""
     attribute, share = find_attribute(config.attribute), own_share()
     if all(is_sharded(entry) for entry in config.data) and config.data:
+        if config.skin_maps:
+            raise ValueError("skin_maps: for archives only; for tar shards leave it out")
         from train.stream import FaceStream, load_stream, read_held_out  # webdataset, only where it is needed
 
         test = read_held_out(config.data, phase.resolution, attribute, need_glasses=config.balance_traits)

@@ -1,6 +1,7 @@
 """The losses: each a free function that returns a scalar tensor.
 
-Images are [N, 3, H, W] in [-1, 1], scores are D's patches [N, 1, h, w]. The first four are the paper's (section 3.2);
+Images are [N, 3, H, W] in [-1, 1], scores are D's patches [N, 1, h, w]; `background` [H, W] or [N, 1, H, W] is 0 on
+the face, 1 where nothing should change. The first four are the paper's (section 3.2);
 the others are ours, and their weights are zero in paper.yaml.
 """
 
@@ -69,9 +70,9 @@ def compute_gender_loss(gender_logits: Tensor, female: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(gender_logits.float(), female)
 
 
-def compute_residual_loss(edited: Tensor, images: Tensor, outside: float) -> Tensor:
-    """E weight |G(x0, a1) - x0|_1 with weight 1 on the face, rising to `outside` in the background."""
-    weight = 1 + (outside - 1) * background_prior(images.shape[-1], images.device)
+def compute_residual_loss(edited: Tensor, images: Tensor, outside: float, background: Tensor) -> Tensor:
+    """E weight |G(x0, a1) - x0|_1 with weight 1 on the face, rising to `outside` where `background` is 1."""
+    weight = 1 + (outside - 1) * background
     return (weight * (edited - images).abs()).mean()
 
 
@@ -88,14 +89,16 @@ def compute_chroma_loss(edited: Tensor, images: Tensor) -> Tensor:
     return ((delta[:, 0] - luma) ** 2 + (delta[:, 2] - luma) ** 2).mean()
 
 
-def show_on_face(edited: Tensor, images: Tensor) -> Tensor:
-    """The edit on the face alone, softly, the image around it: what the app pastes."""
-    face = 1 - background_prior(images.shape[-1], images.device)
-    return images + face * (edited - images)
+def show_on_face(edited: Tensor, images: Tensor, background: Tensor) -> Tensor:
+    """The edit on the face alone, softly, the image where `background` is 1: as the app pastes it."""
+    return images + (1 - background) * (edited - images)
 
 
 def background_prior(side: int, device: torch.device | str = "cpu") -> Tensor:
-    """Where an FFHQ-aligned square shows background: [side, side], 0 on the face oval, 1 well outside it."""
+    """Where FFHQ-aligned squares show background: [side, side], 0 on the mean face's oval, 1 well outside it.
+
+    What a single face shows is known better by its skin map (train/skin_maps.py).
+    """
     axis = (torch.arange(side, device=device) + 0.5) / side
     x, y = (axis[None, :] - 0.5) / 0.31, (axis[:, None] - 0.54) / 0.39
     radius = torch.sqrt(x**2 + y**2)

@@ -1,0 +1,148 @@
+"""Skin maps: what is drawn, what is read back, and that training changes the skin alone."""
+
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw
+
+from train.data import load_faces
+from train.face_reader import FaceReader, FaceReaderError
+from train.generator import GeneratorTraining, Phase, age_balance, draw_batch, open_phase
+from train.losses import background_prior, show_on_face
+from train.map_skin import draw_skin_map, main
+from train.skin_maps import SIDE, load_skin_maps, resize_skin, save_skin_maps
+
+ROOT = Path(__file__).parent.parent
+SKIN, HAIR, CLOTHES, TEETH = (200, 160, 140), (40, 30, 30), (60, 80, 160), (250, 250, 245)
+
+
+def ellipse(centre: tuple[float, float], radii: tuple[float, float]) -> np.ndarray:
+    t = np.linspace(0, 2 * np.pi, 36, endpoint=False)
+    return np.array(centre) + np.column_stack([np.cos(t), np.sin(t)]) * radii
+
+
+OVAL, MOUTH = ellipse((0.5, 0.57), (0.25, 0.3)), ellipse((0.5, 0.75), (0.08, 0.04))
+
+
+def face() -> np.ndarray:
+    """A head whose hair hangs into the outline, on a plain ground."""
+    image = Image.new("RGB", (256, 256), CLOTHES)
+    draw = ImageDraw.Draw(image)
+    for outline, colour in ((ellipse((0.5, 0.54), (0.26, 0.36)), SKIN), (MOUTH, TEETH)):
+        draw.polygon([tuple(point) for point in (outline * 256).tolist()], fill=colour)
+    draw.rectangle((0, 0, 255, 76), fill=HAIR)  # down to 0.3: the outline begins at 0.27
+    noise = np.random.default_rng(0).normal(0, 3, (256, 256, 1))
+    return (np.asarray(image) + noise).clip(0, 255).astype(np.uint8)
+
+
+def at(skin: np.ndarray, x: float, y: float) -> float:
+    return float(skin[int(y * SIDE), int(x * SIDE)]) / 255
+
+
+def test_a_map_is_the_skin_without_hair_mouth_and_background():
+    skin = draw_skin_map(face(), OVAL, MOUTH)
+    assert skin.shape == (SIDE, SIDE) and skin.dtype == np.uint8
+    for x, y in ((0.35, 0.6), (0.65, 0.6), (0.5, 0.5), (0.5, 0.35), (0.5, 0.83)):  # cheeks, brow, forehead, chin
+        assert at(skin, x, y) > 0.95, (x, y)
+    for x, y in ((0.5, 0.2), (0.5, 0.28), (0.5, 0.75), (0.1, 0.6), (0.9, 0.6), (0.5, 0.96)):  # hair, mouth, ground
+        assert at(skin, x, y) < 0.05, (x, y)
+
+
+def test_maps_come_back_by_name_and_others_are_the_mean_oval(tmp_path):
+    path = tmp_path / "deep" / "skin.npz"
+    drawn = draw_skin_map(face(), OVAL, MOUTH)
+    save_skin_maps(path, {"a.png": drawn})
+    maps = load_skin_maps(path, ["b.png", "a.png"])
+    assert maps.shape == (2, 1, SIDE, SIDE) and np.array_equal(maps[1, 0], drawn)
+    assert (maps[0, 0] / 255 - (1 - background_prior(SIDE))).abs().max() < 0.01
+    assert [entry.name for entry in path.parent.iterdir()] == ["skin.npz"]
+    resized = resize_skin(maps, 48)
+    assert resized.shape == (2, 1, 48, 48) and resized.min() >= 0 and resized.max() == 1
+
+
+def test_what_is_no_file_of_these_faces_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"python -m train\.map_skin"):
+        load_skin_maps(tmp_path / "skin.npz", ["a.png"])
+    (tmp_path / "skin.npz").write_bytes(b"PK\x03\x04 cut short")
+    with pytest.raises(ValueError, match="not skin maps"):
+        load_skin_maps(tmp_path / "skin.npz", ["a.png"])
+    save_skin_maps(tmp_path / "skin.npz", {"a.png": np.zeros((SIDE, SIDE), np.uint8)})
+    with pytest.raises(ValueError, match="no map of any face of the data"):
+        load_skin_maps(tmp_path / "skin.npz", ["b.png"])
+
+
+def test_a_batch_has_the_maps_of_its_faces_flipped_with_them(tiny_faces, tmp_path):
+    """Each face's map is its own red channel, so the two must agree after drawing and flipping."""
+    faces = load_faces((str(tiny_faces),), SIDE, chips=False, cache=str(tmp_path))
+    red = {name: image[0].numpy() for name, image in zip(faces.names, faces.images, strict=True)}
+    save_skin_maps(tmp_path / "skin.npz", red)
+    config = GeneratorTraining(data=(str(tiny_faces),), min_gap=10)
+    faces = type(faces)(
+        *(getattr(faces, name) for name in ("images", "ages", "female", "names", "source", "glasses")),
+        load_skin_maps(tmp_path / "skin.npz", faces.names),
+    )
+    faces = faces.select(faces.ages >= 20)
+    batch = draw_batch(faces, age_balance(faces.ages), Phase(8, SIDE, 8), config, step=1)
+    assert batch.background.shape == (8, 1, SIDE, SIDE)
+    torch.testing.assert_close(1 - batch.background, (batch.images[:, :1] + 1) / 2, rtol=0, atol=1e-5)
+    edited = torch.ones_like(batch.images)
+    expected = batch.images * batch.background + (1 - batch.background)
+    torch.testing.assert_close(show_on_face(edited, batch.images, batch.background), expected, rtol=0, atol=1e-5)
+
+
+def test_shards_have_no_maps(tmp_path):
+    config = GeneratorTraining(data=("faces-000000.tar",), skin_maps=str(tmp_path / "skin.npz"))
+    with pytest.raises(ValueError, match="skin_maps: for archives only"):
+        open_phase(config, None, Phase(8, 64), 0, str(tmp_path))
+
+
+@pytest.fixture
+def archive(tmp_path) -> Path:
+    """Eileen Collins (NASA, public domain), cropped roughly as FFHQ would, and a picture of nobody."""
+    photo = Image.open(ROOT / "assets" / "astronaut.jpg").convert("RGB")
+    side = photo.width / 512
+    photo.crop(tuple(round(side * v) for v in (122, 10, 332, 220))).resize((512, 512)).save(tmp_path / "her.png")
+    Image.new("RGB", (512, 512), CLOTHES).save(tmp_path / "nobody.png")
+    with zipfile.ZipFile(tmp_path / "faces.zip", "w") as file:
+        for name in ("her.png", "nobody.png"):
+            file.write(tmp_path / name, name)
+        file.writestr("labels.csv", "file,age,gender\nher.png,36,female\nnobody.png,40,male\n")
+    return tmp_path / "faces.zip"
+
+
+def test_the_command_maps_a_portrait(archive, tmp_path, monkeypatch, capsys):
+    try:
+        FaceReader().close()
+    except FaceReaderError as error:
+        pytest.skip(str(error))
+    out = tmp_path / "skin.npz"
+    monkeypatch.setattr(sys, "argv", ["map_skin", "--data", str(archive), "--out", str(out), "--workers", "1"])
+    main()
+    assert "1 skin maps" in capsys.readouterr().out
+    skin = load_skin_maps(out, ["her.png"])[0, 0].numpy()
+    assert at(skin, 0.37, 0.57) > 0.9 and at(skin, 0.62, 0.57) > 0.9  # cheeks
+    assert at(skin, 0.48, 0.64) < 0.2  # she smiles: teeth
+    assert at(skin, 0.5, 0.29) < 0.3  # her fringe
+    assert at(skin, 0.08, 0.5) < 0.05 and at(skin, 0.92, 0.5) < 0.05 and at(skin, 0.5, 0.05) < 0.05
+    assert 0.1 < (skin / 255).mean() < 0.5
+
+
+def test_data_without_faces_is_refused(archive, tmp_path, monkeypatch):
+    monkeypatch.setattr("train.map_skin.draw_skin_maps", lambda archives, workers: {})
+    monkeypatch.setattr(sys, "argv", ["map_skin", "--data", str(archive), "--out", str(tmp_path / "skin.npz")])
+    with pytest.raises(SystemExit, match="no face was found"):
+        main()
+    assert not (tmp_path / "skin.npz").exists()
+
+
+def test_without_mediapipe_the_command_says_what_to_install(archive, tmp_path, monkeypatch):
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "mediapipe.py").write_text("raise ImportError('No module named mediapipe')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "broken"))
+    monkeypatch.setattr(sys, "argv", ["map_skin", "--data", str(archive), "--out", str(tmp_path / "skin.npz")])
+    with pytest.raises(SystemExit, match=r"pip install -r requirements\.txt"):
+        main()

@@ -1,0 +1,141 @@
+"""Where a face may age: its skin, without hair, hat, background and the inside of the mouth.
+
+python -m train.map_skin --data FFHQ.zip --out runs/skin.npz [--workers 2]
+
+The map is MediaPipe's outline of the face, raised to the hair line, less what near its border has not the colour of the
+rest. It is rough, and only weighs losses (`skin_maps` of train.generator): V and D see no change elsewhere, so neither
+asks for grey hair on a forehead, blue teeth or folds on the collar. The photos are read by processes of
+`agetransformer.face_worker`, which needs requirements.txt.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import SimpleQueue
+
+import numpy as np
+from PIL import Image, ImageDraw
+from scipy import ndimage
+from skimage.color import rgb2lab
+from tqdm import tqdm
+
+from agetransformer.cpus import usable_cpus
+from train.archives import open_archive, open_image, read_table
+from train.face_reader import FaceReader, FaceReaderError
+from train.skin_maps import SIDE, save_skin_maps
+
+_READ_SIDE = 512  # px: of the square that MediaPipe sees
+_SIDE = 192  # px: the colours are compared at this size
+_UP, _ACROSS, _DOWN = 1.45, 1.05, 1.08  # the outline ends at half the forehead: stretched about its centre
+_FEATHER = 3.0  # px, of the outline
+_SURE = 4  # px: so far inside MediaPipe's own outline everything counts as skin, brows and beards too,
+_BROWS = 0.15  # but not in this upper part of the outline's height, where hair may hang
+_SAMPLE = 6  # px: further inside lies what the skin's colour is taken from
+_SPREAD = (8.5, 2.5, 3.0)  # L, a, b: the least deviation that is no difference; light differs more than colour
+_SAME, _OTHER = 2.0, 3.5  # deviations: up to the first skin, from the second on something else
+
+
+def draw_skin_map(image: np.ndarray, oval: np.ndarray, mouth: np.ndarray) -> np.ndarray:
+    """The map of one face.
+
+    Args:
+        image: FFHQ-aligned square [S, S, 3] uint8.
+        oval: closed outline of the face [K, 2], fractions of the side.
+        mouth: the same of what is between the lips.
+    Returns:
+        [SIDE, SIDE] uint8: 255 where the face may age, 0 where it may not.
+    """
+    small = Image.fromarray(image).resize((_SIDE, _SIDE), Image.Resampling.LANCZOS)
+    lab = ndimage.gaussian_filter(rgb2lab(np.asarray(small)), (1.5, 1.5, 0))
+    face = _fill(oval)
+    distance = _difference(lab, ndimage.binary_erosion(face, iterations=_SAMPLE))
+    sure = ndimage.binary_erosion(face, iterations=_SURE)
+    sure[: round(_SIDE * (oval[:, 1].min() + _BROWS * np.ptp(oval[:, 1])))] = False
+    other = ((distance - _SAME) / (_OTHER - _SAME)).clip(0, 1) * ~sure
+    other = ndimage.median_filter(other, 5)  # single hairs and spots
+    lips = ndimage.binary_dilation(_fill(mouth), iterations=1).astype(np.float32)
+    skin = ndimage.gaussian_filter(_fill(_stretched(oval)).astype(np.float32), _FEATHER)
+    skin = ndimage.gaussian_filter(skin * (1 - other) * (1 - lips), 1)
+    return np.asarray(Image.fromarray((255 * skin).round().astype(np.uint8)).resize((SIDE, SIDE), Image.Resampling.BOX))
+
+
+def _difference(lab: np.ndarray, sample: np.ndarray) -> np.ndarray:
+    """[H, W]: how many deviations each pixel's colour is from the median colour of the sample [H, W]."""
+    if not sample.any():
+        return np.zeros(sample.shape)
+    difference = lab - np.median(lab[sample], axis=0)
+    spread = 1.48 * np.median(np.abs(difference[sample]), axis=0)  # the standard deviation, of normal values
+    return np.sqrt(((difference / np.maximum(spread, _SPREAD)) ** 2).sum(axis=-1))
+
+
+def _stretched(oval: np.ndarray) -> np.ndarray:
+    centre = (oval.min(axis=0) + oval.max(axis=0)) / 2
+    x, y = (oval - centre).T
+    return centre + np.column_stack([x * _ACROSS, y * np.where(y < 0, _UP, _DOWN)])
+
+
+def _fill(outline: np.ndarray) -> np.ndarray:
+    """[_SIDE, _SIDE] bool, true inside."""
+    mask = Image.new("1", (_SIDE, _SIDE))
+    ImageDraw.Draw(mask).polygon([tuple(point) for point in (outline * _SIDE).tolist()], fill=1)
+    return np.array(mask)
+
+
+def draw_skin_maps(archives: Sequence[Path], workers: int) -> dict[str, np.ndarray]:
+    """File name -> map, for the faces of the archives that MediaPipe finds.
+
+    Raises:
+        FaceReaderError: MediaPipe is missing.
+        FileNotFoundError, ValueError: an archive is missing or broken.
+    """
+    readers: SimpleQueue[FaceReader] = SimpleQueue()
+    maps: dict[str, np.ndarray] = {}
+    opened = [FaceReader() for _ in range(workers)]
+    for reader in opened:
+        readers.put(reader)
+
+    def draw(name: str, data: bytes) -> None:
+        square = open_image(data, name).resize((_READ_SIDE, _READ_SIDE), Image.Resampling.LANCZOS)
+        image, reader = np.asarray(square), readers.get()
+        try:
+            face = reader.read(image)
+        finally:
+            readers.put(reader)
+        # Another face may stand beside the one that the square was aligned to.
+        if face is not None and np.abs(face.oval.mean(axis=0) - 0.5).max() < 0.2:
+            maps[name] = draw_skin_map(image, face.oval, face.mouth)
+
+    try:
+        for archive in archives:
+            names = [row["file"] for row in read_table(archive)]
+            with open_archive(archive) as read, ThreadPoolExecutor(workers) as pool:
+                encoded = [read(name) for name in names]
+                done = pool.map(draw, names, encoded)
+                list(tqdm(done, total=len(names), desc=archive.name, unit="face", disable=None))
+    finally:
+        for reader in opened:
+            reader.close()
+    return maps
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", nargs="+", type=Path, required=True, help="archives of FFHQ-aligned faces")
+    parser.add_argument("--out", type=Path, required=True, help="the file to write, .npz")
+    parser.add_argument("--workers", type=int, default=usable_cpus(), help="processes that run MediaPipe")
+    arguments = parser.parse_args()
+    try:
+        maps = draw_skin_maps(arguments.data, arguments.workers)
+        if not maps:
+            sys.exit("no face was found in the data: are these FFHQ-aligned squares?")
+        save_skin_maps(arguments.out, maps)
+    except (FaceReaderError, OSError, ValueError) as error:
+        sys.exit(str(error))
+    print(f"{len(maps)} skin maps in {arguments.out}")
+
+
+if __name__ == "__main__":
+    main()
