@@ -14,7 +14,7 @@ from torchvision.models import vgg16
 
 from agetransformer.classifier import NUM_AGES
 from agetransformer.networks import Generator, GeneratorConfig, PatchDiscriminator
-from train.generator import Batch
+from train.batches import Batch
 
 LAMBDA_RECON, LAMBDA_CLASS, LEARNING_RATE = 10.0, 0.1, 1e-4  # section 4.2
 VGG_SIDE = 224

@@ -20,6 +20,7 @@ from agetransformer.networks import GeneratorConfig
 from benchmarks.machine import describe_machine, warn_if_busy
 from benchmarks.original_step import build_original, original_step
 from train.averaging import update_average
+from train.batches import draw_batch
 from train.config import load_config
 from train.data import Faces
 from train.forward import edit_at
@@ -30,7 +31,6 @@ from train.generator import (
     Phase,
     build_networks,
     compute_generator_losses,
-    draw_batch,
     train_step,
     update_discriminator,
 )
@@ -91,7 +91,7 @@ def build_paths(config: BenchmarkConfig, device: torch.device) -> dict[str, Call
     def add(name: str, training: GeneratorTraining, phase: Phase) -> None:
         nets = build_ours(training, phase, device)
         paths[name] = lambda step: train_step(
-            nets, draw_batch(faces, weights, phase, training, step), phase, training, step
+            nets, draw_batch(faces, weights, phase.batch, step, training.seed, training.min_gap), phase, training, step
         )
 
     for name, (training, phase) in our_recipes(config).items():
@@ -101,7 +101,7 @@ def build_paths(config: BenchmarkConfig, device: torch.device) -> dict[str, Call
     training = GeneratorTraining()
 
     def plain(step: int) -> object:
-        batch = draw_batch(faces, weights, phase, training, step)
+        batch = draw_batch(faces, weights, phase.batch, step, training.seed, training.min_gap)
         return original_step(original, batch._replace(images=batch.images.contiguous(), real=batch.real.contiguous()))
 
     return {"original": plain} | paths
@@ -121,7 +121,7 @@ def build_parts(config: BenchmarkConfig, device: torch.device) -> dict[str, Call
     training, phase = list(our_recipes(config).values())[-1]
     nets = build_ours(training, phase, device)
     faces, weights = random_faces(config.size, device), torch.ones(FACES)
-    batch = draw_batch(faces, weights, phase, training, 0)
+    batch = draw_batch(faces, weights, phase.batch, 0, training.seed, training.min_gap)
     random = torch.Generator().manual_seed(0)
     with torch.no_grad():
         reconstruction, edited = (
@@ -154,7 +154,7 @@ def build_parts(config: BenchmarkConfig, device: torch.device) -> dict[str, Call
     readers = replace(LossWeights(recon=0.0, gan=0.0), **{name: getattr(phase.weights, name) for name in names})
     penalties = replace(phase.weights, **dict.fromkeys((*names, "gan"), 0.0))
     return {
-        "data": lambda step: draw_batch(faces, weights, phase, training, step),
+        "data": lambda step: draw_batch(faces, weights, phase.batch, step, training.seed, training.min_gap),
         "generator, forward and backward": generator,
         "both V, forward and backward": lambda step: losses(readers),
         "D: its step, and the generator's gradient": discriminator,

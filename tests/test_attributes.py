@@ -14,9 +14,10 @@ from agetransformer.checkpoint import load_checkpoint, save_checkpoint
 from agetransformer.classifier import AgeClassifier, ClassifierConfig
 from agetransformer.networks import Generator, GeneratorConfig
 from train.attributes import ATTRIBUTES, find_attribute
+from train.batches import age_balance, draw_targets
 from train.classifier import ClassifierTraining, load_split, summarise_presence
 from train.data import load_faces
-from train.generator import GeneratorTraining, Phase, age_balance, draw_targets, train_generator
+from train.generator import GeneratorTraining, Phase, train_generator
 
 SMILE = ATTRIBUTES["smile"]
 

@@ -9,7 +9,7 @@ import torch
 from agetransformer.networks import Generator
 from benchmarks import original_step as module
 from benchmarks import train
-from train.generator import Batch
+from train.batches import Batch
 
 
 def test_the_original_step_passes_the_generator_three_times_and_learns(monkeypatch):

@@ -10,6 +10,7 @@ from torch.nn.utils import parametrize
 from agetransformer.checkpoint import save_checkpoint
 from agetransformer.classifier import AgeClassifier, ClassifierConfig
 from agetransformer.networks import PatchDiscriminator
+from train.batches import age_balance, draw_batch
 from train.data import load_faces
 from train.discriminators import (
     PairDiscriminator,
@@ -18,7 +19,7 @@ from train.discriminators import (
     age_group,
     build_discriminator,
 )
-from train.generator import GeneratorTraining, Phase, age_balance, draw_batch, train_generator
+from train.generator import GeneratorTraining, Phase, train_generator
 
 TRAITS = torch.tensor([0, 1, 2, 3])
 
@@ -132,8 +133,7 @@ def test_training_against_it_resumes_exactly(kind, tiny_faces, tmp_path):
 
 def test_real_faces_are_scored_at_their_own_ages(tiny_faces, tmp_path):
     faces = load_faces((str(tiny_faces),), 64, chips=False, cache=str(tmp_path))
-    config = GeneratorTraining(min_gap=10)
-    batch = draw_batch(faces, age_balance(faces.ages), Phase(8, 64, 4), config, step=3)
+    batch = draw_batch(faces, age_balance(faces.ages), count=4, step=3, min_gap=10)
     images, flipped = (x.round().byte() for x in ((batch.real + 1) * 127.5, (batch.real.flip(3) + 1) * 127.5))
     for age, image, mirrored in zip(batch.real_ages, images, flipped, strict=True):
         known = faces.images[(faces.ages == age).nonzero().item()]  # each age once

@@ -13,12 +13,12 @@ from safetensors.torch import load_file
 from agetransformer.checkpoint import load_checkpoint, save_checkpoint
 from agetransformer.classifier import AgeClassifier, ClassifierConfig
 from agetransformer.networks import Generator, GeneratorConfig
+from train.batches import Batch
 from train.classifier import ClassifierTraining
 from train.config import build, load_config
 from train.data import held_out, load_faces
 from train.forward import edit_at
 from train.generator import (
-    Batch,
     GeneratorTraining,
     LossWeights,
     Phase,

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from train.generator import age_balance, draw_targets
+from train.batches import age_balance, draw_targets
 from train.losses import (
     background_prior,
     compute_age_error,

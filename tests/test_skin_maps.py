@@ -9,9 +9,10 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
+from train.batches import age_balance, draw_batch
 from train.data import load_faces
 from train.face_reader import FaceReader, FaceReaderError
-from train.generator import GeneratorTraining, Phase, age_balance, draw_batch, open_phase
+from train.generator import GeneratorTraining, Phase, open_phase
 from train.losses import background_prior, show_on_face
 from train.map_skin import draw_skin_map, main
 from train.skin_maps import SIDE, load_skin_maps, resize_skin, save_skin_maps
@@ -80,13 +81,12 @@ def test_a_batch_has_the_maps_of_its_faces_flipped_with_them(tiny_faces, tmp_pat
     faces = load_faces((str(tiny_faces),), SIDE, chips=False, cache=str(tmp_path))
     red = {name: image[0].numpy() for name, image in zip(faces.names, faces.images, strict=True)}
     save_skin_maps(tmp_path / "skin.npz", red)
-    config = GeneratorTraining(data=(str(tiny_faces),), min_gap=10)
     faces = type(faces)(
         *(getattr(faces, name) for name in ("images", "ages", "female", "names", "source", "glasses")),
         load_skin_maps(tmp_path / "skin.npz", faces.names),
     )
     faces = faces.select(faces.ages >= 20)
-    batch = draw_batch(faces, age_balance(faces.ages), Phase(8, SIDE, 8), config, step=1)
+    batch = draw_batch(faces, age_balance(faces.ages), count=8, step=1, min_gap=10)
     assert batch.background.shape == (8, 1, SIDE, SIDE)
     torch.testing.assert_close(1 - batch.background, (batch.images[:, :1] + 1) / 2, rtol=0, atol=1e-5)
     edited = torch.ones_like(batch.images)

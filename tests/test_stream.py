@@ -19,8 +19,9 @@ import torch
 from agetransformer.checkpoint import save_checkpoint
 from agetransformer.classifier import AgeClassifier, ClassifierConfig
 from train.attributes import AGE
+from train.batches import age_balance
 from train.data import is_held_out, load_faces
-from train.generator import GeneratorTraining, LossWeights, Phase, age_balance, train_generator
+from train.generator import GeneratorTraining, LossWeights, Phase, train_generator
 from train.shards import write_shards
 from train.stream import Face, FaceStream, draw_balanced, expand, load_stream, read_held_out
 

@@ -21,15 +21,15 @@ from agetransformer.checkpoint import load_checkpoint, save_checkpoint
 from agetransformer.classifier import AgeClassifier, ClassifierConfig, chip
 from agetransformer.networks import Generator, GeneratorConfig
 from train.archives import is_sharded
-from train.attributes import AGE, Attribute, find_attribute
+from train.attributes import AGE, find_attribute
 from train.augment import jitter_view, lose_resolution
 from train.averaging import update_average
+from train.batches import Batch, age_balance, assemble_batch, draw_batch, draw_targets
 from train.config import load_config
 from train.data import Faces, held_out, load_faces, to_unit
 from train.discriminators import build_discriminator
 from train.forward import edit_at
 from train.losses import (
-    background_prior,
     compute_age_error,
     compute_chroma_loss,
     compute_class_loss,
@@ -43,7 +43,6 @@ from train.losses import (
     show_on_face,
 )
 from train.parallel import (
-    WHOLE,
     Share,
     average_gradients,
     average_values,
@@ -54,7 +53,7 @@ from train.parallel import (
 )
 from train.runlog import RunLog
 from train.samples import choose_samples
-from train.skin_maps import load_skin_maps, resize_skin
+from train.skin_maps import load_skin_maps
 from train.state import find_state, load_state, save_state
 
 YOUNGEST, OLDEST = AGE.targets[0], AGE.targets[-1]  # Q of the paper
@@ -139,30 +138,6 @@ class Networks(NamedTuple):
     discriminator_optimizer: torch.optim.Optimizer
 
 
-class Batch(NamedTuple):
-    """One step's faces."""
-
-    images: Tensor  # [N, 3, R, R] x0 in [-1, 1]
-    ages: Tensor  # [N] a0
-    targets: Tensor  # [N] a1
-    traits: Tensor  # [N] int64, gender and glasses of x0: see Faces.traits
-    real: Tensor  # [N, 3, R, R] other real faces, for D
-    real_ages: Tensor  # [N] their ages
-    real_traits: Tensor  # [N]
-    background: Tensor  # [R, R] or [N, 1, R, R]: 0 on the face of x0, 1 where nothing should change
-    share: Share = WHOLE  # the part of the whole batch that this is
-
-    @property
-    def female(self) -> Tensor:
-        """[N] float32: 1 where x0 is female, 0 where male."""
-        return (self.traits % 2).float()
-
-    @property
-    def glasses(self) -> Tensor:
-        """[N] float32: 1 where x0 wears glasses, else 0."""
-        return (self.traits // 2).float()
-
-
 def build_networks(config: GeneratorTraining, device: torch.device) -> Networks:
     """Fresh generator, discriminator and optimizers; frozen classifiers from their checkpoints."""
     if config.discriminator == "pair" and own_share().count > 1:
@@ -199,76 +174,6 @@ def build_networks(config: GeneratorTraining, device: torch.device) -> Networks:
         torch.optim.Adam(groups, betas=betas),
         torch.optim.Adam([{"params": discriminator.parameters(), "scale": config.discriminator_lr}], betas=betas),
     )
-
-
-def draw_targets(ages: Tensor, min_gap: int, random: torch.Generator, attribute: Attribute = AGE) -> Tensor:
-    """a1 [N], uniform from {a in Q: |a - a0| >= a*} (paper, section 3.2)."""
-    candidates = torch.tensor(attribute.targets)
-    allowed = (candidates - ages.cpu()[:, None]).abs() >= min_gap
-    return candidates[torch.multinomial(allowed.float(), 1, generator=random).squeeze(1)].float()
-
-
-def age_balance(ages: Tensor, attribute: Attribute = AGE, traits: Tensor | None = None) -> Tensor:
-    """Sampling weight [N] that makes five-year bins (the attribute's bins) equally likely.
-
-    With `traits` [N] int64, each trait gets in every bin the share that it has in all faces, so that no trait tells
-    the age: otherwise a D that knows the age draws glasses on the old.
-    """
-    bins = ((ages - attribute.targets[0]) / attribute.bin).long().clamp(0, 9)
-    if traits is None:
-        return 1 / torch.bincount(bins, minlength=10)[bins].float()
-    cells = bins * (int(traits.max()) + 1) + traits
-    return torch.bincount(traits)[traits] / torch.bincount(cells)[cells].float()
-
-
-def draw_batch(
-    faces: Faces, weights: Tensor, phase: Phase, config: GeneratorTraining, step: int, share: Share = WHOLE
-) -> Batch:
-    """The faces of step `step`: a function of the seed and the step alone, so that a resumed run sees the same.
-
-    All processes draw the same batch of phase.batch faces for each of them, and take their `share`.
-    """
-    random = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
-    total = phase.batch * share.count
-    index = torch.multinomial(weights, 2 * total, generator=random)
-    flip = torch.rand(2 * total, generator=random) < 0.5
-    targets = draw_targets(faces.ages.cpu()[index[:total]], config.min_gap, random, find_attribute(config.attribute))
-    # Two halves, edited and real faces: the share of each.
-    index, flip = (share.of(drawn.view(2, total), 1).flatten() for drawn in (index, flip))
-    images = faces.images[index.to(faces.images.device)]
-    skin = None if faces.skin is None else faces.skin[index.chunk(2)[0].to(faces.skin.device)]
-    index = index.to(faces.ages.device)
-    return assemble_batch(images, flip, faces.ages[index], faces.traits[index], share.of(targets), share, skin)
-
-
-def assemble_batch(
-    images: Tensor,
-    flip: Tensor,
-    ages: Tensor,
-    traits: Tensor,
-    targets: Tensor,
-    share: Share,
-    skin: Tensor | None = None,
-) -> Batch:
-    """uint8 images [2N, 3, R, R], the faces to edit and then the other real ones, their labels [2N], targets [N].
-
-    Args:
-        skin: skin maps [N, 1, M, M] uint8 of the faces to edit; None: the mean face's oval for all.
-    """
-    device, side = images.device, images.shape[-1]
-    if skin is None:
-        background = background_prior(side, device)
-    else:
-        skin = skin.to(device, non_blocking=True)
-        flipped = flip.to(device, non_blocking=True)[: len(skin), None, None, None]
-        background = 1 - resize_skin(torch.where(flipped, skin.flip(3), skin), side)
-    flip = flip.to(device, non_blocking=True)[:, None, None, None]
-    images = to_unit(images)
-    images = torch.where(flip, images.flip(3), images)
-    images, real = images.contiguous(memory_format=torch.channels_last).chunk(2)
-    ages, traits, targets = (labels.to(device, non_blocking=True) for labels in (ages, traits, targets))
-    (ages, real_ages), (traits, real_traits) = ages.chunk(2), traits.chunk(2)
-    return Batch(images, ages, targets, traits, real, real_ages, real_traits, background, share)
 
 
 def update_discriminator(nets: Networks, fake: Tensor, batch: Batch, r1: float, bf16: bool = True) -> dict[str, Tensor]:
@@ -416,7 +321,10 @@ def open_phase(
     train, test = load_phase_data(config, nets, phase, cache)
     traits = train.traits if config.balance_traits else None
     weights, samples = age_balance(train.ages, attribute, traits), choose_samples(test, attribute=attribute)
-    return lambda step: draw_batch(train, weights, phase, config, step, share), samples
+    return (
+        lambda step: draw_batch(train, weights, phase.batch, step, config.seed, config.min_gap, attribute, share),
+        samples,
+    )
 
 
 def receive_batch(

@@ -32,6 +32,7 @@ from agetransformer.classifier import AgeClassifier, chip
 from agetransformer.hub import save_pretrained
 from agetransformer.networks import Generator, GeneratorConfig
 from train.aligning import Aligning, AligningError, Request, align_photos
+from train.batches import age_balance, draw_batch
 from train.data import Faces, to_unit
 from train.generator import (
     OLDEST,
@@ -40,9 +41,7 @@ from train.generator import (
     LossWeights,
     Networks,
     Phase,
-    age_balance,
     build_networks,
-    draw_batch,
     train_step,
 )
 from train.judges import IdentityJudge, JudgeError
@@ -219,7 +218,8 @@ def _fit(settings: Personalisation, nets: Networks, train: Faces) -> None:
         for step in range(-(-phase.images // batch)):
             if time.monotonic() - began > 60 * settings.minutes:
                 break
-            losses = train_step(nets, draw_batch(train, weights, phase, training, step), phase, training, step)
+            drawn = draw_batch(train, weights, batch, step, training.seed, training.min_gap)
+            losses = train_step(nets, drawn, phase, training, step)
             progress.update(batch)
             progress.set_postfix({name: f"{value:.2f}" for name, value in losses.items()}, refresh=False)
 

@@ -10,7 +10,7 @@ The draw is balanced without a pass over the data: each loader keeps a buffer fo
 For each face that it gives, it reads one face of the stream, which takes the place of a random one of its bin, and then
 gives a random face of a random bin. So the bins are equally likely, as they are from memory; faces of rare ages come
 again and again until others of their bin replace them. With `balance_traits` each bin has a buffer for each trait
-(gender and glasses), and these are as likely as the trait has been frequent so far: see train.generator.age_balance.
+(gender and glasses), and these are as likely as the trait has been frequent so far: see train.batches.age_balance.
 """
 
 import itertools
