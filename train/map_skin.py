@@ -63,6 +63,20 @@ def draw_skin_map(image: np.ndarray, oval: np.ndarray, mouth: np.ndarray) -> np.
     return np.asarray(Image.fromarray((255 * skin).round().astype(np.uint8)).resize((SIDE, SIDE), Image.Resampling.BOX))
 
 
+def read_skin_map(square: np.ndarray, reader: FaceReader) -> np.ndarray | None:
+    """The map [SIDE, SIDE] uint8 of an FFHQ-aligned square [S, S, 3] uint8; None where no face is found.
+
+    Raises:
+        FaceReaderError: the process that reads faces died.
+    """
+    image = np.asarray(Image.fromarray(square).resize((_READ_SIDE, _READ_SIDE), Image.Resampling.LANCZOS))
+    face = reader.read(image)
+    # Another face may stand beside the one that the square was aligned to.
+    if face is None or np.abs(face.oval.mean(axis=0) - 0.5).max() > 0.2:
+        return None
+    return draw_skin_map(image, face.oval, face.mouth)
+
+
 def _difference(lab: np.ndarray, sample: np.ndarray) -> np.ndarray:
     """[H, W]: how many deviations each pixel's colour is from the median colour of the sample [H, W]."""
     if not sample.any():
@@ -99,15 +113,14 @@ def draw_skin_maps(archives: Sequence[Path], workers: int) -> dict[str, np.ndarr
         readers.put(reader)
 
     def draw(name: str, data: bytes) -> None:
-        square = open_image(data, name).resize((_READ_SIDE, _READ_SIDE), Image.Resampling.LANCZOS)
-        image, reader = np.asarray(square), readers.get()
+        square = np.asarray(open_image(data, name))
+        reader = readers.get()
         try:
-            face = reader.read(image)
+            drawn = read_skin_map(square, reader)
         finally:
             readers.put(reader)
-        # Another face may stand beside the one that the square was aligned to.
-        if face is not None and np.abs(face.oval.mean(axis=0) - 0.5).max() < 0.2:
-            maps[name] = draw_skin_map(image, face.oval, face.mouth)
+        if drawn is not None:
+            maps[name] = drawn
 
     try:
         for archive in archives:

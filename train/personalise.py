@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,7 @@ from agetransformer.networks import Generator, GeneratorConfig
 from train.aligning import Aligning, AligningError, Request, align_photos
 from train.batches import age_balance, draw_batch
 from train.data import Faces, to_unit
+from train.face_reader import FaceReader, FaceReaderError
 from train.generator import (
     OLDEST,
     YOUNGEST,
@@ -45,12 +47,16 @@ from train.generator import (
     train_step,
 )
 from train.judges import IdentityJudge, JudgeError
+from train.map_skin import read_skin_map
 from train.prepare import BAD_INPUT, PrepareError, list_photos
 from train.samples import SAMPLE_AGES, measure_samples, save_samples
+from train.skin_maps import stack_skin_maps
 
 FEWEST = 5  # photos
 
-_WEIGHTS = LossWeights(recon=10.0, age=0.1, age_robust=0.3, gan=0.0, gender=0.3, residual=1.0, outside=4.0, chroma=15.0)
+_WEIGHTS = LossWeights(
+    recon=10.0, age=0.02, age_robust=0.3, gan=0.0, gender=0.3, residual=1.0, outside=80.0, smoothness=1.0, chroma=100.0
+)
 _AGE = re.compile(r"_age_(\d+(?:\.\d+)?)$")
 
 
@@ -77,7 +83,7 @@ def personalise(settings: Personalisation) -> dict[str, dict[str, float]]:
 
     Raises:
         PrepareError: fewer than five usable photos, ages that are missing or wrong, or OUT holds a generator already.
-        AligningError, CheckpointError, JudgeError: MediaPipe, a checkpoint or the judge cannot be used.
+        AligningError, CheckpointError, FaceReaderError, JudgeError: MediaPipe, a checkpoint or a judge is unusable.
     """
     if (settings.out / "generator").exists():
         raise PrepareError(f"{settings.out} holds a generator already; name another --out")
@@ -156,7 +162,9 @@ def align_person(settings: Personalisation, ages: dict[str, float], nets: Networ
     images = images.to(settings.device)
     whole = torch.tensor([ages[photo] for photo in photos], device=images.device).round()
     female = read_gender(nets.classifier, images).expand(len(photos)).contiguous()
-    return Faces(images, whole, female, tuple(photos), torch.zeros_like(female, dtype=torch.int64), female * 0)
+    with closing(FaceReader()) as reader:
+        skin = stack_skin_maps([read_skin_map(done[photo], reader) for photo in photos]).to(images.device)
+    return Faces(images, whole, female, tuple(photos), torch.zeros_like(female, dtype=torch.int64), female * 0, skin)
 
 
 @torch.inference_mode()
@@ -202,6 +210,7 @@ def _training(settings: Personalisation) -> GeneratorTraining:
         model=load_checkpoint(Generator, GeneratorConfig, settings.checkpoint).config,
         min_gap=10,
         label_width=2.0,
+        face_only=True,
         ema=0.98,  # runs are short
         view_jitter=1.0,
         seed=settings.seed,
@@ -268,7 +277,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (PrepareError, CheckpointError) as error:
         print(f"train.personalise: {error}", file=sys.stderr)
         return BAD_INPUT
-    except (AligningError, JudgeError, OSError) as error:
+    except (AligningError, FaceReaderError, JudgeError, OSError) as error:
         print(f"train.personalise: {error}", file=sys.stderr)
         return 1
     for name, before in metrics["before"].items():

@@ -44,8 +44,13 @@ def load_skin_maps(path: str | Path, names: Sequence[str]) -> Tensor:
         ) from error
     if not any(name in known for name in names):
         raise ValueError(f"{path}: no map of any face of the data; `python -m train.map_skin` writes them")
+    return stack_skin_maps([known.get(name) for name in names])
+
+
+def stack_skin_maps(maps: Sequence[np.ndarray | None]) -> Tensor:
+    """Maps [SIDE, SIDE] uint8 -> [N, 1, SIDE, SIDE]; None is the mean face's oval."""
     mean = ((1 - background_prior(SIDE)) * 255).round().to(torch.uint8).numpy()
-    return torch.from_numpy(np.stack([known.get(name, mean) for name in names]))[:, None]
+    return torch.from_numpy(np.stack([mean if drawn is None else drawn for drawn in maps]))[:, None]
 
 
 def resize_skin(maps: Tensor, side: int) -> Tensor:
