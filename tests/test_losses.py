@@ -12,6 +12,7 @@ from train.losses import (
     compute_age_error,
     compute_chroma_loss,
     compute_class_loss,
+    compute_darkening_loss,
     compute_discriminator_gan_loss,
     compute_gender_loss,
     compute_generator_gan_loss,
@@ -85,6 +86,14 @@ def test_residual_loss_makes_the_background_dearer():
     )
     assert dear == pytest.approx([cheap[0], 4 * cheap[1]])
     assert prior.shape == (64, 64) and prior.min() == 0 and prior.max() == 1
+
+
+def test_darkening_loss_counts_what_is_darker_than_wrinkles():
+    images = torch.zeros(1, 3, 8, 8)
+    assert compute_darkening_loss(images - 0.15, images) == 0 and compute_darkening_loss(images + 0.9, images) == 0
+    stroke = images.clone()
+    stroke[..., :2] -= 0.7  # a quarter of the pixels
+    assert compute_darkening_loss(stroke, images).item() == pytest.approx(0.5**2 / 4)
 
 
 def test_smoothness_loss_counts_the_edges_of_the_change():

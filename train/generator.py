@@ -33,6 +33,7 @@ from train.losses import (
     compute_age_error,
     compute_chroma_loss,
     compute_class_loss,
+    compute_darkening_loss,
     compute_discriminator_gan_loss,
     compute_gender_loss,
     compute_generator_gan_loss,
@@ -72,6 +73,7 @@ class LossWeights:
     residual: float = 0.0
     outside: float = 1.0  # how many times dearer a change of the background is than one of the face
     chroma: float = 0.0
+    darkening: float = 0.0
     smoothness: float = 0.0
 
 
@@ -237,6 +239,8 @@ def compute_generator_losses(
         losses["smoothness"] = weights.smoothness * compute_smoothness_loss(edited, batch.images)
     if weights.chroma > 0:
         losses["chroma"] = weights.chroma * compute_chroma_loss(edited, batch.images)
+    if weights.darkening > 0:
+        losses["darkening"] = weights.darkening * compute_darkening_loss(edited, batch.images)
     return losses
 
 

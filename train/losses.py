@@ -82,11 +82,22 @@ def compute_smoothness_loss(edited: Tensor, images: Tensor) -> Tensor:
     return change.diff(dim=2).abs().mean() + change.diff(dim=3).abs().mean()
 
 
+def compute_darkening_loss(edited: Tensor, images: Tensor, free: float = 0.2) -> Tensor:
+    """Mean square of what pixels darken by more than `free` (of the range 2): wrinkles pass, painted strokes cost."""
+    darkening = luma(images) - luma(edited)
+    return (darkening - free).clamp(min=0).square().mean()
+
+
 def compute_chroma_loss(edited: Tensor, images: Tensor) -> Tensor:
     """Mean squared change of the two colour differences R - Y and B - Y: coloured fringes cost, greying is cheap."""
     delta = (edited - images).float()
-    luma = (delta * delta.new_tensor([0.299, 0.587, 0.114])[:, None, None]).sum(dim=1)
-    return ((delta[:, 0] - luma) ** 2 + (delta[:, 2] - luma) ** 2).mean()
+    y = luma(delta)
+    return ((delta[:, 0] - y) ** 2 + (delta[:, 2] - y) ** 2).mean()
+
+
+def luma(images: Tensor) -> Tensor:
+    """[N, 3, H, W] -> Y of BT.601, [N, H, W] float32."""
+    return (images.float() * images.new_tensor([0.299, 0.587, 0.114], dtype=torch.float32)[:, None, None]).sum(dim=1)
 
 
 def show_on_face(edited: Tensor, images: Tensor, background: Tensor) -> Tensor:
