@@ -22,7 +22,7 @@ from torch import Tensor
 from agetransformer import quantization, rewrites
 from agetransformer.cpus import usable_cpus
 from agetransformer.networks import Generator
-from agetransformer.quantization import Int8Encoder
+from agetransformer.quantization import Int8Encoder, quantize
 from agetransformer.rewrites import FastDecoder, FastEncoder, FastEncoding, rewrite
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def import_openvino() -> ModuleType:
 
 @dataclass(frozen=True)
 class OpenVinoConfig:
-    # "f32"; "bf16"; "int8", bf16 with an encoder of 8-bit integers; or "auto": int8 where the processor computes in
+    # "f32"; "bf16"; "int8", bf16 with `agetransformer.quantization`; or "auto": int8 where the processor computes in
     # bf16 (all that do have the instructions for int8 too), else f32
     precision: str = "auto"
     threads: int = field(default_factory=usable_cpus)
@@ -65,11 +65,15 @@ class OpenVinoConfig:
 
 @dataclass(frozen=True)
 class OpenVinoEncoding:
-    """The maps of a `FastEncoding` as OpenVINO tensors, channels last, in the precision of the computation."""
+    """The maps of a `FastEncoding` as OpenVINO tensors, channels last, in the precision of the computation.
+
+    In int8 those of an `Int8Encoding`.
+    """
 
     features: object  # [1, R/4 + 2, R/4 + 2, 128]
     skip2: object  # [1, R/2, R/2, 64]
     skip1: object  # [1, R, R, 32]
+    steps: Tensor | None  # [1, 128] in int8
 
 
 def input_shapes(module: Half, side: int) -> dict[str, tuple[int, ...]]:
@@ -112,10 +116,7 @@ class OpenVinoBackend:
             # Pinned threads wait for a core that something else uses, and containers share cores.
             "ENABLE_CPU_PINNING": False,
         }
-        encoder: Half
-        encoder, decoder = rewrite(generator)
-        if precision == "int8":
-            encoder = Int8Encoder(generator)
+        encoder, decoder = quantize(generator) if precision == "int8" else rewrite(generator)
         name = f"openvino-{precision}-{self.resolution}"
         self.encoder = self.load(encoder, config.cache, f"{name}-encoder")
         self.decoder = self.load(decoder, config.cache, f"{name}-decoder")
@@ -181,17 +182,20 @@ class OpenVinoBackend:
         request = self.encoder.create_infer_request()
         pixels = images.contiguous().numpy()  # OpenVINO reads this memory in infer(), so it needs a name until then
         request.set_input_tensor(0, self.openvino.Tensor(pixels, shared_memory=True))
-        maps = [self.openvino.Tensor(self.element_type, output.shape) for output in self.encoder.outputs]
+        maps = [self.openvino.Tensor(output.element_type, output.shape) for output in self.encoder.outputs]
         for index, tensor in enumerate(maps):
             request.set_output_tensor(index, tensor)
         request.infer()
-        return OpenVinoEncoding(*maps)
+        features, skip2, skip1, *steps = maps
+        return OpenVinoEncoding(features, skip2, skip1, torch.tensor(steps[0].data) if steps else None)
 
     def decode(self, encoding: OpenVinoEncoding, w: Tensor) -> Tensor:
         """Channel weights w [A, 128] -> the decoder's output [A, 3, R, R], float32 on the CPU."""
         request = self.decoder.create_infer_request()
         for index, tensor in enumerate((encoding.features, encoding.skip2, encoding.skip1)):
             request.set_input_tensor(index, tensor)
+        if encoding.steps is not None:
+            w = w * encoding.steps
         outputs = torch.empty(len(w), 3, self.resolution, self.resolution)
         # One age at a time stays in the caches; a batch is no faster and needs its multiple of memory.
         for row, output in zip(w.split(1), outputs.split(1), strict=True):

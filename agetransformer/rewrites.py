@@ -14,7 +14,7 @@
    row is moved.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import NamedTuple, cast
@@ -228,20 +228,44 @@ class FastEncoder(nn.Module):
         return FastEncoding(features, upsample(skip2, self.skip2), upsample(skip1, self.skip1))
 
 
+class ModulatedUpsampling(nn.Module):
+    """Features padded by replication [1, I, h + 2, w + 2] and weights of their channels [A, I] -> [A, O, 2h, 2w]."""
+
+    def __init__(self, kernel: Tensor):
+        """
+        Args:
+            kernel: of `upsampling_kernel`, [I, O, 4, 4].
+        """
+        super().__init__()
+        self.kernel = frozen(kernel)
+
+    def forward(self, features: Tensor, w: Tensor) -> Tensor:
+        return upsample_padded(modulate(features, w), self.kernel)
+
+
 class FastDecoder(nn.Module):
     """A FastEncoding and channel weights w [A, 128] -> the decoder's output [A, 3, H, W]."""
 
-    def __init__(self, generator: Generator, config: RewriteConfig):
+    def __init__(
+        self,
+        generator: Generator,
+        config: RewriteConfig,
+        first: Callable[[Tensor], nn.Module] = ModulatedUpsampling,
+    ):
+        """
+        Args:
+            first: makes the first convolution, what `ModulatedUpsampling` is, of its kernel.
+        """
         super().__init__()
         decoder = generator.decoder
-        self.conv1 = frozen(upsampling_kernel(decoder.conv1.conv.weight[:, :128]))
+        self.conv1 = first(upsampling_kernel(decoder.conv1.conv.weight[:, :128]))
         self.conv2 = frozen(upsampling_kernel(decoder.conv2.conv.weight[:, :64]))
         self.conv3 = RowSums(decoder.conv3) if config.row_sums else PixelBlocks(decoder.conv3)
         self.norm1 = FastNorm(decoder.conv1.norm)
         self.norm2 = FastNorm(decoder.conv2.norm)
 
     def forward(self, features: Tensor, skip2: Tensor, skip1: Tensor, w: Tensor) -> Tensor:
-        x = self.norm1(upsample_padded(modulate(features, w), self.conv1) + skip2)
+        x = self.norm1(self.conv1(features, w) + skip2)
         x = self.norm2(upsample(x, self.conv2) + skip1)
         return self.conv3(reflect(x, 4))
 

@@ -1,5 +1,6 @@
 """The fast forms of the generator against the plain module, which is the reference."""
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +18,10 @@ from agetransformer.engine import Engine
 from agetransformer.graphs import Function, Graphed, Recording
 from agetransformer.networks import Generator, GeneratorConfig
 from agetransformer.openvino_backend import OpenVinoBackend, OpenVinoConfig
-from agetransformer.quantization import Int8Encoder, LevelConv, Levels, MapRange, add_ranges, norm_range
+from agetransformer.quantization import ImageConv, LevelConv, LevelUpsampling, quantize, to_levels, weight_steps
 from agetransformer.rewrites import (
     FastDecoder,
-    FastNorm,
+    ModulatedUpsampling,
     PixelBlocks,
     RewriteConfig,
     RowSums,
@@ -28,6 +29,7 @@ from agetransformer.rewrites import (
     join_rows,
     part_rows,
     reflect,
+    replicate,
     rewrite,
     row_pair_kernels,
     upsample,
@@ -111,75 +113,94 @@ def test_ages_of_the_random_generator_differ():
     assert error(outputs[1], outputs[2]).max() > 0.05
 
 
-@pytest.mark.parametrize("form", [rewrite, Int8Encoder])
+@pytest.mark.parametrize("form", [rewrite, quantize])
 def test_rewrites_refuse_training_mode(form):
     with pytest.raises(ValueError, match="eval"):
         form(random_generator(64).train())
 
 
-def test_ranges_hold_normalised_maps():
-    instance_norm = nn.InstanceNorm2d(4, affine=True)
-    with torch.no_grad():
-        instance_norm.weight.copy_(torch.tensor([0.5, -2.0, 1.0, 0.0]))
-        instance_norm.bias.copy_(torch.tensor([0.0, 1.0, -3.0, 0.5]))
-    norm = FastNorm(instance_norm)
-    maps = norm(torch.randn(1, 4, 64, 64, generator=torch.Generator().manual_seed(1)) * 9 + 5)
-    for spread, inside in ((6.0, True), (1.0, False)):
-        values = norm_range(norm, spread)
-        above = maps.amax((0, 2, 3)) <= values.high + 1e-6
-        below = maps.amin((0, 2, 3)) >= values.low - 1e-6
-        assert (above & below).tolist() == [inside, inside, inside, True]
-    one = norm_range(norm, 6.0)
-    both = add_ranges(one, one)
-    torch.testing.assert_close(both.middle, 2 * one.middle)
-    torch.testing.assert_close(both.high - both.low, 2**0.5 * (one.high - one.low))
+def spotted_map(channels: int, size: int) -> torch.Tensor:
+    """Channels of very different ranges and offsets, with a spot in each."""
+    torch.manual_seed(channels + size)
+    x = torch.randn(1, channels, size, size)
+    x[0, torch.arange(channels), torch.randint(size, (channels,)), torch.randint(size, (channels,))] += 12
+    return x * (2 * torch.randn(1, channels, 1, 1)).exp() + torch.randn(1, channels, 1, 1)
 
 
-@pytest.mark.parametrize("transposed", [False, True])
-def test_convolution_of_levels(transposed):
-    """It is off by no more than half a step of each level and each weight; a value out of range counts as the end."""
-    torch.manual_seed(2)
-    values = MapRange(-torch.rand(6) - 0.1, torch.zeros(6), 5 * torch.rand(6) + 0.1)
-    levels = Levels(values)
-    low, high = (bound[:, None, None] for bound in (values.low, values.high))
-    x = low + torch.rand(1, 6, 8, 8) * (high - low)
-    weight = torch.randn(5, 6, 3, 3)
-    weight = upsampling_kernel(weight) if transposed else weight
-    conv = LevelConv(weight, levels, transposed=transposed)
-    if transposed:
-        expected = F.conv_transpose2d(x, weight, stride=2, padding=3)
-        steps = F.conv_transpose2d(levels.steps[None, :, None, None].expand(x.shape), weight.abs(), stride=2, padding=3)
-    else:
-        expected = F.conv2d(x, weight)
-        steps = F.conv2d(levels.steps[None, :, None, None].expand(x.shape), weight.abs())
-    taps = 6 * (4 if transposed else 9)
-    bound = steps / 2 + 255 * taps * conv.steps[:, None, None] / 2
-    outputs = conv(levels(x))
-    assert ((outputs - expected).abs() <= bound).all()
+def test_levels_use_the_whole_range_of_each_channel():
+    x = spotted_map(6, 16)
+    levels, steps = to_levels(x)
+    assert torch.equal(levels, levels.round())
+    assert levels.amin((0, 2, 3)).tolist() == [0] * 6 and levels.amax((0, 2, 3)).tolist() == [255] * 6
+    steps = steps[:, :, None, None]
+    error_in_steps = (levels * steps + x.amin((2, 3), keepdim=True) - x).abs() / steps
+    assert error_in_steps.max() < 0.501
+    flat, steps = to_levels(torch.full((1, 2, 4, 4), 7.0))
+    assert flat.eq(0).all() and steps.isfinite().all()
+
+
+def test_convolution_of_levels():
+    """It is off by no more than half a step of each level and of each weight, and by a constant for each channel."""
+    x, weight = spotted_map(6, 16), torch.randn(5, 6, 3, 3)
+    levels, steps = to_levels(x)
+    above = reflect(x - x.amin((2, 3), keepdim=True), 1)
+    expected = F.conv2d(above, weight, stride=2)
+    rounded = weight_steps(weight.abs().amax((2, 3)), steps)
+    bound = (weight.abs().sum((2, 3)) * steps).sum(1) / 2 + 255 * 6 * 9 * rounded / 2
+    outputs = LevelConv(weight, stride=2)(levels, steps)
+    assert ((outputs - expected).abs() <= bound[:, None, None]).all()
     assert (outputs - expected).abs().mean() < 0.02 * expected.std()
-    beyond = torch.where(x > (low + high) / 2, x + 100, x - 100)
-    torch.testing.assert_close(conv(levels(beyond)), conv(levels(torch.where(x > (low + high) / 2, high, low))))
 
 
-def test_stretched_levels_follow_the_map():
-    values = MapRange(torch.tensor([-1.0, -2.0]), torch.zeros(2), torch.tensor([5.0, 10.0]))
-    levels, stretched = Levels(values), Levels(values, stretched=True)
-    x = torch.rand(1, 2, 8, 8, generator=torch.Generator().manual_seed(1)) * 4 - 0.5
-    x[0, 0, 0, 0] = 5.0  # fills the first channel's range
-    torch.testing.assert_close(stretched(x), levels(x))
-    for factor in (0.01, 30.0):
-        torch.testing.assert_close(stretched(factor * x), levels(x), rtol=0, atol=1)
-    assert (levels(30 * x) == 255).float().mean() > 0.5
+@pytest.mark.parametrize("size", [4, 7])
+def test_upsampling_of_levels(size):
+    """Beside constants it is ModulatedUpsampling, to the last bit of the rounded numbers."""
+    x, kernel = spotted_map(6, size), upsampling_kernel(torch.randn(5, 6, 3, 3))
+    w = torch.rand(1, 6)
+    levels, steps = to_levels(x)
+    outputs = LevelUpsampling(kernel)(replicate(levels), w * steps)
+    assert outputs.shape == (1, 5, 2 * size, 2 * size)
+    rounded = weight_steps(kernel.abs().amax((2, 3)).T, w * steps)[:, None, None]
+    whole = (kernel * (w * steps).view(-1, 1, 1, 1) / rounded).round()
+    exact = ModulatedUpsampling(whole.double())(replicate(levels).double(), torch.ones(1, 6).double()) * rounded
+    torch.testing.assert_close(outputs.double(), exact, rtol=1e-4, atol=1e-6)
+    above = replicate(x - x.amin((2, 3), keepdim=True))
+    expected = ModulatedUpsampling(kernel)(above, w)
+    assert (outputs - expected).abs().mean() < 0.02 * expected.std()
+
+
+def test_convolution_of_an_image():
+    image, weight = random_image(20), torch.randn(4, 3, 9, 9)
+    expected = F.conv2d(reflect(image, 4), weight)
+    outputs = ImageConv(weight)(image)
+    centred = (maps - maps.mean((2, 3), keepdim=True) for maps in (outputs, expected))
+    assert error(*centred).max() < 0.02
 
 
 @pytest.mark.parametrize("resolution", [64, 252])
-def test_encoder_in_integers(resolution):
+def test_integers(resolution):
+    """The maps, beside a constant for each channel, and the output."""
     generator, image = random_generator(resolution), random_image(resolution)
     with torch.inference_mode():
-        maps = Int8Encoder(generator)(image)
-        for outputs, expected in zip(maps, rewrite(generator)[0](image), strict=True):
+        encoder, decoder = quantize(generator)
+        maps = encoder(image)
+        features = maps.features * maps.steps[:, :, None, None]
+        for outputs, expected in zip((features, maps.skip2, maps.skip1), rewrite(generator)[0](image), strict=True):
             assert outputs.shape == expected.shape
-            assert 1e-4 < (outputs - expected).abs().mean() / expected.std() < 0.1
+            outputs, expected = (x - x.mean((2, 3), keepdim=True) for x in (outputs, expected))
+            assert 1e-4 < (outputs - expected).abs().mean() / expected.std() < 0.05
+        outputs = torch.cat([decoder(*maps[:3], w * maps.steps) for w in generator.modulation(AGES).split(1)])
+    assert error(outputs, reference(generator, image, AGES)).mean() < 0.01
+
+
+def test_integers_of_a_flat_image():
+    generator, image = random_generator(64), torch.full((1, 3, 64, 64), 0.25)
+    with torch.inference_mode():
+        encoder, decoder = quantize(generator)
+        maps = encoder(image)
+        outputs = decoder(*maps[:3], generator.modulation(AGES[:1]) * maps.steps)
+    expected = reference(generator, image, AGES[:1])
+    torch.testing.assert_close(outputs, expected, rtol=0, atol=0.01 * float(expected.abs().max()))
 
 
 @pytest.mark.parametrize("residual", [False, True])
@@ -280,21 +301,29 @@ def no_bfloat16() -> bool:
 
 @needs_openvino
 def test_openvino_computes_in_integers():
-    """Every convolution of the encoder is an integer kernel, and gives what PyTorch gives with rounded numbers."""
+    """All convolutions of the encoder and the decoder's first are integer kernels, whose weights come at run time."""
     if no_bfloat16():
         pytest.skip("this processor has no bfloat16")
     generator, image = random_generator(64), random_image(64)
     backend = OpenVinoBackend(generator, OpenVinoConfig(precision="int8", threads=1, cache=None))
-    nodes = [operation.get_rt_info() for operation in backend.encoder.get_runtime_model().get_ops()]
-    kernels = [node["primitiveType"].value for node in nodes if "conv" in node["primitiveType"].value.lower()]
-    assert len(kernels) == 3 + 8 + 2 and all(kernel.lower().endswith("i8") for kernel in kernels)
+    assert convolution_kernels(backend.encoder) == {"i8": 3 + 8 + 2 * 2}
+    assert convolution_kernels(backend.decoder) == {"i8": 2, "bf16": 1 + 2}
     with torch.inference_mode():
-        expected = Int8Encoder(generator)(image)
+        expected = quantize(generator)[0](image)
         encoding = backend.encode(image)
-    for name, values in expected._asdict().items():
+    torch.testing.assert_close(encoding.steps, expected.steps, rtol=0.2, atol=0)
+    for name in ("features", "skip2", "skip1"):
+        values = getattr(expected, name)
         outputs = torch.from_numpy(bfloat16_values(getattr(encoding, name))).permute(0, 3, 1, 2)
         assert outputs.shape == values.shape
         assert (outputs - values).abs().mean() / values.std() < 0.1  # bf16 between them rounds to other levels
+
+
+def convolution_kernels(model: object) -> Counter[str]:
+    """How many convolutions of a compiled model compute in which numbers, without those of single channels."""
+    nodes = [operation.get_rt_info() for operation in model.get_runtime_model().get_ops()]
+    kernels = [node["primitiveType"].value.lower() for node in nodes if "conv" in node["layerType"].value.lower()]
+    return Counter(kernel.rsplit("_")[-1] for kernel in kernels if "conv" in kernel and "_dw_" not in kernel)
 
 
 def bfloat16_values(tensor: object) -> np.ndarray:
