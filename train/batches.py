@@ -98,13 +98,12 @@ def assemble_batch(
         skin: skin maps [N, 1, M, M] uint8 of the faces to edit; None: the mean face's oval for all.
     """
     device, side = images.device, images.shape[-1]
+    flip = flip.to(device, non_blocking=True)[:, None, None, None]
     if skin is None:
         background = background_prior(side, device)
     else:
         skin = skin.to(device, non_blocking=True)
-        flipped = flip.to(device, non_blocking=True)[: len(skin), None, None, None]
-        background = 1 - resize_skin(torch.where(flipped, skin.flip(3), skin), side)
-    flip = flip.to(device, non_blocking=True)[:, None, None, None]
+        background = 1 - resize_skin(torch.where(flip[: len(skin)], skin.flip(3), skin), side)
     images = to_unit(images)
     images = torch.where(flip, images.flip(3), images)
     images, real = images.contiguous(memory_format=torch.channels_last).chunk(2)

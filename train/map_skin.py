@@ -106,6 +106,7 @@ def draw_skin_maps(archives: Sequence[Path], workers: int) -> dict[str, np.ndarr
         FaceReaderError: MediaPipe is missing.
         FileNotFoundError, ValueError: an archive is missing or broken.
     """
+    names = {archive: [row["file"] for row in read_table(archive)] for archive in archives}  # before MediaPipe starts
     readers: SimpleQueue[FaceReader] = SimpleQueue()
     maps: dict[str, np.ndarray] = {}
     opened = [FaceReader() for _ in range(workers)]
@@ -123,12 +124,11 @@ def draw_skin_maps(archives: Sequence[Path], workers: int) -> dict[str, np.ndarr
             maps[name] = drawn
 
     try:
-        for archive in archives:
-            names = [row["file"] for row in read_table(archive)]
+        for archive, files in names.items():
             with open_archive(archive) as read, ThreadPoolExecutor(workers) as pool:
-                encoded = [read(name) for name in names]
-                done = pool.map(draw, names, encoded)
-                list(tqdm(done, total=len(names), desc=archive.name, unit="face", disable=None))
+                encoded = [read(name) for name in files]
+                done = pool.map(draw, files, encoded)
+                list(tqdm(done, total=len(files), desc=archive.name, unit="face", disable=None))
     finally:
         for reader in opened:
             reader.close()
