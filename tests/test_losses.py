@@ -11,6 +11,7 @@ from train.losses import (
     background_prior,
     compute_age_error,
     compute_chroma_loss,
+    compute_chroma_smoothness_loss,
     compute_class_loss,
     compute_darkening_loss,
     compute_discriminator_gan_loss,
@@ -94,6 +95,22 @@ def test_darkening_loss_counts_what_is_darker_than_wrinkles():
     stroke = images.clone()
     stroke[..., :2] -= 0.7  # a quarter of the pixels
     assert compute_darkening_loss(stroke, images).item() == pytest.approx(0.5**2 / 4)
+    both = images.expand(2, 3, 8, 8)
+    each = compute_darkening_loss(both - 0.15, both, torch.tensor([0.05, 0.2]))
+    assert each.item() == pytest.approx(0.1**2 / 2, rel=1e-5)
+
+
+def test_chroma_smoothness_loss_counts_coloured_edges_alone():
+    images = torch.rand(2, 3, 8, 8)
+    shade = torch.zeros(2, 1, 8, 8)
+    shade[..., 3] = 0.5  # a grey line
+    assert compute_chroma_smoothness_loss(images + shade, images).item() == pytest.approx(0, abs=1e-6)
+    red = torch.tensor([0.5, 0.0, 0.0])[:, None, None]
+    assert compute_chroma_smoothness_loss(images + red, images).item() == pytest.approx(0, abs=1e-6)  # everywhere alike
+    # A red line: R - Y and B - Y change by 0.5 x 0.701 and 0.5 x -0.299 on both of its sides, 2 of 7 differences
+    # along x for each of the two.
+    line = compute_chroma_smoothness_loss(images + shade * torch.tensor([1.0, 0.0, 0.0])[:, None, None], images)
+    assert line.item() == pytest.approx(0.5 * (0.701 + 0.299) / 2 * 2 / 7, rel=1e-4)
 
 
 def test_smoothness_loss_counts_the_edges_of_the_change():

@@ -32,6 +32,7 @@ from train.forward import edit_at
 from train.losses import (
     compute_age_error,
     compute_chroma_loss,
+    compute_chroma_smoothness_loss,
     compute_class_loss,
     compute_darkening_loss,
     compute_discriminator_gan_loss,
@@ -73,6 +74,7 @@ class LossWeights:
     residual: float = 0.0
     outside: float = 1.0  # how many times dearer a change of the background is than one of the face
     chroma: float = 0.0
+    chroma_smoothness: float = 0.0
     darkening: float = 0.0
     smoothness: float = 0.0
 
@@ -104,6 +106,8 @@ class GeneratorTraining:
     start: str = ""  # generator checkpoint to start from; empty: random weights
     model: GeneratorConfig = field(default_factory=GeneratorConfig)
     phases: tuple[Phase, ...] = ()
+    darkening_older: float = 0.2  # by how much a pixel of a face that grows older may darken, of the range 2
+    darkening_younger: float = 0.2  # and of one that grows younger: its wrinkles go, and no dark line should come
     min_gap: int = 25  # a*: the smallest |a1 - a0| in years
     label_width: float = 0.0  # soft target ages, in years; 0 is one-hot
     label_l1: float = 0.0  # weight of a year of V's error beside its cross-entropy
@@ -239,8 +243,11 @@ def compute_generator_losses(
         losses["smoothness"] = weights.smoothness * compute_smoothness_loss(edited, batch.images)
     if weights.chroma > 0:
         losses["chroma"] = weights.chroma * compute_chroma_loss(edited, batch.images)
+    if weights.chroma_smoothness > 0:
+        losses["chroma_smoothness"] = weights.chroma_smoothness * compute_chroma_smoothness_loss(edited, batch.images)
     if weights.darkening > 0:
-        losses["darkening"] = weights.darkening * compute_darkening_loss(edited, batch.images)
+        free = torch.where(batch.targets < batch.ages, config.darkening_younger, config.darkening_older)
+        losses["darkening"] = weights.darkening * compute_darkening_loss(edited, batch.images, free)
     return losses
 
 

@@ -82,17 +82,33 @@ def compute_smoothness_loss(edited: Tensor, images: Tensor) -> Tensor:
     return change.diff(dim=2).abs().mean() + change.diff(dim=3).abs().mean()
 
 
-def compute_darkening_loss(edited: Tensor, images: Tensor, free: float = 0.2) -> Tensor:
-    """Mean square of what pixels darken by more than `free` (of the range 2): wrinkles pass, painted strokes cost."""
+def compute_darkening_loss(edited: Tensor, images: Tensor, free: float | Tensor = 0.2) -> Tensor:
+    """Mean square of what pixels darken by more than `free` (of the range 2): wrinkles pass, painted strokes cost.
+
+    Args:
+        free: one for all, or [N]: a face that grows younger loses wrinkles and needs less of it.
+    """
     darkening = luma(images) - luma(edited)
+    free = torch.as_tensor(free, device=images.device).view(-1, 1, 1)
     return (darkening - free).clamp(min=0).square().mean()
 
 
 def compute_chroma_loss(edited: Tensor, images: Tensor) -> Tensor:
     """Mean squared change of the two colour differences R - Y and B - Y: coloured fringes cost, greying is cheap."""
-    delta = (edited - images).float()
-    y = luma(delta)
-    return ((delta[:, 0] - y) ** 2 + (delta[:, 2] - y) ** 2).mean()
+    red, blue = colour_differences(edited - images)
+    return (red**2 + blue**2).mean()
+
+
+def compute_chroma_smoothness_loss(edited: Tensor, images: Tensor) -> Tensor:
+    """Total variation of the change of R - Y and B - Y: small coloured spots cost, a face that pales is nearly free."""
+    change = torch.stack(colour_differences(edited - images))
+    return change.diff(dim=2).abs().mean() + change.diff(dim=3).abs().mean()
+
+
+def colour_differences(images: Tensor) -> tuple[Tensor, Tensor]:
+    """[N, 3, H, W] -> R - Y and B - Y of BT.601, each [N, H, W] float32."""
+    y = luma(images)
+    return images[:, 0].float() - y, images[:, 2].float() - y
 
 
 def luma(images: Tensor) -> Tensor:
