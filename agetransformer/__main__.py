@@ -213,6 +213,8 @@ def _edit_photo(
     Raises:
         ValueError: no face, or not a photo (PhotoError); the message is a sentence.
     """
+    import numpy as np
+
     from agetransformer.grid import age_grid, stack_grids
     from agetransformer.imageio import save_png, save_pngs
     from agetransformer.mark import add_mark
@@ -223,14 +225,16 @@ def _edit_photo(
     encodings = [editor.encode(face) for face in faces]
     rows: list[list[Image.Image]] = [[] for _ in faces]
 
-    def results() -> Iterator[tuple[Image.Image, Path, float]]:
+    pixels = np.asarray(photo)
+
+    def results() -> Iterator[tuple[Image.Image | np.ndarray, Path, float]]:
         for age, age_path in zip(ages, age_paths, strict=True):
-            result = photo
+            result = pixels
             for face, encoding, row in zip(faces, encodings, rows, strict=True):
                 (edited,) = editor.decode(encoding, [age])
-                result = editor.paste(result, face, edited)
+                result = editor.paste_pixels(result, face, edited)
                 row.append(editor.face_only(face, edited))
-            yield add_mark(result) if marked else result, age_path, age
+            yield add_mark(Image.fromarray(result)) if marked else result, age_path, age
 
     for age_path in save_pngs(results(), editor.name):
         print(age_path)

@@ -205,16 +205,23 @@ class AgeEditor:
             PhotoError: the photo cannot be read.
             ValueError: the square or the photo does not belong to the face.
         """
-        _check_size(face, image)
         picture = load_photo(photo)
-        original, edited = np.asarray(face.image), np.asarray(image.convert("RGB"))
-        side = face.image.width
-        mask = compositing.crop_mask(side) if whole else compositing.face_mask(face.geometry, side)
         if face.geometry is None:
-            if picture.size != face.image.size:
-                raise ValueError("this face was given as an aligned square; pass that square as the photo")
-            return Image.fromarray(compositing.blend(original, edited, mask))
-        return compositing.paste_image(picture, face.geometry, original, edited, mask)
+            return Image.fromarray(self.paste_pixels(np.asarray(picture), face, image, whole))
+        return compositing.paste_image(picture, face.geometry, *_squares(face, image, whole))
+
+    def paste_pixels(self, photo: np.ndarray, face: Face, image: Image.Image, whole: bool = False) -> np.ndarray:
+        """`paste` for a photo that is an array, [H, W, 3] uint8, to a new one; quicker where many ages are written.
+
+        Raises:
+            ValueError: the square or the photo does not belong to the face.
+        """
+        original, edited, mask = _squares(face, image, whole)
+        if face.geometry is not None:
+            return compositing.paste(photo, face.geometry, original, edited, mask)
+        if photo.shape != original.shape:
+            raise ValueError("this face was given as an aligned square; pass that square as the photo")
+        return compositing.blend(original, edited, mask)
 
     def warm_up(self, photo: Photo) -> None:
         """Load the face finder and run each network once, so that the first edit takes no longer than the next.
@@ -239,6 +246,14 @@ class AgeEditor:
             if self._finder is not None:
                 self._finder.close()
                 self._finder = None
+
+
+def _squares(face: Face, image: Image.Image, whole: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A face's square before and after an edit [S, S, 3] uint8, and how much of the change is taken [S, S]."""
+    _check_size(face, image)
+    side = face.image.width
+    mask = compositing.crop_mask(side) if whole else compositing.face_mask(face.geometry, side)
+    return np.asarray(face.image), np.asarray(image.convert("RGB")), mask
 
 
 def check_age(age: float) -> float:

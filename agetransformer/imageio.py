@@ -80,7 +80,7 @@ def load_photo(source: str | os.PathLike[str] | bytes | BinaryIO | Image.Image) 
 
 
 def save_png(
-    image: Image.Image,
+    image: Image.Image | np.ndarray,
     path: str | os.PathLike[str],
     *,
     age: float | Sequence[float],
@@ -90,6 +90,7 @@ def save_png(
     """Write a PNG that says it was edited by AI; nothing from `image.info` is written.
 
     Args:
+        image: a picture, or its RGB pixels [H, W, 3] uint8.
         age: target age in years, or all of them when the picture shows several.
         model: name and revision of the checkpoint.
         alike: what this function returned for another picture; where the two are equal, nothing is compressed again.
@@ -99,13 +100,15 @@ def save_png(
     text.add_text("Description", disclosure(ages, model))
     text.add_text("Software", f"agetransformer, model {model}")
     text.add_itxt("XML:com.adobe.xmp", disclosure_xmp(ages, model))
-    pixels = compress_pixels(np.asarray(image if image.mode == "RGB" else image.convert("RGB")), alike)
+    if isinstance(image, Image.Image):
+        image = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+    pixels = compress_pixels(image, alike)
     with written_whole(path) as aside, aside.open("wb") as file:  # a reader never sees half a picture
         file.writelines(png_bytes(pixels, [(kind, data) for kind, data, *_ in text.chunks]))
     return pixels
 
 
-def save_pngs(results: Iterable[tuple[Image.Image, Path, float]], model: str) -> Iterator[Path]:
+def save_pngs(results: Iterable[tuple[Image.Image | np.ndarray, Path, float]], model: str) -> Iterator[Path]:
     """`save_png` for several ages of one photo: each is written while `results` makes the next one.
 
     Args:

@@ -33,7 +33,7 @@ STAGES = {
     "encode": (Engine, "encode"),
     "decode five ages": (Engine, "decode"),
     "enlarge the change": (AgeEditor, "decode"),
-    "composite": (AgeEditor, "paste"),
+    "composite": (AgeEditor, "paste_pixels"),
     "compress PNG": (imageio, "compress_pixels"),
     "write": (imageio, "save_png"),
 }
@@ -53,11 +53,12 @@ def ours(age_editor: AgeEditor, data: bytes, folder: Path) -> None:
     photo = imageio.load_photo(data)
     face = age_editor.find_faces(photo)[0]
     encoding = age_editor.encode(face)
+    pixels = np.asarray(photo)
 
-    def results() -> Iterator[tuple[Image.Image, Path, float]]:
+    def results() -> Iterator[tuple[np.ndarray, Path, float]]:
         for age in AGES:
             (edited,) = age_editor.decode(encoding, [age])
-            yield age_editor.paste(photo, face, edited), folder / f"{age:g}.png", age
+            yield age_editor.paste_pixels(pixels, face, edited), folder / f"{age:g}.png", age
 
     for _ in imageio.save_pngs(results(), "benchmark"):
         pass

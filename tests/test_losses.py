@@ -11,9 +11,9 @@ from train.losses import (
     background_prior,
     compute_age_error,
     compute_chroma_loss,
-    compute_chroma_smoothness_loss,
     compute_class_loss,
     compute_darkening_loss,
+    compute_discolouring_loss,
     compute_discriminator_gan_loss,
     compute_gender_loss,
     compute_generator_gan_loss,
@@ -100,17 +100,15 @@ def test_darkening_loss_counts_what_is_darker_than_wrinkles():
     assert each.item() == pytest.approx(0.1**2 / 2, rel=1e-5)
 
 
-def test_chroma_smoothness_loss_counts_coloured_edges_alone():
-    images = torch.rand(2, 3, 8, 8)
-    shade = torch.zeros(2, 1, 8, 8)
-    shade[..., 3] = 0.5  # a grey line
-    assert compute_chroma_smoothness_loss(images + shade, images).item() == pytest.approx(0, abs=1e-6)
-    red = torch.tensor([0.5, 0.0, 0.0])[:, None, None]
-    assert compute_chroma_smoothness_loss(images + red, images).item() == pytest.approx(0, abs=1e-6)  # everywhere alike
-    # A red line: R - Y and B - Y change by 0.5 x 0.701 and 0.5 x -0.299 on both of its sides, 2 of 7 differences
-    # along x for each of the two.
-    line = compute_chroma_smoothness_loss(images + shade * torch.tensor([1.0, 0.0, 0.0])[:, None, None], images)
-    assert line.item() == pytest.approx(0.5 * (0.701 + 0.299) / 2 * 2 / 7, rel=1e-4)
+def test_discolouring_loss_counts_what_is_more_coloured_than_a_tan():
+    images = torch.zeros(1, 3, 8, 8)
+    assert compute_discolouring_loss(images + 0.7, images).item() == pytest.approx(0, abs=1e-9)  # lighter, no colour
+    red = torch.tensor([1.0, 0.0, 0.0])[:, None, None]  # R - Y by 0.701, B - Y by -0.299
+    assert compute_discolouring_loss(images + 0.07 * red, images) == 0
+    spot = images.clone()
+    spot[..., :2] += 0.4 * red  # a quarter of the pixels
+    expected = ((0.4 * 0.701 - 0.05) ** 2 + (0.4 * 0.299 - 0.05) ** 2) / 4
+    assert compute_discolouring_loss(spot, images).item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_smoothness_loss_counts_the_edges_of_the_change():

@@ -32,9 +32,9 @@ from train.forward import edit_at
 from train.losses import (
     compute_age_error,
     compute_chroma_loss,
-    compute_chroma_smoothness_loss,
     compute_class_loss,
     compute_darkening_loss,
+    compute_discolouring_loss,
     compute_discriminator_gan_loss,
     compute_gender_loss,
     compute_generator_gan_loss,
@@ -74,8 +74,8 @@ class LossWeights:
     residual: float = 0.0
     outside: float = 1.0  # how many times dearer a change of the background is than one of the face
     chroma: float = 0.0
-    chroma_smoothness: float = 0.0
     darkening: float = 0.0
+    discolouring: float = 0.0
     smoothness: float = 0.0
 
 
@@ -243,11 +243,11 @@ def compute_generator_losses(
         losses["smoothness"] = weights.smoothness * compute_smoothness_loss(edited, batch.images)
     if weights.chroma > 0:
         losses["chroma"] = weights.chroma * compute_chroma_loss(edited, batch.images)
-    if weights.chroma_smoothness > 0:
-        losses["chroma_smoothness"] = weights.chroma_smoothness * compute_chroma_smoothness_loss(edited, batch.images)
     if weights.darkening > 0:
         free = torch.where(batch.targets < batch.ages, config.darkening_younger, config.darkening_older)
         losses["darkening"] = weights.darkening * compute_darkening_loss(edited, batch.images, free)
+    if weights.discolouring > 0:
+        losses["discolouring"] = weights.discolouring * compute_discolouring_loss(edited, batch.images)
     return losses
 
 
