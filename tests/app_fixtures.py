@@ -82,6 +82,9 @@ class SquareEditor:
         edited.paste(image.resize((right - left, bottom - top)), (left, top))
         return edited
 
+    def paste_pixels(self, photo: np.ndarray, face: Face, image: Image.Image, whole: bool = False) -> np.ndarray:
+        return np.asarray(self.paste(Image.fromarray(photo), face, image, whole))
+
 
 class SlowEditor(SquareEditor):
     """Takes its time to find faces, so that requests pile up."""

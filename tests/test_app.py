@@ -288,9 +288,32 @@ def test_the_preview_of_a_large_photo_is_the_full_result_made_small(tmp_path):
     preview = studio.preview_at(visit, 60)
     assert preview.size == (500, 250)
     (full,) = studio.photos_at(visit, [60])
-    small = np.asarray(full.resize((500, 250), Image.Resampling.BOX)).astype(int)
+    small = np.asarray(Image.fromarray(full).resize((500, 250), Image.Resampling.BOX)).astype(int)
     assert np.abs(np.asarray(preview).astype(int) - small).mean() < 2
     assert (np.asarray(preview)[105:145, 205:245] == grey_of(60)).all()
+
+
+def test_photos_are_saved_as_they_are_shown_and_none_is_left_when_one_fails(tmp_path):
+    class Broken(SquareEditor):
+        def decode(self, encoding, ages, strength=1.0):
+            if 65 in ages:
+                raise MemoryError
+            return super().decode(encoding, ages, strength)
+
+    photo = draw_photo(tmp_path / "photo.png", (400, 300), (RED, (100, 80, 60)))
+    downloads = tmp_path / "downloads"
+    studio = Studio(Broken(), PageConfig(), downloads)
+    visit = studio.open(str(photo))
+    paths = studio.save_photos(visit, [25, 45])
+    assert [Path(path).name for path in paths] == ["age_25.png", "age_45.png"]
+    for path, shown in zip(paths, studio.photos_at(visit, [25, 45]), strict=True):
+        assert (np.asarray(Image.open(path)) == shown).all()
+    with pytest.raises(MemoryError):
+        studio.save_photos(visit, [35, 55, 65])
+    assert sorted(map(str, downloads.rglob("*.png"))) == sorted(paths)
+    assert len(list(downloads.iterdir())) == 2
+    (marked,) = studio.save_photos(visit, [25], mark=True)
+    assert (np.asarray(Image.open(marked)) != np.asarray(Image.open(paths[0]))).any()
 
 
 def test_files_that_are_no_photos_raise_photo_errors(tmp_path):

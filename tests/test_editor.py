@@ -108,6 +108,9 @@ def test_paste_changes_the_face_only(editor: AgeEditor) -> None:
     face = Face(place, square, 30.0)
     (edited,) = editor.decode(editor.encode(face), [65])
     result = editor.paste(photo, face, edited)
+    for everything in (False, True):
+        pixels = editor.paste_pixels(np.asarray(photo), face, edited, everything)
+        assert np.array_equal(pixels, editor.paste(photo, face, edited, everything))
     changed = (np.asarray(result) != np.asarray(photo)).any(axis=2)
     rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
     assert result.size == photo.size and changed[320, 500]

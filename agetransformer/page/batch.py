@@ -81,18 +81,17 @@ def _edit_one(
 ) -> None:
     """All ages of a photo, or none of them."""
     visit = studio.open(path, None if every_face else 0)
-    results: list[tuple[str, Path]] = []
+    results: list[Path] = []
     try:
-        for age, image in zip(ages, studio.photos_at(visit, ages, look), strict=True):
-            results.append((f"{name}_age_{age:g}.png", Path(studio.save(image, "age", age, mark))))
-        size = sum(result.stat().st_size for _, result in results)
+        results = [Path(path) for path in studio.save_photos(visit, ages, look, mark)]
+        size = sum(result.stat().st_size for result in results)
         if Path(cast(str, archive.filename)).stat().st_size + size > studio.config.batch_zip_bytes:
             raise StudioError(lambda texts: texts.batch_full)
-        for entry, result in results:
-            archive.write(result, entry)
+        for age, result in zip(ages, results, strict=True):
+            archive.write(result, f"{name}_age_{age:g}.png")
     finally:
         studio.close(visit)
-        for _, result in results:
+        for result in results:
             result.unlink()
             result.parent.rmdir()
 

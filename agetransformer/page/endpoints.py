@@ -59,8 +59,8 @@ def add_endpoints(studio: Studio, concurrency_id: str) -> None:
         """
         with as_sentences(), visiting(photo, face, all_faces) as visit:
             targets = grid_ages if ages is None else ages
-            photos = zip(targets, studio.photos_at(visit, targets, Look(strength, whole)), strict=True)
-            return [_file(studio.save(image, f"age_{age:g}", age, mark), "image/png") for age, image in photos]
+            paths = studio.save_photos(visit, targets, Look(strength, whole), mark)
+            return [_file(path, "image/png") for path in paths]
 
     @on_gpu
     def age_grid(

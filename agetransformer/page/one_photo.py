@@ -208,8 +208,8 @@ def add_one_photo(studio: Studio, words: Wording, language: gr.Radio, examples: 
     @on_gpu
     def save_photo(visit: Visit, age: float, percent: float, whole: bool, mark: bool, language: str) -> str:
         with as_sentences(texts_of(language)):
-            (image,) = studio.photos_at(visit, [age], Look(percent / 100, whole))
-            return studio.save(image, f"age_{age:g}", age, mark)
+            (path,) = studio.save_photos(visit, [age], Look(percent / 100, whole), mark)
+            return path
 
     @on_gpu
     def save_grid(visit: Visit, percent: float, whole: bool, mark: bool, language: str) -> str:

@@ -17,7 +17,7 @@ from PIL import Image
 from agetransformer.animation import SweepConfig, save_sweep, sweep_frames
 from agetransformer.editor import STRONGEST, AgeEditor, Face, FaceEncoding
 from agetransformer.grid import age_grid, stack_grids
-from agetransformer.imageio import load_photo, save_png
+from agetransformer.imageio import load_photo, save_png, save_pngs
 from agetransformer.mark import add_mark
 from agetransformer.page.config import PageConfig
 from agetransformer.page.english import ENGLISH
@@ -188,16 +188,30 @@ class Studio:
             return workspace.preview.crop(_around(workspace))
         return workspace.preview_encodings[0].face.image
 
-    def photos_at(self, visit: Visit, ages: Sequence[float], look: Look = Look()) -> Iterator[Image.Image]:
-        """The full-size photo with the chosen faces at each age."""
+    def photos_at(self, visit: Visit, ages: Sequence[float], look: Look = Look()) -> Iterator[np.ndarray]:
+        """The full-size photo with the chosen faces at each age, [H, W, 3] uint8."""
         self._check(ages, look)
-        photo, workspace = self.photo(visit), self.workspace(visit)
+        photo, workspace = np.asarray(self.photo(visit)), self.workspace(visit)
         for age in ages:
             result = photo
             for encoding in workspace.encodings:
                 (square,) = self.editor.decode(encoding, [age], look.strength)
-                result = self.editor.paste(result, encoding.face, square, look.whole)
+                result = self.editor.paste_pixels(result, encoding.face, square, look.whole)
             yield result
+
+    def save_photos(self, visit: Visit, ages: Sequence[float], look: Look = Look(), mark: bool = False) -> list[str]:
+        """Write `photos_at` each age as PNG with its disclosure; returns their paths. If one fails, none is left."""
+        paths = [self.new_file(f"age_{age:g}.png") for age in ages]
+        photos = zip(self.photos_at(visit, ages, look), paths, ages, strict=True)
+        try:
+            for _ in save_pngs(((_marked(photo, mark), path, age) for photo, path, age in photos), self.editor.name):
+                pass
+        except BaseException:
+            for path in paths:
+                path.unlink(missing_ok=True)
+                path.parent.rmdir()
+            raise
+        return [str(path) for path in paths]
 
     def grid(self, visit: Visit, look: Look = Look()) -> Image.Image:
         """The paper's figure 1 for each chosen face, at the face's full size."""
@@ -292,6 +306,10 @@ def _checked_faces(faces: Sequence[Face], chosen: tuple[int, ...] | None) -> tup
 
 def _no_such_face(index: int, count: int) -> StudioError:
     return StudioError(lambda texts: texts.no_such_face.format(face=index, count=count))
+
+
+def _marked(photo: np.ndarray, mark: bool) -> Image.Image | np.ndarray:
+    return add_mark(Image.fromarray(photo)) if mark else photo
 
 
 def _around(workspace: Workspace) -> tuple[int, int, int, int]:
