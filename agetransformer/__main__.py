@@ -234,7 +234,7 @@ def _edit_photo(
                 (edited,) = editor.decode(encoding, [age])
                 result = editor.paste_pixels(result, face, edited)
                 row.append(editor.face_only(face, edited))
-            yield add_mark(Image.fromarray(result)) if marked else result, age_path, age
+            yield add_mark(result) if marked else result, age_path, age
 
     for age_path in save_pngs(results(), editor.name):
         print(age_path)

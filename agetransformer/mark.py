@@ -1,5 +1,6 @@
 """A small visible label for results: "AI-edited" in the lower right corner."""
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 TEXT = "AI-edited"
@@ -11,11 +12,16 @@ _PLATE, _INK = (0, 0, 0, 150), (255, 255, 255, 240)  # white on a dark veil: leg
 _SCALE = 4  # drawn so many times larger and shrunk, for smooth round corners
 
 
-def add_mark(image: Image.Image) -> Image.Image:
+def add_mark(image: Image.Image | np.ndarray) -> Image.Image:
     """The picture with the label, as a new RGB image of the same size; nothing but the label's plate changes.
 
     The font is 2.6 % of the picture's side, but 12 pixels at least; in a picture too small for that it shrinks to fit.
+
+    Args:
+        image: a picture, or its RGB pixels [H, W, 3] uint8.
     """
+    if isinstance(image, np.ndarray):
+        image = Image.fromarray(image)
     result = image.copy() if image.mode == "RGB" else image.convert("RGB")
     font = max(_SMALLEST, _HEIGHT * (result.width * result.height) ** 0.5)
     plate = _plate(round(font * _SCALE))

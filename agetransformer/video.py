@@ -147,7 +147,7 @@ def _write(
             result = original if geometry is None else _edited(editor, original, geometry, age)
             meter.add(original, result, geometry)
             if config.mark:
-                result = np.asarray(add_mark(Image.fromarray(result)))
+                result = np.asarray(add_mark(result))
             if video is None:
                 colour, size = colour_of(frame), (result.shape[1], result.shape[0])
                 video = add_h264(

@@ -204,7 +204,8 @@ class Studio:
         paths = [self.new_file(f"age_{age:g}.png") for age in ages]
         photos = zip(self.photos_at(visit, ages, look), paths, ages, strict=True)
         try:
-            for _ in save_pngs(((_marked(photo, mark), path, age) for photo, path, age in photos), self.editor.name):
+            results = ((add_mark(photo) if mark else photo, path, age) for photo, path, age in photos)
+            for _ in save_pngs(results, self.editor.name):
                 pass
         except BaseException:
             for path in paths:
@@ -306,10 +307,6 @@ def _checked_faces(faces: Sequence[Face], chosen: tuple[int, ...] | None) -> tup
 
 def _no_such_face(index: int, count: int) -> StudioError:
     return StudioError(lambda texts: texts.no_such_face.format(face=index, count=count))
-
-
-def _marked(photo: np.ndarray, mark: bool) -> Image.Image | np.ndarray:
-    return add_mark(Image.fromarray(photo)) if mark else photo
 
 
 def _around(workspace: Workspace) -> tuple[int, int, int, int]:
