@@ -50,21 +50,28 @@ def test_configs_are_complete_and_small():
 
 
 def test_the_smiles_classifier_goes_on_after_a_kill(tmp_path, monkeypatch):
-    """The state that the kill left is what it goes on from, rather than a refusal."""
+    """The state that the kill left is what it goes on from, rather than a refusal; no minutes, no training."""
     started = []
-    monkeypatch.setattr(
-        ablations,
-        "train_classifier",
-        lambda config, out, minutes=0.0, resume=False, device="cpu", cache="": started.append(resume),
-    )
-    monkeypatch.setattr(ablations, "train_generator", lambda *given: None)
-    settings = Ablations(tmp_path, ("smile",))
+
+    def train_classifier(config, out, minutes, resume, device, cache):
+        started.append((resume, 0 < minutes <= 5))
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "metrics.json").write_text("{}")  # written by a run that its minutes end, too
+        if not resume:
+            (out / "state-00000100").mkdir()
+        else:
+            (out / "state-00000100").rmdir()  # complete
+
+    monkeypatch.setattr(ablations, "train_classifier", train_classifier)
+    monkeypatch.setattr(ablations, "train_generator", lambda *given: started.append("generator"))
+    settings = Ablations(tmp_path, ("smile",), minutes=5)
+    run_ablations(replace(settings, minutes=0))
+    assert started == []
     run_ablations(settings)
-    (tmp_path / "smile-classifier/state-00000100").mkdir(parents=True)
+    assert started == [(False, True)]
     run_ablations(settings)
-    (tmp_path / "smile-classifier/metrics.json").write_text("{}")
     run_ablations(settings)
-    assert started == [False, True]
+    assert started == [(False, True), (True, True), "generator", "generator"]
 
 
 def row(age: float, **changes) -> dict:

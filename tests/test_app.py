@@ -464,7 +464,7 @@ def test_the_log_names_no_file(caplog, tmp_path):
 
 def test_uploads_and_results_are_gone_after_their_time(tmp_path):
     files = tmp_path / "server"
-    config = PageConfig(state_seconds=1, files_seconds=1, files_check_seconds=1)
+    config = PageConfig(state_seconds=4, files_seconds=4, files_check_seconds=1)
     photo = draw_photo(tmp_path / "one.png", (300, 200), (RED, (50, 50, 80)))
     examples = {path.name for path in EXAMPLES.glob("*.jpg")}  # the page's own, which stay
 
@@ -474,7 +474,7 @@ def test_uploads_and_results_are_gone_after_their_time(tmp_path):
     with running_page(SquareEditor(), files, config) as url:
         client = Client(url, verbose=False, download_files=tmp_path / "client")
         assert edit(client, photo, ages=[30]) and left()
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 30
         while left() and time.monotonic() < deadline:
             time.sleep(0.2)
         assert left() == []

@@ -235,3 +235,10 @@ def test_data_mistakes_are_named(tmp_path):
     (tmp_path / "broken.zip").write_bytes(b"not a zip")
     with pytest.raises(ValueError, match="not a zip archive"):
         load_faces((str(tmp_path / "broken.zip"),), 32, chips=False)
+
+
+def test_traits_are_not_balanced_without_the_label_of_glasses(workspace, tmp_path):
+    config = tiny(workspace, balance_traits=True)
+    with pytest.raises(ValueError, match=r"labels\.csv has no column glasses, which balance_traits needs"):
+        train_generator(config, tmp_path / "run", cache=str(tmp_path / "cache"))
+    assert not list((tmp_path / "run").glob("state-*"))

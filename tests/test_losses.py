@@ -21,6 +21,7 @@ from train.losses import (
     compute_recon_loss,
     compute_residual_loss,
     compute_smoothness_loss,
+    fade_colour_change,
     show_on_face,
 )
 
@@ -109,6 +110,16 @@ def test_discolouring_loss_counts_what_is_more_coloured_than_a_tan():
     spot[..., :2] += 0.4 * red  # a quarter of the pixels
     expected = ((0.4 * 0.701 - 0.05) ** 2 + (0.4 * 0.299 - 0.05) ** 2) / 4
     assert compute_discolouring_loss(spot, images).item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_faded_colour_change_keeps_lightness_and_the_image():
+    images = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0)) - 0.5
+    edited = images + torch.tensor([0.4, -0.1, 0.2])[:, None, None]
+    faded = fade_colour_change(edited, images, 0.0)
+    y = 0.299 * 0.4 - 0.587 * 0.1 + 0.114 * 0.2
+    torch.testing.assert_close(faded, images + y)
+    torch.testing.assert_close(fade_colour_change(edited, images, 1.0), edited)
+    torch.testing.assert_close(fade_colour_change(edited, images, 0.25), faded + 0.25 * (edited - faded))
 
 
 def test_smoothness_loss_counts_the_edges_of_the_change():

@@ -61,7 +61,8 @@ def run_ablations(settings: Ablations) -> list[str]:
         config = configs[name]
         if config.attribute != "age":
             configs[name] = config = replace(config, classifier=str(settings.out / SMILE_CLASSIFIER))
-            _train_smile_classifier(settings)
+            if not _train_smile_classifier(settings, (deadline - time.monotonic()) / 60):
+                continue
         left = (deadline - time.monotonic()) / 60
         if not is_complete(config, settings.out / name) and left > 0:
             train_generator(config, settings.out / name, left, True, settings.device, settings.cache)
@@ -152,18 +153,21 @@ def _shorten(config: GeneratorTraining, settings: Ablations) -> GeneratorTrainin
     return replace(config, phases=tuple(replace(phase, images=settings.images) for phase in config.phases))
 
 
-def _train_smile_classifier(settings: Ablations) -> None:
-    """Some minutes; after a kill it goes on from its newest state, and metrics.json says that it is complete."""
+def _train_smile_classifier(settings: Ablations, minutes: float) -> bool:
+    """Some minutes, from its newest state if there is one; whether it is complete, which leaves no state."""
     out = settings.out / SMILE_CLASSIFIER
-    if (out / "metrics.json").is_file():
-        return
+    if (out / "metrics.json").is_file() and find_state(out) is None:
+        return True
+    if minutes <= 0:
+        return False
     config = load_config(ClassifierTraining, CONFIGS / f"{SMILE_CLASSIFIER}.yaml")
     if settings.data:
         config = replace(config, data=settings.data)
     if settings.images is not None:
         config = replace(config, images=max(settings.images, config.batch))
     resume = find_state(out) is not None
-    print(json.dumps(train_classifier(config, out, resume=resume, device=settings.device, cache=settings.cache)))
+    print(json.dumps(train_classifier(config, out, minutes, resume, settings.device, settings.cache)))
+    return find_state(out) is None
 
 
 def _judge(config: GeneratorTraining, run: Path, settings: Ablations) -> dict:

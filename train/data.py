@@ -66,7 +66,12 @@ def to_unit(images: Tensor) -> Tensor:
 
 
 def load_faces(
-    archives: tuple[str, ...], size: int, chips: bool, cache: str = ".cache", attribute: Attribute = AGE
+    archives: tuple[str, ...],
+    size: int,
+    chips: bool,
+    cache: str = ".cache",
+    attribute: Attribute = AGE,
+    need_glasses: bool = False,
 ) -> Faces:
     """Decode archives into memory.
 
@@ -77,6 +82,7 @@ def load_faces(
             smaller than 256 px is taken to hold chips already.
         cache: folder for the decoded copy.
         attribute: whose labels become `Faces.ages`.
+        need_glasses: whether labels.csv must have the column glasses; an empty cell there says nothing.
     Raises:
         FileNotFoundError, ValueError: an archive is missing, broken, empty, or without its labels.
     """
@@ -84,7 +90,7 @@ def load_faces(
         raise ValueError(
             f"{sharded[0]}: tar shards are for train.generator alone, and not beside archives; name zips or folders"
         )
-    parts = [_load_archive(Path(path), size, chips, Path(cache), attribute) for path in archives]
+    parts = [_load_archive(Path(path), size, chips, Path(cache), attribute, need_glasses) for path in archives]
     if not parts:
         raise ValueError("no data: name at least one archive under `data` in the config or with --data")
     images, ages, female, names, glasses = zip(*parts, strict=True)
@@ -94,12 +100,17 @@ def load_faces(
 
 
 def _load_archive(
-    path: Path, size: int, chips: bool, cache: Path, attribute: Attribute
+    path: Path, size: int, chips: bool, cache: Path, attribute: Attribute, need_glasses: bool
 ) -> tuple[Tensor, Tensor, Tensor, tuple[str, ...], Tensor]:
     rows = read_table(path)
     columns = dict.fromkeys(["file", attribute.column, "gender"])
     if not rows or not columns.keys() <= rows[0].keys():
         raise ValueError(f"{path}: labels.csv needs rows with the columns {', '.join(columns)}")
+    if need_glasses and "glasses" not in rows[0]:
+        raise ValueError(
+            f"{path}: labels.csv has no column glasses, which balance_traits needs: add it, or set balance_traits to "
+            "false"
+        )
     ages = torch.tensor([attribute.read(row[attribute.column]) for row in rows])
     female = torch.tensor([float(row["gender"] == "female") for row in rows])
     glasses = torch.tensor([read_glasses(row.get("glasses", "")) for row in rows])

@@ -22,7 +22,7 @@ from agetransformer.classifier import AgeClassifier, ClassifierConfig, chip
 from agetransformer.networks import Generator, GeneratorConfig
 from train.archives import is_sharded
 from train.attributes import AGE, find_attribute
-from train.augment import jitter_view, lose_resolution
+from train.augment import jitter_view, lose_resolution, relight
 from train.averaging import update_average
 from train.batches import Batch, age_balance, assemble_batch, draw_batch, draw_targets
 from train.config import load_config
@@ -42,6 +42,7 @@ from train.losses import (
     compute_recon_loss,
     compute_residual_loss,
     compute_smoothness_loss,
+    fade_colour_change,
     show_on_face,
 )
 from train.parallel import (
@@ -111,6 +112,7 @@ class GeneratorTraining:
     min_gap: int = 25  # a*: the smallest |a1 - a0| in years
     label_width: float = 0.0  # soft target ages, in years; 0 is one-hot
     label_l1: float = 0.0  # weight of a year of V's error beside its cross-entropy
+    colour_shown: float = 1.0  # how much of the change of colour each V sees; at 0 it can ask for lightness alone
     face_only: bool = False  # V and D see the edit on the face alone, as the app pastes it: neither asks for more
     skin_maps: str = ""  # file of train/skin_maps.py: what of each face is skin; empty: the mean face's oval
     beta1: float = 0.9
@@ -123,6 +125,7 @@ class GeneratorTraining:
     ema: float = 0.999  # decay of the averaged generator, a step
     view_jitter: float = 0.0  # strength of the random shift, scale and turn of the view that each V gets
     balance_traits: bool = False  # gender and glasses equally frequent at every age, see `age_balance`
+    relight: float = 0.0  # share of the faces that are lit anew: darker, brighter, or from one side
     low_resolution: float = 0.0  # share of the faces that lose resolution, as small faces of large photos have
     bf16: bool = True  # convolutions in bfloat16; off: float32, for processors without it
     save_every: int = 250  # steps
@@ -209,11 +212,12 @@ def compute_generator_losses(
 ) -> dict[str, Tensor]:
     """Every weighted term of the generator's loss, by name; terms of weight zero are not computed.
 
-    `seen` is what V and D see of the edit.
+    `seen` is what V and D see of the edit, V with no more of the change of colour than `config.colour_shown`.
     """
+    shown = fade_colour_change(seen, batch.images, config.colour_shown) if config.colour_shown < 1 else seen
 
     def read(reader: AgeClassifier) -> tuple[Tensor, Tensor | None]:
-        view = chip(seen, reader.config.resolution)
+        view = chip(shown, reader.config.resolution)
         if config.view_jitter > 0:
             view = jitter_view(view, config.view_jitter, random, batch.share)
         return reader(view)
@@ -256,11 +260,10 @@ def train_step(nets: Networks, batch: Batch, phase: Phase, config: GeneratorTrai
     device = batch.images.device.type
     random = torch.Generator().manual_seed(config.seed * 1_000_003 + step + 500_009)
     dtype = torch.bfloat16 if config.bf16 else torch.float32
-    if config.low_resolution > 0:  # the real ones too: D must not take it for an edit
-        images, real = (
-            lose_resolution(x, config.low_resolution, random, batch.share) for x in (batch.images, batch.real)
-        )
-        batch = batch._replace(images=images, real=real)
+    for chance, spoil in ((config.relight, relight), (config.low_resolution, lose_resolution)):
+        if chance > 0:  # the real ones too: D must not take it for an edit
+            images, real = (spoil(x, chance, random, batch.share) for x in (batch.images, batch.real))
+            batch = batch._replace(images=images, real=real)
     reconstruction, edited = edit_at(nets.generator, batch.images, batch.ages, batch.targets, dtype=dtype)
     seen = show_on_face(edited, batch.images, batch.background) if config.face_only else edited
     losses: dict[str, Tensor] = {}
@@ -293,7 +296,7 @@ def load_phase_data(config: GeneratorTraining, nets: Networks, phase: Phase, cac
     attribute = find_attribute(config.attribute)
     lowest, highest = attribute.targets[0], attribute.targets[-1]
     with PartialState().local_main_process_first():  # one process a machine decodes, the others read its cache
-        faces = load_faces(config.data, phase.resolution, chips=False, cache=cache, attribute=attribute)
+        faces = load_faces(config.data, phase.resolution, False, cache, attribute, need_glasses=config.balance_traits)
     device = next(nets.generator.parameters()).device
     if config.label_by_classifier:
         parts = faces.images.split(64)

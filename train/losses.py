@@ -121,6 +121,13 @@ def show_on_face(edited: Tensor, images: Tensor, background: Tensor) -> Tensor:
     return images + (1 - background) * (edited - images)
 
 
+def fade_colour_change(edited: Tensor, images: Tensor, share: float) -> Tensor:
+    """The edit with `share` of its change of the colour differences and all of its change of lightness."""
+    change = edited - images
+    lightness = luma(change)[:, None].to(change.dtype)
+    return images + lightness + share * (change - lightness)
+
+
 def background_prior(side: int, device: torch.device | str = "cpu") -> Tensor:
     """Where FFHQ-aligned squares show background: [side, side], 0 on the mean face's oval, 1 well outside it.
 
