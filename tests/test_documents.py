@@ -91,6 +91,9 @@ RUN = {
     "python -m train.evaluate --checkpoint runs/cpu/generator --data FFHQ.zip --out runs/cpu/evaluation": Run(
         ("runs/cpu/evaluation/metrics.json",), ONE_FACE
     ),
+    "python -m train.blend runs/cpu/generator runs/later/generator --share 0.5 --out runs/blend/generator": Run(
+        ("runs/blend/generator/model.safetensors",), {"runs/later": "runs/cpu"}
+    ),
     "python -m train.card --checkpoint checkpoints/generator --metrics runs/evaluation/metrics.json": Run(
         ("checkpoints/generator/README.md",)
     ),
