@@ -147,7 +147,7 @@ def relight(x: Tensor, chance: float, generator: torch.Generator, share: Share =
         share: which part of the whole batch `x` is; the draws are for the whole.
     """
     draw = share.of(torch.rand(5, len(x) * share.count, 1, 1, 1, generator=generator), 1).to(x.device)
-    chosen, gamma, angle = draw[0] < chance, torch.exp(1.0 * draw[1] - 0.36), 2 * math.pi * draw[2]
+    chosen, gamma, angle = draw[0] < chance, torch.exp(draw[1] - 0.36), 2 * math.pi * draw[2]
     across, down = (torch.linspace(-1, 1, side, device=x.device) for side in (x.shape[3], x.shape[2]))
     position = torch.cos(angle) * across + torch.sin(angle) * down[:, None]  # -1.4..1.4 along the light
     shadow = 0.5 * draw[3] * torch.sigmoid(position * (2 + 4 * draw[4]))

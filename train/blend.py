@@ -30,7 +30,7 @@ def blend(first: Generator, second: Generator, share: float) -> Generator:
     if first.config != second.config:
         raise ValueError(f"these are not of the same kind: {first.config} and {second.config}")
     goals: dict[str, Tensor] = second.state_dict()
-    for name, value in first.state_dict().items():
+    for name, value in first.state_dict().items():  # buffers as well, which `update_average` copies
         value.lerp_(goals[name], share)
     return first
 
