@@ -106,6 +106,9 @@ RUN = {
     "python -m benchmarks.architecture --photo assets/astronaut.jpg --out assets/how_it_works.png": Run(
         ("how_it_works.png",), {"assets/how_it_works.png": "how_it_works.png"}
     ),
+    "python -m benchmarks.precision --data FFHQ.zip --out benchmarks/results": Run(
+        ("precision/precision.json",), {"--out benchmarks/results": "--faces 1 --size 64 --out precision"}
+    ),
 }
 REDUCED = {
     "python -m benchmarks.load --out benchmarks/results": Reduced(

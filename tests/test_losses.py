@@ -10,6 +10,7 @@ from train.batches import age_balance, draw_targets
 from train.losses import (
     background_prior,
     compute_age_error,
+    compute_brightening_loss,
     compute_chroma_loss,
     compute_class_loss,
     compute_darkening_loss,
@@ -88,6 +89,14 @@ def test_residual_loss_makes_the_background_dearer():
     )
     assert dear == pytest.approx([cheap[0], 4 * cheap[1]])
     assert prior.shape == (64, 64) and prior.min() == 0 and prior.max() == 1
+
+
+def test_brightening_loss_counts_what_is_brighter_than_a_filled_wrinkle():
+    images = torch.zeros(1, 3, 4, 4)
+    assert compute_brightening_loss(images + 0.15, images) == 0 and compute_brightening_loss(images - 0.9, images) == 0
+    lips = images.clone()
+    lips[..., 0, :] = 0.7
+    assert compute_brightening_loss(lips, images).item() == pytest.approx(0.5**2 / 4)
 
 
 def test_darkening_loss_counts_what_is_darker_than_wrinkles():

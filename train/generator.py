@@ -31,6 +31,7 @@ from train.discriminators import build_discriminator
 from train.forward import edit_at
 from train.losses import (
     compute_age_error,
+    compute_brightening_loss,
     compute_chroma_loss,
     compute_class_loss,
     compute_darkening_loss,
@@ -76,6 +77,7 @@ class LossWeights:
     outside: float = 1.0  # how many times dearer a change of the background is than one of the face
     chroma: float = 0.0
     darkening: float = 0.0
+    brightening: float = 0.0
     discolouring: float = 0.0
     smoothness: float = 0.0
 
@@ -250,6 +252,8 @@ def compute_generator_losses(
     if weights.darkening > 0:
         free = torch.where(batch.targets < batch.ages, config.darkening_younger, config.darkening_older)
         losses["darkening"] = weights.darkening * compute_darkening_loss(edited, batch.images, free)
+    if weights.brightening > 0:
+        losses["brightening"] = weights.brightening * compute_brightening_loss(edited, batch.images)
     if weights.discolouring > 0:
         losses["discolouring"] = weights.discolouring * compute_discolouring_loss(edited, batch.images)
     return losses

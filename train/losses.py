@@ -93,6 +93,11 @@ def compute_darkening_loss(edited: Tensor, images: Tensor, free: float | Tensor 
     return (darkening - free).clamp(min=0).square().mean()
 
 
+def compute_brightening_loss(edited: Tensor, images: Tensor, free: float = 0.2) -> Tensor:
+    """Mean square of what pixels brighten by more than `free` (of the range 2): wrinkles fill, white lips cost."""
+    return compute_darkening_loss(images, edited, free)
+
+
 def compute_chroma_loss(edited: Tensor, images: Tensor) -> Tensor:
     """Mean squared change of the two colour differences R - Y and B - Y: coloured fringes cost, greying is cheap."""
     red, blue = colour_differences(edited - images)
