@@ -3,6 +3,7 @@
 What is compiled is kept on disk, so that only the first start on a machine takes seconds.
 """
 
+import functools
 import hashlib
 import importlib.util
 import inspect
@@ -54,6 +55,17 @@ def import_openvino() -> ModuleType:
     return openvino
 
 
+@functools.cache
+def core() -> "openvino.Core":
+    """The process's only Core, which stays.
+
+    A Core gives the thread that makes it a stack for signal handlers and takes it away with itself. When the first of
+    two goes before the second, the thread is left with a stack that is no more, and the next signal (a child that
+    ends, Ctrl+C) is a segmentation fault.
+    """
+    return import_openvino().Core()
+
+
 @dataclass(frozen=True)
 class OpenVinoConfig:
     # "f32"; "bf16"; "int8", bf16 with `agetransformer.quantization`; or "auto": int8 where the processor computes in
@@ -99,7 +111,7 @@ class OpenVinoBackend:
         """
         config = config or OpenVinoConfig()
         self.openvino = import_openvino()
-        self.core = self.openvino.Core()
+        self.core = core()
         self.resolution = generator.config.resolution
         capabilities = self.core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         precision = config.precision

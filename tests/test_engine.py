@@ -1,5 +1,7 @@
 """The fast forms of the generator against the plain module, which is the reference."""
 
+import subprocess
+import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -294,8 +296,28 @@ def test_openvino_in_float32(resolution):
     assert error(outputs, reference(generator, image, AGES)).max() < 1e-4
 
 
+SIGNAL_AFTER_TWO_BACKENDS = """
+import signal
+from agetransformer.networks import Generator, GeneratorConfig
+from agetransformer.openvino_backend import OpenVinoBackend, OpenVinoConfig
+generator = Generator(GeneratorConfig(resolution=64)).eval()
+first, second = (OpenVinoBackend(generator, OpenVinoConfig("f32", threads=1, cache=None)) for _ in range(2))
+del first
+del second
+signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
+signal.raise_signal(signal.SIGUSR1)
+"""
+
+
+@needs_openvino
+def test_signals_are_handled_when_backends_are_gone():
+    """Python's handlers run on the alternate stack, which a Core of each backend's own would leave unmapped."""
+    run = subprocess.run([sys.executable, "-c", SIGNAL_AFTER_TWO_BACKENDS], capture_output=True, text=True)
+    assert (run.returncode, run.stdout) == (0, "handled\n"), run.stderr
+
+
 def no_bfloat16() -> bool:
-    capabilities = openvino_backend.import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    capabilities = openvino_backend.core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return "BF16" not in capabilities
 
 
