@@ -45,9 +45,8 @@ def write_shards(archives: tuple[Path, ...], out: Path, per_shard: int = 1000, s
             ending = Path(row["file"]).suffix.lower().lstrip(".")
             if ending not in IMAGE_ENDINGS:
                 raise ValueError(f"{path}: {row['file']}: images in shards end in {', '.join(IMAGE_ENDINGS)}")
-            labels = {"glasses": ""} | row  # an archive without this column says nothing of them
             image = readers[path](row["file"])
-            writer.write({"__key__": f"{index:09d}", ending: image, "json": json.dumps(labels).encode()})
+            writer.write({"__key__": f"{index:09d}", ending: image, "json": json.dumps(row).encode()})
     shards = sorted(aside.iterdir())
     for shard in shards:
         os.replace(shard, out.parent / shard.name)

@@ -125,7 +125,7 @@ def parse_face(sample: dict, attribute: Attribute, need_glasses: bool = False) -
     if need_glasses and "glasses" not in labels:
         raise BrokenFace(
             f"{where}.json has no label glasses, which balance_traits needs: write the shards anew with "
-            "`python -m train.shards`, or set balance_traits to false"
+            "`python -m train.shards` from archives whose labels.csv has it, or set balance_traits to false"
         )
     name = str(labels.get("file", f"{sample['__key__']}.{ending}"))
     return Face(sample[ending], label, female, name, where, read_glasses(labels.get("glasses", "")))
