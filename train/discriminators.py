@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from agetransformer.checkpoint import load_checkpoint
 from agetransformer.networks import PatchDiscriminator
-from train.feature_discriminator import FeatureDiscriminator
+from train.feature_discriminator import FeatureDiscriminator, FeatureDiscriminatorConfig
 
 GROUPS_FROM = (35, 45, 55)  # years: the groups 20-34, 35-44, 45-54, 55-69 of the projection
 OLD_FROM = 45  # years: the younger and the older of two discriminators part here
@@ -75,14 +76,21 @@ DISCRIMINATORS = {
 }
 
 
-def build_discriminator(kind: str) -> nn.Module:
+def build_discriminator(kind: str, start: str = "") -> nn.Module:
     """
+    Args:
+        start: checkpoint folder of one of the kind "features" to start from; empty: random weights.
     Raises:
-        ValueError: no such kind.
+        CheckpointError: there is no such checkpoint in `start`.
+        ValueError: no such kind, or one that is never saved as a checkpoint.
     """
     if kind not in DISCRIMINATORS:
         raise ValueError(f"discriminator: expected one of {', '.join(DISCRIMINATORS)}, found '{kind}'")
-    return DISCRIMINATORS[kind]()
+    if not start:
+        return DISCRIMINATORS[kind]()
+    if kind != "features":
+        raise ValueError(f"start_discriminator: only discriminator: 'features' starts from a checkpoint, not '{kind}'")
+    return load_checkpoint(FeatureDiscriminator, FeatureDiscriminatorConfig, start)
 
 
 def age_group(ages: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ from train.batches import Batch, age_balance, assemble_batch, draw_batch, draw_t
 from train.config import load_config
 from train.data import Faces, held_out, load_faces, to_unit
 from train.discriminators import build_discriminator
+from train.feature_discriminator import FeatureDiscriminator
 from train.forward import edit_at
 from train.losses import (
     compute_age_error,
@@ -91,6 +92,11 @@ class Phase:
     batch: int = 4  # of each process
     lr: float = 1e-4
     weights: LossWeights = field(default_factory=LossWeights)
+    discriminator_only: bool = False  # a trained generator waits until a new D has learnt
+
+    def __post_init__(self):
+        if self.discriminator_only and self.weights.gan == 0:
+            raise ValueError("discriminator_only: without weights.gan there is no discriminator to train")
 
 
 @dataclass
@@ -107,6 +113,7 @@ class GeneratorTraining:
     attribute: str = "age"  # what to edit; see train/attributes.py
     discriminator: str = "single"  # the paper's, or "projection", "pair", "features": see train/discriminators.py
     start: str = ""  # generator checkpoint to start from; empty: random weights
+    start_discriminator: str = ""  # and that of a "features" discriminator
     model: GeneratorConfig = field(default_factory=GeneratorConfig)
     phases: tuple[Phase, ...] = ()
     darkening_older: float = 0.2  # by how much a pixel of a face that grows older may darken, of the range 2
@@ -163,7 +170,7 @@ def build_networks(config: GeneratorTraining, device: torch.device) -> Networks:
         generator = Generator(config.model)
         if config.modulation_init > 0:
             nn.init.normal_(generator.modulation.linear.weight, std=config.modulation_init)
-    discriminator = share_batch_statistics(build_discriminator(config.discriminator))
+    discriminator = share_batch_statistics(build_discriminator(config.discriminator, config.start_discriminator))
     for network in (generator, discriminator):
         network.to(device=device, memory_format=torch.channels_last).train()
     modulation = list(generator.modulation.parameters())
@@ -268,12 +275,15 @@ def train_step(nets: Networks, batch: Batch, phase: Phase, config: GeneratorTrai
         if chance > 0:  # the real ones too: D must not take it for an edit
             images, real = (spoil(x, chance, random, batch.share) for x in (batch.images, batch.real))
             batch = batch._replace(images=images, real=real)
-    reconstruction, edited = edit_at(nets.generator, batch.images, batch.ages, batch.targets, dtype=dtype)
+    with torch.set_grad_enabled(not phase.discriminator_only):
+        reconstruction, edited = edit_at(nets.generator, batch.images, batch.ages, batch.targets, dtype=dtype)
     seen = show_on_face(edited, batch.images, batch.background) if config.face_only else edited
     losses: dict[str, Tensor] = {}
     if phase.weights.gan > 0:
         r1 = config.r1 * config.r1_every if step % config.r1_every == 0 else 0.0
         losses |= update_discriminator(nets, seen.detach(), batch, r1, config.bf16)
+    if phase.discriminator_only:
+        return {name: value.detach() for name, value in losses.items()}
     nets.discriminator.requires_grad_(False)
     with torch.autocast(device, torch.bfloat16, enabled=config.bf16):
         terms = compute_generator_losses(nets, batch, edited, seen, reconstruction, phase.weights, config, random)
@@ -413,6 +423,8 @@ def train_generator(
         log.close()
         save_state(out, nets, step, images)
         save_checkpoint(nets.average, out / "generator", half=False)
+        if isinstance(nets.discriminator, FeatureDiscriminator):
+            save_checkpoint(nets.discriminator, out / "discriminator", half=True)
     state.wait_for_everyone()
     return out / f"state-{step:08d}"
 
