@@ -4,7 +4,6 @@ python -m train.classifier --config train/configs/classifier.yaml --out runs/cla
 accelerate launch -m train.classifier ...    # many GPUs or machines: each process takes its share of every batch
 """
 
-import argparse
 import copy
 import json
 import math
@@ -29,6 +28,7 @@ from train.config import load_config
 from train.data import Faces, held_out, load_faces, to_unit
 from train.groups import classifier_groups
 from train.losses import compute_age_error, compute_class_loss
+from train.options import training_parser
 from train.parallel import (
     WHOLE,
     Share,
@@ -385,13 +385,7 @@ def train_classifier(
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", required=True, help="YAML file with the settings of ClassifierTraining")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint")
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="train for this wall time, save and stop")
-    parser.add_argument("--resume", action="store_true", help="go on with the unfinished run in --out")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--cache", default=".cache", help="folder for decoded data (default: .cache)")
+    parser = training_parser(__doc__, ClassifierTraining, "folder for the checkpoint")
     parser.add_argument(
         "--measure", action="store_true", help="do not train: measure the checkpoint in --out, rewrite its metrics.json"
     )

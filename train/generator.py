@@ -4,7 +4,6 @@ python -m train.generator --config train/configs/cpu.yaml --out runs/cpu [--minu
 accelerate launch -m train.generator ...    # many GPUs or machines: each process takes its share of every batch
 """
 
-import argparse
 import copy
 import time
 from collections.abc import Callable, Iterator
@@ -47,6 +46,7 @@ from train.losses import (
     fade_colour_change,
     show_on_face,
 )
+from train.options import training_parser
 from train.parallel import (
     Share,
     average_gradients,
@@ -431,14 +431,8 @@ def train_generator(
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", required=True, help="YAML file with the settings of GeneratorTraining")
-    parser.add_argument("--out", type=Path, required=True, help="folder for states, samples and the generator")
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="train for this wall time, save and stop")
-    parser.add_argument("--resume", action="store_true", help="go on from the newest state in --out")
+    parser = training_parser(__doc__, GeneratorTraining, "folder for states, samples and the generator")
     parser.add_argument("--data", nargs="+", help="archives, instead of the config's")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--cache", default=".cache", help="folder for decoded data (default: .cache)")
     arguments = parser.parse_args()
     config = load_config(GeneratorTraining, arguments.config)
     if arguments.data:

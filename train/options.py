@@ -1,0 +1,24 @@
+"""The command line that every training shares."""
+
+import argparse
+from pathlib import Path
+
+import torch
+
+
+def training_parser(description: str | None, settings: type, out: str) -> argparse.ArgumentParser:
+    """A parser with --config, --out, --minutes, --resume, --device and --cache.
+
+    Args:
+        description: the docstring of the file.
+        settings: the dataclass that --config fills.
+        out: what --out is for.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", required=True, help=f"YAML file with the settings of {settings.__name__}")
+    parser.add_argument("--out", type=Path, required=True, help=out)
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="train for this wall time, save and stop")
+    parser.add_argument("--resume", action="store_true", help="go on with the unfinished run in --out")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--cache", default=".cache", help="folder for decoded data (default: .cache)")
+    return parser
