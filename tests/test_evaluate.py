@@ -165,7 +165,7 @@ def test_doing_nothing_is_exactly_neutral_and_a_change_is_not(portrait):
 def measurement(age: float, gender: str, sharpness: float = 1.0) -> Measurement:
     colour = np.zeros(2560, np.int64)
     colour[100] = 50
-    return Measurement(age, gender, sharpness, sharpness, 2.0, colour, 0.3, np.zeros(128))
+    return Measurement(age, gender, sharpness, sharpness, 100.0, 2.0, colour, 0.3, np.zeros(128))
 
 
 def test_summary_of_known_measurements():
@@ -226,23 +226,27 @@ def test_without_mediapipe_the_expression_judge_says_so(monkeypatch, tmp_path):
 
 
 def test_bias_is_the_judges_mean_error_on_faces_of_that_age(tmp_path):
-    # Brightness is what the judge reads, and it is 5 above each label near 60.
+    # Brightness is what the judge reads, and it is 5 above each label near 60. A chessboard of amplitude 2 leaves it.
     rows = []
+    board = 2 * (np.indices((64, 64)).sum(axis=0) % 2 * 2 - 1)[..., None].repeat(3, axis=2)
     with zipfile.ZipFile(tmp_path / "faces.zip", "w") as archive:
         for index in range(14):
             age = 57 + index % 7 if index < 12 else 64 + index
             name = f"{index}.png"
-            Image.new("RGB", (64, 64), (age + 5,) * 3).save(tmp_path / name)
+            Image.fromarray((age + 5 + board).astype(np.uint8)).save(tmp_path / name)
             archive.write(tmp_path / name, name)
             rows.append(f"{name},{age},female")
         archive.writestr("labels.csv", "\n".join(["file,age,gender", *rows]))
     faces = list_faces([tmp_path / "faces.zip"])
     judge = BrightnessJudge(ellipse_landmarks(64))
     settings = Evaluation(tmp_path, (tmp_path / "faces.zip",), tmp_path, size=64)
-    bias = measure_bias(faces, 60, Judges(judge, judge), settings)
+    # The Laplacian of the board is 8 times its amplitude, with the other sign: its variance is 256.
+    unedited = [replace(measurement(40, "male"), variance_small=variance) for variance in (64.0, 256.0)]
+    bias = measure_bias(faces, 60, Judges(judge, judge), settings, 64, unedited)
     assert bias is not None and bias.faces == 12 and bias.years == 5 and bias.error == 0
     assert bias.judged == pytest.approx(5 + np.mean([57 + i % 7 for i in range(12)]))
-    assert measure_bias(faces, 25, Judges(judge, judge), settings) is None
+    assert bias.sharpness == pytest.approx(2, abs=0.01) and bias.sharpness_error == pytest.approx(0, abs=1e-6)
+    assert measure_bias(faces, 25, Judges(judge, judge), settings, 64, unedited) is None
 
 
 def test_monotonicity_and_strangers():
@@ -269,7 +273,9 @@ def test_markdown_has_one_row_an_age_under_the_do_nothing_row(missing):
     result = {
         "checkpoint": "generator", "resolution": 64, "size": 128, "faces": 2, "ages": [25, 45, 65], "stranger": 0.8,
         "judge_error": 5.0, "judge_gender_agrees": 1.0, "do_nothing": summarise(unedited, unedited, None, None),
-        "judge_bias": {"25": None, "65": {"years": -6.5, "error": 1.0, "judged": 58.6, "faces": 40}},
+        "judge_bias": {"25": None, "65": {
+            "years": -6.5, "error": 1.0, "judged": 58.6, "faces": 40, "sharpness": 1.2, "sharpness_error": 0.1,
+        }},
         "expression_missing": missing, "methods": {"generator": generator},
         "table": {"young": {"faces": 2, "rows": {"generator": rows[2]}}},
     }  # fmt: skip
@@ -280,7 +286,8 @@ def test_markdown_has_one_row_an_age_under_the_do_nothing_row(missing):
     assert "| 61.0 ± 0.0 |" in table[-1] and ("smile kept" in table[0]) == (missing is None)
     assert (missing or "rules on MediaPipe's blendshapes") in text
     assert "| female | 20-29 | 1 (few) | 2.0 | 1.0 (+1.0) |" in text
-    assert "| 65 ± 3 | 40 | 58.6 | -6.5 ± 1.0 |" in text and "| 25 ± 3 | fewer than 10 | - | - |" in text
+    assert "| 65 ± 3 | 40 | 58.6 | -6.5 ± 1.0 | 1.20 ± 0.10 |" in text
+    assert "| 25 ± 3 | fewer than 10 | - | - | - |" in text
     published = text.split("\n\n")[-1].splitlines()
     assert len({line.count("|") for line in published}) == 1
     assert published[2].startswith("| generator, young (2) | ours | 61.0 ± 0.0 | - |")

@@ -77,6 +77,18 @@ def test_its_checkpoint_holds_the_heads_and_gives_the_same_scores(discriminator,
         build_discriminator("features", str(tmp_path))
 
 
+def test_the_shipped_one_scores_a_photo_above_the_same_photo_with_strokes(portrait):
+    network = build_discriminator("features", "checkpoints/discriminator").eval()
+    scarred = portrait.clone()
+    scarred[..., 50:52, 35:60] -= 0.5
+    scarred[..., 56:58, 35:60] -= 0.5
+    with torch.no_grad():
+        real, made = network(torch.cat([portrait, scarred]), torch.tensor([40.0, 40.0]), torch.tensor([1, 1])).mean(
+            (1, 2, 3)
+        )
+    assert real > made + 0.02
+
+
 def test_it_learns_to_tell_scars_from_skin(portrait):
     """A few steps are enough to score the photo above the same photo with strokes across the cheeks."""
     torch.manual_seed(0)

@@ -35,7 +35,7 @@ from agetransformer.networks import Generator, GeneratorConfig
 from train.data import held_out, to_unit
 from train.expression import Expression, ExpressionJudge
 from train.groups import generator_groups
-from train.judges import AgeGenderJudge, IdentityJudge, JudgeError
+from train.judges import AgeGenderJudge, IdentityJudge, JudgeError, Location
 from train.measures import background_change, colour_change, face_oval, laplacian_variance, percentile, to_lab
 from train.report import markdown
 from train.sheet import save_sheet
@@ -43,6 +43,7 @@ from train.sheet import save_sheet
 SHEET_FACES = 10
 DETAIL_FACES = 3
 TABLE_AGE = 60  # the target of the paper's Table 1
+FLAT = 1e-6  # beside a variance: a perfectly flat face has no sharpness to lose
 YOUNG = (20, 44)  # the label of the faces edited there, in years: the paper's young group
 
 
@@ -105,6 +106,7 @@ class Measurement:
     gender: str
     sharpness: float  # variance of the Laplacian on the face: ratio to the unedited face's
     sharpness_small: float  # the same at the network's resolution
+    variance_small: float  # that variance itself, of this picture
     background: float  # mean absolute difference outside the face, of 255
     colour: np.ndarray  # histogram of the changes of Lab a and b
     identity: float  # distance of the face descriptors
@@ -113,12 +115,14 @@ class Measurement:
 
 
 class Bias(NamedTuple):
-    """How far the age judge is off on real faces of about one age, in years."""
+    """How far the age judge is off on real faces of about one age, in years; and how sharp such faces are."""
 
     years: float  # mean of judged - labelled
     error: float  # standard error of that mean
     judged: float  # mean judged age of those faces
     faces: int
+    sharpness: float  # geometric mean of the Laplacian's variance on them at network size, ratio to the edited photos'
+    sharpness_error: float  # standard error of it
 
 
 # One face's unedited image [S, S, 3] uint8 and name -> an edit for each age.
@@ -183,14 +187,19 @@ def output_path(folder: Path, name: str, age: int) -> Path:
     raise FileNotFoundError(f"{folder}: no {stem}.png (or .jpg, .webp) here")
 
 
+def locate_face(image: np.ndarray, resolution: int, judges: Judges) -> tuple[Location, np.ndarray, np.ndarray]:
+    """Where the face of an image [S, S, 3] is, and its mask in it [S, S] and at the network's resolution."""
+    location, size = judges.identity.locate(image), len(image)
+    landmarks = location.landmarks if location.found else None
+    small = None if landmarks is None else landmarks * (resolution / size)
+    return location, face_oval(landmarks, size), face_oval(small, resolution)
+
+
 def measure_face(edits: Sequence[Edit], judges: Judges) -> list[Measurement]:
     """Measure pictures of one face against the first, which is the unedited one (so its own row is neutral)."""
     original = edits[0]
-    size, resolution = len(original.image), len(original.small)
-    location = judges.identity.locate(original.image)
-    landmarks = location.landmarks if location.found else None
-    face = face_oval(landmarks, size)
-    face_small = face_oval(None if landmarks is None else landmarks * (resolution / size), resolution)
+    resolution = len(original.small)
+    location, face, face_small = locate_face(original.image, resolution, judges)
     lab = to_lab(original.image)
     sharpness = laplacian_variance(original.image, face)
     sharpness_small = laplacian_variance(original.small, face_small)
@@ -198,12 +207,14 @@ def measure_face(edits: Sequence[Edit], judges: Judges) -> list[Measurement]:
     measurements = []
     for edit, descriptor in zip(edits, descriptors, strict=True):
         verdict = judges.age_gender.judge(edit.image, location)
+        variance_small = laplacian_variance(edit.small, face_small)
         measurements.append(
             Measurement(
                 age=verdict.age,
                 gender=verdict.gender,
                 sharpness=_ratio(laplacian_variance(edit.image, face), sharpness),
-                sharpness_small=_ratio(laplacian_variance(edit.small, face_small), sharpness_small),
+                sharpness_small=_ratio(variance_small, sharpness_small),
+                variance_small=variance_small,
                 background=background_change(original.image, edit.image, face),
                 colour=colour_change(lab, to_lab(edit.image)),
                 identity=float(np.linalg.norm(descriptor - descriptors[0])),
@@ -214,19 +225,43 @@ def measure_face(edits: Sequence[Edit], judges: Judges) -> list[Measurement]:
     return measurements
 
 
-def measure_bias(faces: Sequence[LabelledFile], target: int, judges: Judges, settings: Evaluation) -> Bias | None:
-    """The age judge on real faces labelled near the target age, at most `bias_faces`; None below ten of them."""
+def measure_bias(
+    faces: Sequence[LabelledFile],
+    target: int,
+    judges: Judges,
+    settings: Evaluation,
+    resolution: int,
+    unedited: Sequence[Measurement],
+) -> Bias | None:
+    """Real faces labelled near the target age, at most `bias_faces`, against their labels and the faces evaluated.
+
+    None below ten of them.
+    """
     near = [face for face in faces if abs(face.age - target) <= settings.bias_years]
     chosen = near[:: max(1, len(near) // settings.bias_faces)][: settings.bias_faces]
     if len(chosen) < 10:
         return None
-    judged = []
+    judged, variances = [], []
     for face in chosen:
         image = face.read(settings.size)
-        judged.append(judges.age_gender.judge(image, judges.identity.locate(image)).age)
+        location, _, face_small = locate_face(image, resolution, judges)
+        judged.append(judges.age_gender.judge(image, location).age)
+        variances.append(laplacian_variance(_shrink(image, resolution), face_small))
     errors = np.array(judged) - [face.age for face in chosen]
-    error = float(errors.std(ddof=1) / np.sqrt(len(errors)))
-    return Bias(float(errors.mean()), error, float(np.mean(judged)), len(chosen))
+    logarithms = np.log(np.array(variances) + FLAT)
+    sharpness = np.exp(logarithms.mean() - np.log([m.variance_small + FLAT for m in unedited]).mean())
+
+    def standard_error(values: np.ndarray) -> float:
+        return float(values.std(ddof=1) / np.sqrt(len(values)))
+
+    return Bias(
+        years=float(errors.mean()),
+        error=standard_error(errors),
+        judged=float(np.mean(judged)),
+        faces=len(chosen),
+        sharpness=float(sharpness),
+        sharpness_error=float(sharpness) * standard_error(logarithms),
+    )
 
 
 def summarise(
@@ -363,7 +398,10 @@ def evaluate(settings: Evaluation) -> dict:
             sheet.append([image, *(by_age[age].image for age in ages)])
     if expression is not None:
         expression.close()
-    biases = {age: measure_bias(faces, age, judges, settings) for age in tqdm(asked, desc="judge's bias")}
+    biases = {
+        age: measure_bias(faces, age, judges, settings, resolution, unedited)
+        for age in tqdm(asked, desc="judge's bias")
+    }
     offsets = {age: None if bias is None else bias.years for age, bias in biases.items()}
 
     result = {
@@ -469,7 +507,7 @@ def _to_uint8(x: Tensor) -> np.ndarray:
 
 
 def _ratio(value: float, reference: float) -> float:
-    return (value + 1e-6) / (reference + 1e-6)  # a perfectly flat face has no sharpness to lose
+    return (value + FLAT) / (reference + FLAT)
 
 
 def _named_folder(text: str) -> tuple[str, Path]:

@@ -155,18 +155,21 @@ def _row(name: str, row: dict, expression: bool) -> list[str]:
 
 
 def _bias(biases: dict[str, dict | None]) -> str:
-    """What the age judge says of real faces of each target age."""
-    headings = ("real faces labelled", "faces", "judged age", "judge's bias")
+    """What the age judge says of real faces of each target age, and how sharp they are."""
+    headings = ("real faces labelled", "faces", "judged age", "judge's bias", "sharpness (network)")
     lines: list[list[str]] = []
     for age, bias in biases.items():
         if bias is None:
-            lines.append([f"{age} ± 3", "fewer than 10", "-", "-"])
+            lines.append([f"{age} ± 3", "fewer than 10", "-", "-", "-"])
         else:
             years = f"{bias['years']:+.1f} ± {bias['error']:.1f}"
-            lines.append([f"{age} ± 3", f"{bias['faces']:.0f}", f"{bias['judged']:.1f}", years])
+            sharpness = f"{bias['sharpness']:.2f} ± {bias['sharpness_error']:.2f}"
+            lines.append([f"{age} ± 3", f"{bias['faces']:.0f}", f"{bias['judged']:.1f}", years, sharpness])
     return (
         "The age judge on real faces of the same archives, trained on or not (± standard error); the labels are "
-        "estimates too:\n\n" + markdown_table(headings, lines)
+        "estimates too. Sharpness: the geometric mean over these faces, as a ratio to that over the unedited faces "
+        "above; where it is below 1, a face edited to that age loses as much by looking real:\n\n"
+        + markdown_table(headings, lines)
     )
 
 
