@@ -66,6 +66,11 @@ def core() -> "openvino.Core":
     return import_openvino().Core()
 
 
+def has_bfloat16() -> bool:
+    """Does this processor compute in bfloat16?"""
+    return "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
 @dataclass(frozen=True)
 class OpenVinoConfig:
     # "f32"; "bf16"; "int8", bf16 with `agetransformer.quantization`; or "auto": int8 where the processor computes in
@@ -113,11 +118,11 @@ class OpenVinoBackend:
         self.openvino = import_openvino()
         self.core = core()
         self.resolution = generator.config.resolution
-        capabilities = self.core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        bfloat16 = has_bfloat16()
         precision = config.precision
         if precision == "auto":
-            precision = "int8" if "BF16" in capabilities else "f32"
-        if precision not in ("int8", "bf16", "f32") or (precision != "f32" and "BF16" not in capabilities):
+            precision = "int8" if bfloat16 else "f32"
+        if precision not in ("int8", "bf16", "f32") or (precision != "f32" and not bfloat16):
             raise ValueError(f"precision {precision!r} is not to be had on this processor; use 'auto' or 'f32'")
         floats = "f32" if precision == "f32" else "bf16"
         self.element_type = getattr(self.openvino.Type, floats)

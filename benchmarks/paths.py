@@ -87,8 +87,7 @@ def builders(device: str) -> dict[str, Callable[[Generator], InferencePath]]:
     }
     if device != "cpu" or not openvino_backend.available():
         return paths
-    capabilities = openvino_backend.core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    precisions = ["f32", "bf16", "int8"] if "BF16" in capabilities else ["f32"]
+    precisions = ["f32", "bf16", "int8"] if openvino_backend.has_bfloat16() else ["f32"]
     return paths | {f"ours, OpenVINO {precision}": in_openvino(precision) for precision in precisions}
 
 

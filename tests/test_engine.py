@@ -316,15 +316,10 @@ def test_signals_are_handled_when_backends_are_gone():
     assert (run.returncode, run.stdout) == (0, "handled\n"), run.stderr
 
 
-def no_bfloat16() -> bool:
-    capabilities = openvino_backend.core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    return "BF16" not in capabilities
-
-
 @needs_openvino
 def test_openvino_computes_in_integers():
     """All convolutions of the encoder and the decoder's first are integer kernels, whose weights come at run time."""
-    if no_bfloat16():
+    if not openvino_backend.has_bfloat16():
         pytest.skip("this processor has no bfloat16")
     generator, image = random_generator(64), random_image(64)
     backend = OpenVinoBackend(generator, OpenVinoConfig(precision="int8", threads=1, cache=None))

