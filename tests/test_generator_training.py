@@ -242,6 +242,12 @@ def test_every_config_loads(name):
         assert load_config(GeneratorTraining, path).phases
 
 
+@pytest.mark.parametrize("text", ["5e-5", "5.0e-5", "0.00005", "5E-05"])
+def test_a_learning_rate_may_be_written_as_people_write_it(text, tmp_path):
+    (tmp_path / "lr.yaml").write_text(f"phases: [{{images: 4, resolution: 64, lr: {text}}}]")
+    assert load_config(GeneratorTraining, tmp_path / "lr.yaml").phases[0].lr == 5e-5
+
+
 def test_config_mistakes_are_named():
     with pytest.raises(ValueError, match="unknown setting 'lrr'"):
         build(GeneratorTraining, {"phases": [{"images": 1, "resolution": 64, "lrr": 1}]}, "x.yaml")

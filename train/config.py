@@ -1,5 +1,6 @@
 """YAML file -> dataclass, with every mistake named before the first step."""
 
+import re
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import TypeVar, get_origin, get_type_hints
@@ -7,6 +8,7 @@ from typing import TypeVar, get_origin, get_type_hints
 import yaml
 
 T = TypeVar("T")
+EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")  # 5e-5, which YAML 1.1 takes for text for want of a point
 
 
 def load_config(cls: type[T], path: str | Path) -> T:
@@ -36,6 +38,8 @@ def _convert(hint: type, value: object, where: str) -> object:
     if is_dataclass(hint):
         return build(hint, value, where)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if hint is float and isinstance(value, str) and EXPONENT.fullmatch(value):
         return float(value)
     if get_origin(hint) is tuple:
         if not isinstance(value, list):
