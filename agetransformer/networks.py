@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from agetransformer.classifier import NUM_AGES
+from agetransformer.shading import add_change
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,11 @@ class GeneratorConfig:
     resolution: int = 512  # side of the square that the generator was trained on, in pixels
     residual: bool = False  # the output is added to the input instead of replacing it
     age_sigma: float = 0.0  # width of the Gaussian age code in years; 0 is the paper's one-hot
+    shading: bool = False  # where a residual darkens, it does so as a shadow does: see agetransformer/shading.py
+
+    def __post_init__(self) -> None:
+        if self.shading and not self.residual:
+            raise ValueError("shading: only of a residual; set residual: true too")
 
 
 class Encoding(NamedTuple):
@@ -135,7 +141,7 @@ class Generator(nn.Module):
         """One age [N] for each encoded image -> edited images [N, 3, H, W], about [-1, 1], not clamped."""
         w = self.modulation(ages)[:, :, None, None]
         output = self.decoder(encoding.features * w, encoding.skip1, encoding.skip2)
-        return encoding.image + output if self.config.residual else output
+        return add_change(encoding.image, output, self.config.shading) if self.config.residual else output
 
     def forward(self, images: Tensor, ages: Tensor) -> Tensor:
         """Images [N, 3, H, W] in [-1, 1] and target ages [N] -> edited images, same shape, not clamped."""

@@ -44,10 +44,10 @@ SHIPPED = Path(__file__).parents[1] / "checkpoints" / "generator"
 needs_openvino = pytest.mark.skipif(not openvino_backend.available(), reason="OpenVINO is not installed")
 
 
-def random_generator(resolution: int, residual: bool = False) -> Generator:
+def random_generator(resolution: int, residual: bool = False, shading: bool = False) -> Generator:
     """Every weight random, and the ages' channel weights far apart."""
     torch.manual_seed(resolution)
-    generator = Generator(GeneratorConfig(resolution, residual, age_sigma=4.0))
+    generator = Generator(GeneratorConfig(resolution, residual, age_sigma=4.0, shading=shading))
     for module in generator.modules():
         if isinstance(module, nn.InstanceNorm2d):
             nn.init.uniform_(module.weight, 0.3, 1.7)
@@ -205,9 +205,9 @@ def test_integers_of_a_flat_image():
     torch.testing.assert_close(outputs, expected, rtol=0, atol=0.01 * float(expected.abs().max()))
 
 
-@pytest.mark.parametrize("residual", [False, True])
-def test_torch_engine(residual):
-    generator, image = random_generator(64, residual).train(), random_image(64)
+@pytest.mark.parametrize(("residual", "shading"), [(False, False), (True, False), (True, True)])
+def test_torch_engine(residual, shading):
+    generator, image = random_generator(64, residual, shading).train(), random_image(64)
     before = {name: value.clone() for name, value in generator.state_dict().items()}
     engine = Engine(generator, backend="torch")
     assert generator.training and all(

@@ -116,9 +116,12 @@ def test_reconstruction_improves(workspace, tmp_path):
     assert np.mean(seen[-10:]) < 0.6 * np.mean(seen[:5])
 
 
-def test_the_training_forward_pass_equals_the_plain_one_with_its_gradients():
+@pytest.mark.parametrize("shading", [False, True])
+def test_the_training_forward_pass_equals_the_plain_one_with_its_gradients(shading):
     torch.manual_seed(0)
-    plain = Generator(GeneratorConfig(residual=True, age_sigma=4.0)).eval()  # power iteration off: same weights
+    plain = Generator(
+        GeneratorConfig(residual=True, age_sigma=4.0, shading=shading)
+    ).eval()  # power iteration off: same weights
     for norm in (m for m in plain.modules() if isinstance(m, torch.nn.InstanceNorm2d)):
         torch.nn.init.normal_(norm.weight)
         torch.nn.init.normal_(norm.bias)
@@ -206,6 +209,8 @@ def test_a_start_takes_the_resolution_and_refuses_another_kind_of_model(workspac
     stored = load_checkpoint(Generator, GeneratorConfig, untrained_generator).config
     config.model = replace(stored, resolution=96)
     assert build_networks(config, torch.device("cpu")).generator.config.resolution == 96
+    config.model = replace(stored, shading=True)  # and the way of adding the change
+    assert build_networks(config, torch.device("cpu")).generator.config.shading
     config.model = replace(stored, residual=not stored.residual)
     with pytest.raises(ValueError, match=r"is not what the weights in .* are"):
         build_networks(config, torch.device("cpu"))

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from agetransformer.shading import add_change
 from train.batches import age_balance, draw_targets
 from train.losses import (
     background_prior,
@@ -24,6 +25,7 @@ from train.losses import (
     compute_smoothness_loss,
     fade_colour_change,
     show_on_face,
+    take_lightness,
 )
 
 
@@ -129,6 +131,18 @@ def test_faded_colour_change_keeps_lightness_and_the_image():
     torch.testing.assert_close(faded, images + y)
     torch.testing.assert_close(fade_colour_change(edited, images, 1.0), edited)
     torch.testing.assert_close(fade_colour_change(edited, images, 0.25), faded + 0.25 * (edited - faded))
+
+
+def test_a_shadow_is_no_change_of_colour():
+    """Of a generator that shades, V is shown the shadow, and the losses of colour count what is beyond it."""
+    images = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0)) - 0.5
+    shadow = add_change(images, torch.full_like(images, -0.3), True)
+    torch.testing.assert_close(take_lightness(shadow, images, True), shadow)
+    torch.testing.assert_close(fade_colour_change(shadow, images, 0.0, True), shadow)
+    assert compute_chroma_loss(shadow, take_lightness(shadow, images, True)).item() == pytest.approx(0, abs=1e-9)
+    assert compute_chroma_loss(shadow, images) > 1e-4
+    red = torch.tensor([0.3, -0.3 * 0.299 / 0.587, 0.0])[:, None, None]  # no lightness
+    torch.testing.assert_close(take_lightness(shadow + red, images, True), shadow)
 
 
 def test_smoothness_loss_counts_the_edges_of_the_change():

@@ -22,6 +22,7 @@ from train.report import GROUPS, markdown, results_table
 
 ROOT = Path(__file__).parent.parent
 METRICS, NOTES = "metrics.json", "notes.yaml"
+OUTPUTS = {(False, False): "direct", (True, False): "residual", (True, True): "shaded residual"}
 RESULTS_BEGIN, RESULTS_END = "<!-- results: written by train.card -->", "<!-- end of the results -->"
 
 
@@ -51,7 +52,7 @@ def render_card(folder: Path) -> str:
     metrics = _metrics(folder, checkpoint.sha256)
     if config["model"] == "Generator":
         values |= {
-            "output": "residual" if config["residual"] else "direct",
+            "output": OUTPUTS[config["residual"], config.get("shading", False)],
             "code": f"a Gaussian age code (sigma {config['age_sigma']:g} years)"
             if config["age_sigma"]
             else "one-hot ages",

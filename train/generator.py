@@ -45,6 +45,7 @@ from train.losses import (
     compute_smoothness_loss,
     fade_colour_change,
     show_on_face,
+    take_lightness,
 )
 from train.options import training_parser
 from train.parallel import (
@@ -163,9 +164,10 @@ def build_networks(config: GeneratorTraining, device: torch.device) -> Networks:
     torch.manual_seed(config.seed)
     if config.start:
         generator = load_checkpoint(Generator, GeneratorConfig, config.start)
-        if replace(generator.config, resolution=config.model.resolution) != config.model:
+        free = {"resolution": config.model.resolution, "shading": config.model.shading}
+        if replace(generator.config, **free) != config.model:
             raise ValueError(f"model: {config.model} is not what the weights in {config.start} are: {generator.config}")
-        generator.config = config.model  # the weights fit any resolution
+        generator.config = config.model  # the weights fit any resolution, and either way of adding the change
     else:
         generator = Generator(config.model)
         if config.modulation_init > 0:
@@ -223,7 +225,8 @@ def compute_generator_losses(
 
     `seen` is what V and D see of the edit, V with no more of the change of colour than `config.colour_shown`.
     """
-    shown = fade_colour_change(seen, batch.images, config.colour_shown) if config.colour_shown < 1 else seen
+    shading = nets.generator.config.shading
+    shown = fade_colour_change(seen, batch.images, config.colour_shown, shading) if config.colour_shown < 1 else seen
 
     def read(reader: AgeClassifier) -> tuple[Tensor, Tensor | None]:
         view = chip(shown, reader.config.resolution)
@@ -254,15 +257,15 @@ def compute_generator_losses(
         )
     if weights.smoothness > 0:
         losses["smoothness"] = weights.smoothness * compute_smoothness_loss(edited, batch.images)
-    if weights.chroma > 0:
-        losses["chroma"] = weights.chroma * compute_chroma_loss(edited, batch.images)
     if weights.darkening > 0:
         free = torch.where(batch.targets < batch.ages, config.darkening_younger, config.darkening_older)
         losses["darkening"] = weights.darkening * compute_darkening_loss(edited, batch.images, free)
     if weights.brightening > 0:
         losses["brightening"] = weights.brightening * compute_brightening_loss(edited, batch.images)
-    if weights.discolouring > 0:
-        losses["discolouring"] = weights.discolouring * compute_discolouring_loss(edited, batch.images)
+    if weights.chroma > 0 or weights.discolouring > 0:
+        uncoloured = take_lightness(edited, batch.images, shading)
+        losses["chroma"] = weights.chroma * compute_chroma_loss(edited, uncoloured)
+        losses["discolouring"] = weights.discolouring * compute_discolouring_loss(edited, uncoloured)
     return losses
 
 

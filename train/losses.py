@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from agetransformer.classifier import NUM_AGES, expected_age
+from agetransformer.shading import add_change, luma
 
 
 def compute_recon_loss(reconstruction: Tensor, images: Tensor) -> Tensor:
@@ -99,7 +100,10 @@ def compute_brightening_loss(edited: Tensor, images: Tensor, free: float = 0.2) 
 
 
 def compute_chroma_loss(edited: Tensor, images: Tensor) -> Tensor:
-    """Mean squared change of the two colour differences R - Y and B - Y: coloured fringes cost, greying is cheap."""
+    """Mean squared change of the two colour differences R - Y and B - Y: coloured fringes cost, greying is cheap.
+
+    Of a generator that shades, `images` are the faces with its change of lightness (`take_lightness`), here and below.
+    """
     red, blue = colour_differences(edited - images)
     return (red**2 + blue**2).mean()
 
@@ -116,21 +120,21 @@ def colour_differences(images: Tensor) -> tuple[Tensor, Tensor]:
     return images[:, 0].float() - y, images[:, 2].float() - y
 
 
-def luma(images: Tensor) -> Tensor:
-    """[N, 3, H, W] -> Y of BT.601, [N, H, W] float32."""
-    return (images.float() * images.new_tensor([0.299, 0.587, 0.114], dtype=torch.float32)[:, None, None]).sum(dim=1)
-
-
 def show_on_face(edited: Tensor, images: Tensor, background: Tensor) -> Tensor:
     """The edit on the face alone, softly, the image where `background` is 1: as the app pastes it."""
     return images + (1 - background) * (edited - images)
 
 
-def fade_colour_change(edited: Tensor, images: Tensor, share: float) -> Tensor:
-    """The edit with `share` of its change of the colour differences and all of its change of lightness."""
-    change = edited - images
-    lightness = luma(change)[:, None].to(change.dtype)
-    return images + lightness + share * (change - lightness)
+def take_lightness(edited: Tensor, images: Tensor, shading: bool = False) -> Tensor:
+    """The edit's change of lightness without its change of colour; with `shading` what darkens does so as a shadow."""
+    lightness = luma(edited - images)[:, None].to(edited.dtype)
+    return add_change(images, lightness.expand_as(images), shading)
+
+
+def fade_colour_change(edited: Tensor, images: Tensor, share: float, shading: bool = False) -> Tensor:
+    """The edit with `share` of its change of colour and all of its change of lightness: see `take_lightness`."""
+    lightness = take_lightness(edited, images, shading)
+    return lightness + share * (edited - lightness)
 
 
 def background_prior(side: int, device: torch.device | str = "cpu") -> Tensor:
