@@ -9,7 +9,8 @@ _BLACK = 0.04  # of the range 2: no pixel is so dark that its factor becomes noi
 
 def luma(images: Tensor) -> Tensor:
     """[N, 3, H, W] -> Y of BT.601, [N, H, W] float32; also of a difference of images."""
-    return (images.float() * images.new_tensor(_LUMA, dtype=torch.float32)[:, None, None]).sum(dim=1)
+    red, green, blue = images.float().unbind(dim=1)
+    return (_LUMA[0] * red).add(green, alpha=_LUMA[1]).add(blue, alpha=_LUMA[2])
 
 
 def add_change(images: Tensor, change: Tensor, shading: bool) -> Tensor:
