@@ -91,6 +91,8 @@ RUN = {
     "python -m train.evaluate --checkpoint runs/cpu/generator --data FFHQ.zip --out runs/cpu/evaluation": Run(
         ("runs/cpu/evaluation/metrics.json",), ONE_FACE
     ),
+    "python -m train.side_by_side checkpoints/generator runs/cpu/generator --data FFHQ.zip --out "
+    "runs/cpu/side_by_side.png": Run(("runs/cpu/side_by_side.png",), {"--out": "--size 64 --out"}),
     "python -m train.blend runs/cpu/generator runs/later/generator --share 0.5 --out runs/blend/generator": Run(
         ("runs/blend/generator/model.safetensors",), {"runs/later": "runs/cpu"}
     ),
