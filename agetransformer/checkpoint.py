@@ -82,7 +82,10 @@ def load_checkpoint(module_class: type[Module], config_class: type, folder: str 
     unknown = values.keys() - {field.name for field in fields(config_class)}
     if unknown:
         raise CheckpointError(f"{folder / CONFIG_NAME}: unknown settings: {', '.join(sorted(unknown))}")
-    module = module_class(config_class(**values))
+    try:
+        module = module_class(config_class(**values))
+    except ValueError as error:
+        raise CheckpointError(f"{folder / CONFIG_NAME}: {error}") from error
     try:
         weights = load_file(folder / WEIGHTS_NAME)
     except SafetensorError as error:

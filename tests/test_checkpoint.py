@@ -66,6 +66,7 @@ def test_a_classifier_of_format_1_gives_the_same_age(tmp_path: Path) -> None:
         ({"format_version": 0}, "not a checkpoint's config"),
         ({"format_version": None}, "not a checkpoint's config"),
         ({"wings": 2}, "unknown settings: wings"),
+        ({"residual": False, "shading": True}, r"config\.json: shading: only of a residual"),
     ],
 )
 def test_what_this_version_cannot_read_is_refused(tmp_path: Path, changed: dict, sentence: str) -> None:

@@ -264,8 +264,10 @@ def compute_generator_losses(
         losses["brightening"] = weights.brightening * compute_brightening_loss(edited, batch.images)
     if weights.chroma > 0 or weights.discolouring > 0:
         uncoloured = take_lightness(edited, batch.images, shading)
-        losses["chroma"] = weights.chroma * compute_chroma_loss(edited, uncoloured)
-        losses["discolouring"] = weights.discolouring * compute_discolouring_loss(edited, uncoloured)
+        if weights.chroma > 0:
+            losses["chroma"] = weights.chroma * compute_chroma_loss(edited, uncoloured)
+        if weights.discolouring > 0:
+            losses["discolouring"] = weights.discolouring * compute_discolouring_loss(edited, uncoloured)
     return losses
 
 
