@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 
 from agetransformer import openvino_backend
-from agetransformer.networks import Generator
+from agetransformer.networks import Generator, finish
 from agetransformer.openvino_backend import OpenVinoBackend, OpenVinoEncoding
 from agetransformer.rewrites import FastEncoding
-from agetransformer.shading import add_change
 from agetransformer.torch_backend import TorchBackend, TorchBackendConfig
 
 Backend = Literal["auto", "torch", "openvino"]
@@ -50,7 +49,7 @@ class Engine:
             backend = "openvino" if on_cpu and openvino_backend.available() else "torch"
         generator = copy.deepcopy(generator).cpu().eval()
         self.resolution = generator.config.resolution
-        self.residual, self.shading = generator.config.residual, generator.config.shading
+        self.config = generator.config
         self.modulation = generator.modulation
         self.backend: HalvesBackend
         if backend == "torch":
@@ -80,4 +79,4 @@ class Engine:
         """Ages [A] in years -> edited images [A, 3, R, R] float32 on the CPU, about [-1, 1], not clamped."""
         outputs = self.backend.decode(encoding.maps, self.modulation(ages.cpu()))
         # In float32 here, so that what the edit leaves alone stays exact in half precision too.
-        return add_change(encoding.image, outputs, self.shading) if self.residual else outputs
+        return finish(encoding.image, outputs, self.config)

@@ -29,6 +29,11 @@ class GeneratorConfig:
             raise ValueError("shading: only of a residual; set residual: true too")
 
 
+def finish(images: Tensor, output: Tensor, config: GeneratorConfig) -> Tensor:
+    """The decoder's output [N, 3, H, W] for images [1 or N, 3, H, W] -> the edited images, or the change to them added."""
+    return add_change(images, output, config.shading) if config.residual else output
+
+
 class Encoding(NamedTuple):
     """What the encoder knows of an image; it does not depend on the target age."""
 
@@ -141,7 +146,7 @@ class Generator(nn.Module):
         """One age [N] for each encoded image -> edited images [N, 3, H, W], about [-1, 1], not clamped."""
         w = self.modulation(ages)[:, :, None, None]
         output = self.decoder(encoding.features * w, encoding.skip1, encoding.skip2)
-        return add_change(encoding.image, output, self.config.shading) if self.config.residual else output
+        return finish(encoding.image, output, self.config)
 
     def forward(self, images: Tensor, ages: Tensor) -> Tensor:
         """Images [N, 3, H, W] in [-1, 1] and target ages [N] -> edited images, same shape, not clamped."""

@@ -10,9 +10,8 @@ from torch import Tensor
 
 from agetransformer import openvino_backend
 from agetransformer.checkpoint import load_checkpoint
-from agetransformer.networks import Generator, GeneratorConfig
+from agetransformer.networks import Generator, GeneratorConfig, finish
 from agetransformer.openvino_backend import OpenVinoBackend, OpenVinoConfig
-from agetransformer.shading import add_change
 from agetransformer.torch_backend import TorchBackend, TorchBackendConfig
 
 
@@ -60,7 +59,7 @@ def rewritten_path(generator: Generator, backend: TorchBackend | OpenVinoBackend
     def decode(encoding: tuple, ages: Tensor) -> Tensor:
         image, maps = encoding
         outputs = backend.decode(maps, generator.modulation(ages))
-        return add_change(image, outputs, generator.config.shading) if generator.config.residual else outputs
+        return finish(image, outputs, generator.config)
 
     return InferencePath(lambda image: (image, backend.encode(image)), decode)
 

@@ -8,9 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from agetransformer.networks import ConvBlock, Generator
+from agetransformer.networks import ConvBlock, Generator, finish
 from agetransformer.rewrites import blocked_kernel, reflect, upsample, upsampling_kernel
-from agetransformer.shading import add_change
 
 
 def norm_act(x: Tensor, norm: torch.nn.InstanceNorm2d) -> Tensor:
@@ -56,5 +55,5 @@ def edit_at(generator: Generator, images: Tensor, *ages: Tensor, dtype: torch.dt
         x = norm_act(upsample(features * w, kernel1[:128]) + from_skip2, decoder.conv1.norm)
         x = norm_act(upsample(x, kernel2[:64]) + from_skip1, decoder.conv2.norm)
         x = F.pixel_shuffle(F.conv2d(reflect(x, 4), kernel3, bias3, stride=2), 2).to(images.dtype)
-        outputs.append(add_change(images, x, generator.config.shading) if generator.config.residual else x)
+        outputs.append(finish(images, x, generator.config))
     return outputs
