@@ -30,7 +30,7 @@ class GeneratorConfig:
 
 
 def finish(images: Tensor, output: Tensor, config: GeneratorConfig) -> Tensor:
-    """The decoder's output [N, 3, H, W] for images [1 or N, 3, H, W] -> the edited images, or the change to them added."""
+    """The decoder's output [N, 3, H, W] for images [1 or N, 3, H, W] -> edited images; a residual is added to them."""
     return add_change(images, output, config.shading) if config.residual else output
 
 
