@@ -19,6 +19,8 @@ Backend = Literal["auto", "torch", "openvino"]
 class HalvesBackend(Protocol):
     """What both backends do; an encoding goes back to the backend that made it."""
 
+    device: torch.device  # where it wants images and leaves its outputs
+
     def encode(self, images: Tensor) -> Any: ...
     def decode(self, encoding: Any, w: Tensor) -> Tensor: ...
 
@@ -27,19 +29,20 @@ class HalvesBackend(Protocol):
 class EngineEncoding:
     """An encoded image; a value that any number of `Engine.decode` calls may read."""
 
-    image: Tensor  # [1, 3, R, R], the input
+    image: Tensor  # [1, 3, R, R], the input, on the backend's device
     maps: FastEncoding | OpenVinoEncoding
 
 
 class Engine:
     """A generator in its fast form. It keeps no state between calls and may be called from several threads."""
 
-    def __init__(self, generator: Generator, device: str = "cpu", backend: Backend = "auto"):
+    def __init__(self, generator: Generator, device: str = "cpu", backend: Backend | HalvesBackend = "auto"):
         """
         Args:
             generator: it is copied; its config's resolution is the one that the engine takes.
             device: of PyTorch; OpenVINO runs on "cpu" only.
-            backend: "auto" is OpenVINO on a CPU where that is faster, else PyTorch.
+            backend: "auto" is OpenVINO on a CPU where that is faster, else PyTorch; or one that was made of this
+                generator, with a config of its own.
         Raises:
             ImportError: OpenVINO is asked for and not installed.
             ValueError: no such backend, or OpenVINO with another device.
@@ -52,7 +55,9 @@ class Engine:
         self.config = generator.config
         self.modulation = generator.modulation
         self.backend: HalvesBackend
-        if backend == "torch":
+        if not isinstance(backend, str):
+            self.backend = backend
+        elif backend == "torch":
             self.backend = TorchBackend(generator, TorchBackendConfig.best(device))
         elif backend != "openvino":
             raise ValueError(f"unknown backend {backend!r}; use 'auto', 'torch' or 'openvino'")
@@ -71,7 +76,7 @@ class Engine:
         expected = (1, 3, self.resolution, self.resolution)
         if tuple(images.shape) != expected:
             raise ValueError(f"an image of shape {expected} is needed, not {tuple(images.shape)}; resize it first")
-        images = images.detach().cpu()
+        images = images.detach().to(self.backend.device)
         return EngineEncoding(images, self.backend.encode(images))
 
     @torch.inference_mode()
@@ -79,4 +84,12 @@ class Engine:
         """Ages [A] in years -> edited images [A, 3, R, R] float32 on the CPU, about [-1, 1], not clamped."""
         outputs = self.backend.decode(encoding.maps, self.modulation(ages.cpu()))
         # In float32 here, so that what the edit leaves alone stays exact in half precision too.
-        return finish(encoding.image, outputs, self.config)
+        return to_host(finish(encoding.image, outputs.float(), self.config))
+
+
+def to_host(images: Tensor) -> Tensor:
+    """On the CPU; from a GPU through pinned memory, which takes a fraction of the time that other memory takes."""
+    copy = images.to("cpu", non_blocking=True)
+    if images.is_cuda:
+        torch.cuda.current_stream(images.device).synchronize()
+    return copy

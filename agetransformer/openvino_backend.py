@@ -108,6 +108,8 @@ def input_shapes(module: Half, side: int) -> dict[str, tuple[int, ...]]:
 class OpenVinoBackend:
     """Calls from several threads are safe: each has an inference request of its own."""
 
+    device = torch.device("cpu")
+
     def __init__(self, generator: Generator, config: OpenVinoConfig | None = None):
         """
         Raises:

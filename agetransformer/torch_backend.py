@@ -42,6 +42,7 @@ class TorchBackend:
 
     def __init__(self, generator: Generator, config: TorchBackendConfig):
         self.config = config
+        self.device = torch.device(config.device)
         self.memory_format = torch.channels_last if config.channels_last else torch.contiguous_format
         encoder, decoder = rewrite(generator, config.rewrites)
         self.encoder = self._prepared(encoder)
@@ -49,7 +50,7 @@ class TorchBackend:
         self._encode = Graphed(self.encoder) if config.graphs else self.encoder
         decode = self._decode_batch
         self._decode = Graphed(decode) if config.graphs else decode
-        if torch.device(config.device).type == "cpu":
+        if self.device.type == "cpu":
             torch.set_num_threads(min(torch.get_num_threads(), usable_cpus()))
 
     def _prepared(self, module: nn.Module) -> nn.Module:
@@ -58,7 +59,7 @@ class TorchBackend:
         for weight in module.parameters():
             if id(weight) not in norms:
                 weight.data = weight.data.to(self.config.precision)
-        return module.to(self.config.device).to(memory_format=self.memory_format)
+        return module.to(self.device).to(memory_format=self.memory_format)
 
     def _decode_batch(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         return (self.decoder(*inputs),)
@@ -66,11 +67,11 @@ class TorchBackend:
     @torch.inference_mode()
     def encode(self, images: Tensor) -> FastEncoding:
         """Images [1, 3, R, R] -> their encoding on the device."""
-        images = images.to(self.config.device, self.config.precision, memory_format=self.memory_format)
+        images = images.to(self.device, self.config.precision, memory_format=self.memory_format)
         return FastEncoding(*self._encode(images))
 
     @torch.inference_mode()
     def decode(self, encoding: FastEncoding, w: Tensor) -> Tensor:
-        """Channel weights w [A, 128] -> the decoder's output [A, 3, R, R], float32 on the CPU."""
-        batches = w.to(self.config.device, self.config.precision).split(self.config.ages_at_once)
-        return torch.cat([self._decode(*encoding, batch)[0].cpu().float() for batch in batches])
+        """Channel weights w [A, 128] -> the decoder's output [A, 3, R, R], on the device in the config's precision."""
+        batches = w.to(self.device, self.config.precision).split(self.config.ages_at_once)
+        return torch.cat([self._decode(*encoding, batch)[0] for batch in batches])

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from agetransformer import openvino_backend
 from agetransformer.checkpoint import load_checkpoint
-from agetransformer.networks import Generator, GeneratorConfig, finish
+from agetransformer.engine import Engine
+from agetransformer.networks import Generator, GeneratorConfig
 from agetransformer.openvino_backend import OpenVinoBackend, OpenVinoConfig
 from agetransformer.torch_backend import TorchBackend, TorchBackendConfig
 
@@ -55,13 +56,8 @@ def encode_once_path(generator: Generator) -> InferencePath:
 
 def rewritten_path(generator: Generator, backend: TorchBackend | OpenVinoBackend) -> InferencePath:
     """The rewritten generator."""
-
-    def decode(encoding: tuple, ages: Tensor) -> Tensor:
-        image, maps = encoding
-        outputs = backend.decode(maps, generator.modulation(ages))
-        return finish(image, outputs, generator.config)
-
-    return InferencePath(lambda image: (image, backend.encode(image)), decode)
+    engine = Engine(generator, backend=backend)
+    return InferencePath(engine.encode, engine.decode)
 
 
 def on_device(device: str, path: Callable[[Generator], InferencePath]) -> Callable[[Generator], InferencePath]:

@@ -225,10 +225,8 @@ def test_torch_in_half_precision_and_batches():
     generator, image = random_generator(64), random_image(64)
     config = replace(TorchBackendConfig.best("cuda"), device="cpu", ages_at_once=2, graphs=False)
     assert config.precision != torch.float32 and config.channels_last
-    backend = TorchBackend(generator, config)
-    with torch.inference_mode():
-        outputs = backend.decode(backend.encode(image), generator.modulation(AGES))
-    errors = error(outputs, reference(generator, image, AGES))
+    engine = Engine(generator, backend=TorchBackend(generator, config))
+    errors = error(engine.decode(engine.encode(image), AGES), reference(generator, image, AGES))
     assert 1e-5 < errors.mean() < 0.01
     assert TorchBackendConfig.best("cuda:0").graphs and not TorchBackendConfig.best("cpu").graphs
 
