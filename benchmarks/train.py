@@ -34,6 +34,7 @@ from train.generator import (
     train_step,
     update_discriminator,
 )
+from train.memory import keep_freed_memory
 
 FACES = 64  # random images: the content does not change the cost
 
@@ -233,6 +234,7 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true", help="torch.profiler over our step instead of timings")
     parser.add_argument("--out", type=Path, required=True, help="folder for train-DEVICE-SIZE.json, or the profile")
     given = parser.parse_args()
+    keep_freed_memory()  # as in training; both paths gain by it
     config = BenchmarkConfig(given.size, given.batch, given.rounds, default.steps, given.device, given.config)
     if given.quick:
         config = replace(config, size=64, rounds=2, steps=1)

@@ -28,6 +28,7 @@ from train.config import load_config
 from train.data import Faces, held_out, load_faces, to_unit
 from train.groups import classifier_groups
 from train.losses import compute_age_error, compute_class_loss
+from train.memory import keep_freed_memory
 from train.options import training_parser
 from train.parallel import (
     WHOLE,
@@ -392,6 +393,7 @@ def main() -> None:
     given = parser.parse_args()
     config = load_config(ClassifierTraining, given.config)
     torch.backends.cudnn.benchmark = True  # there are two sizes
+    keep_freed_memory()
     if given.measure:
         # At its own resolution: it may have been trained on since by another config.
         config.model = load_checkpoint(AgeClassifier, ClassifierConfig, given.out).config

@@ -10,14 +10,12 @@ from torch import Tensor
 
 from agetransformer.networks import ConvBlock, Generator, finish
 from agetransformer.rewrites import blocked_kernel, reflect, upsample, upsampling_kernel
+from train.norm_act import NormAct
 
 
 def norm_act(x: Tensor, norm: torch.nn.InstanceNorm2d) -> Tensor:
-    """Instance norm (statistics in float32) and LeakyReLU(0.2); stays in channels_last, unlike PyTorch's own."""
-    variance, mean = torch.var_mean(x.float(), dim=(2, 3), correction=0, keepdim=True)
-    scale = torch.rsqrt(variance + norm.eps) * norm.weight[:, None, None]
-    shift = norm.bias[:, None, None] - mean * scale
-    return F.leaky_relu(x * scale.to(x.dtype) + shift.to(x.dtype), 0.2)
+    """Instance norm (sums in float32) and LeakyReLU(0.2); stays in channels_last, unlike PyTorch's own."""
+    return NormAct.apply(x, norm.weight, norm.bias, norm.eps)
 
 
 def conv_block(x: Tensor, block: ConvBlock) -> Tensor:

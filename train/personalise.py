@@ -48,6 +48,7 @@ from train.generator import (
 )
 from train.judges import IdentityJudge, JudgeError
 from train.map_skin import read_skin_map
+from train.memory import keep_freed_memory
 from train.prepare import BAD_INPUT, PrepareError, list_photos
 from train.samples import SAMPLE_AGES, measure_samples, save_samples
 from train.skin_maps import stack_skin_maps
@@ -272,6 +273,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.images < 1 or given.minutes <= 0 or given.lr <= 0 or given.seed < 0:
         parser.error("--images, --minutes and --lr are above 0, and --seed is not below it")
     settings = Personalisation(**vars(given))
+    keep_freed_memory()
     try:
         metrics = personalise(settings)
     except (PrepareError, CheckpointError) as error:
