@@ -112,6 +112,25 @@ def test_darkening_loss_counts_what_is_darker_than_wrinkles():
     assert each.item() == pytest.approx(0.1**2 / 2, rel=1e-5)
 
 
+def test_in_the_shade_a_line_is_dark_by_the_light_that_is_there():
+    bright, shade = torch.full((1, 3, 4, 4), 0.2), torch.full((1, 3, 4, 4), -0.4)  # 0.6 and 0.3 of the light
+    losses = [compute_darkening_loss(x - 0.2, x, 0.1, full_light=0.6).item() for x in (bright, shade)]
+    assert losses == pytest.approx([0.1**2, 0.3**2], rel=1e-4)
+    assert compute_darkening_loss(shade - 0.2, shade, 0.1).item() == pytest.approx(0.1**2, rel=1e-4)
+    black = torch.full((1, 3, 4, 4), -1.0)  # no division by nothing
+    assert compute_darkening_loss(black - 0.1, black, 0.0, full_light=0.6).item() == pytest.approx(0.4**2, rel=1e-4)
+
+
+def test_a_face_can_count_for_less_in_what_v_reads():
+    logits, ages = torch.randn(2, 101), torch.tensor([25.0, 65.0])
+    each = [compute_class_loss(logits[i : i + 1], ages[i : i + 1], 2.0) for i in (0, 1)]
+    halved = compute_class_loss(logits, ages, 2.0, torch.tensor([0.5, 1.0]))
+    torch.testing.assert_close(halved, (0.5 * each[0] + each[1]) / 2)
+    errors = [compute_age_error(logits[i : i + 1], ages[i : i + 1]) for i in (0, 1)]
+    halved = compute_age_error(logits, ages, torch.tensor([0.5, 1.0]))
+    torch.testing.assert_close(halved, (0.5 * errors[0] + errors[1]) / 2)
+
+
 def test_discolouring_loss_counts_what_is_more_coloured_than_a_tan():
     images = torch.zeros(1, 3, 8, 8)
     assert compute_discolouring_loss(images + 0.7, images).item() == pytest.approx(0, abs=1e-9)  # lighter, no colour

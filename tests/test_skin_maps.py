@@ -29,13 +29,15 @@ def ellipse(centre: tuple[float, float], radii: tuple[float, float]) -> np.ndarr
 OVAL, MOUTH = ellipse((0.5, 0.57), (0.25, 0.3)), ellipse((0.5, 0.75), (0.08, 0.04))
 
 
-def face() -> np.ndarray:
-    """A head whose hair hangs into the outline, on a plain ground."""
+def face(shine: bool = False) -> np.ndarray:
+    """A head whose hair hangs into the outline, on a plain ground; with `shine` a bright spot on the forehead."""
     image = Image.new("RGB", (256, 256), CLOTHES)
     draw = ImageDraw.Draw(image)
     for outline, colour in ((ellipse((0.5, 0.54), (0.26, 0.36)), SKIN), (MOUTH, TEETH)):
         draw.polygon([tuple(point) for point in (outline * 256).tolist()], fill=colour)
     draw.rectangle((0, 0, 255, 76), fill=HAIR)  # down to 0.3: the outline begins at 0.27
+    if shine:
+        draw.ellipse((113, 90, 143, 108), fill=TEETH)
     noise = np.random.default_rng(0).normal(0, 3, (256, 256, 1))
     return (np.asarray(image) + noise).clip(0, 255).astype(np.uint8)
 
@@ -51,6 +53,18 @@ def test_a_map_is_the_skin_without_hair_mouth_and_background():
         assert at(skin, x, y) > 0.95, (x, y)
     for x, y in ((0.5, 0.2), (0.5, 0.28), (0.5, 0.75), (0.1, 0.6), (0.9, 0.6), (0.5, 0.96)):  # hair, mouth, ground
         assert at(skin, x, y) < 0.05, (x, y)
+
+
+def test_skin_keeps_off_the_hair_line():
+    skin = draw_skin_map(face(), OVAL, MOUTH)
+    column = skin[:, SIDE // 2] / 255
+    assert column[int(0.31 * SIDE)] < 0.3  # two pixels of the map below the hair
+    assert column[int(0.36 * SIDE)] > 0.9
+
+
+def test_a_shine_with_skin_all_around_it_is_skin():
+    assert at(draw_skin_map(face(), OVAL, MOUTH), 0.5, 0.39) > 0.95
+    assert at(draw_skin_map(face(shine=True), OVAL, MOUTH), 0.5, 0.39) > 0.95
 
 
 def test_maps_come_back_by_name_and_others_are_the_mean_oval(tmp_path):

@@ -47,6 +47,7 @@ from train.losses import (
     show_on_face,
     take_lightness,
 )
+from train.memory import keep_freed_memory
 from train.options import training_parser
 from train.parallel import (
     Share,
@@ -119,6 +120,8 @@ class GeneratorTraining:
     phases: tuple[Phase, ...] = ()
     darkening_older: float = 0.2  # by how much a pixel of a face that grows older may darken, of the range 2
     darkening_younger: float = 0.2  # and of one that grows younger: its wrinkles go, and no dark line should come
+    darkening_light: float = 0.0  # where a photo is darker than this (of 0..1), those count for more, in proportion
+    younger: float = 1.0  # how much V's losses count where a face grows younger
     min_gap: int = 25  # a*: the smallest |a1 - a0| in years
     label_width: float = 0.0  # soft target ages, in years; 0 is one-hot
     label_l1: float = 0.0  # weight of a year of V's error beside its cross-entropy
@@ -234,6 +237,8 @@ def compute_generator_losses(
             view = jitter_view(view, config.view_jitter, random, batch.share)
         return reader(view)
 
+    grows_younger = batch.targets < batch.ages
+    share = torch.where(grows_younger, config.younger, 1.0)
     losses = {"recon": weights.recon * compute_recon_loss(reconstruction, batch.images)}
     if weights.gan > 0:
         scores = nets.discriminator(seen, batch.targets, batch.traits)
@@ -243,9 +248,9 @@ def compute_generator_losses(
         if reader is None or weight == 0:
             continue
         age_logits, gender_logits = read(reader)
-        losses[name] = weight * compute_class_loss(age_logits, batch.targets, config.label_width)
+        losses[name] = weight * compute_class_loss(age_logits, batch.targets, config.label_width, share)
         if config.label_l1 > 0:
-            losses[f"{name}_l1"] = weight * config.label_l1 * compute_age_error(age_logits, batch.targets)
+            losses[f"{name}_l1"] = weight * config.label_l1 * compute_age_error(age_logits, batch.targets, share)
         if weights.gender > 0 and gender_logits is not None:
             losses[f"{name}_gender"] = weights.gender * compute_gender_loss(gender_logits, batch.female)
     if nets.glasses is not None and weights.glasses > 0:
@@ -258,8 +263,10 @@ def compute_generator_losses(
     if weights.smoothness > 0:
         losses["smoothness"] = weights.smoothness * compute_smoothness_loss(edited, batch.images)
     if weights.darkening > 0:
-        free = torch.where(batch.targets < batch.ages, config.darkening_younger, config.darkening_older)
-        losses["darkening"] = weights.darkening * compute_darkening_loss(edited, batch.images, free)
+        free = torch.where(grows_younger, config.darkening_younger, config.darkening_older)
+        losses["darkening"] = weights.darkening * compute_darkening_loss(
+            edited, batch.images, free, config.darkening_light
+        )
     if weights.brightening > 0:
         losses["brightening"] = weights.brightening * compute_brightening_loss(edited, batch.images)
     if weights.chroma > 0 or weights.discolouring > 0:
@@ -443,6 +450,7 @@ def main() -> None:
     if arguments.data:
         config.data = tuple(arguments.data)
     torch.backends.cudnn.benchmark = True  # the shapes of a phase never change
+    keep_freed_memory()
     folder = train_generator(
         config, arguments.out, arguments.minutes, arguments.resume, arguments.device, arguments.cache
     )

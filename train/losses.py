@@ -14,31 +14,38 @@ from torch import Tensor
 from agetransformer.classifier import NUM_AGES, expected_age
 from agetransformer.shading import add_change, luma
 
+_DARKEST = 0.25  # of `full_light`: darker pixels count as if they were no darker
+
 
 def compute_recon_loss(reconstruction: Tensor, images: Tensor) -> Tensor:
     """L_recon = E |G(x0, a0) - x0|_1: the face at its own age comes back unchanged."""
     return (reconstruction - images).abs().mean()
 
 
-def compute_class_loss(age_logits: Tensor, ages: Tensor, width: float = 0.0) -> Tensor:
+def compute_class_loss(age_logits: Tensor, ages: Tensor, width: float = 0.0, share: float | Tensor = 1.0) -> Tensor:
     """L_class = E CE(a1, V(G(x0, a1))): the edited face reads as its target age.
 
     Args:
         age_logits: V's logits [N, 101].
         ages: whole target ages [N].
         width: standard deviation in years of soft labels; 0 is the paper's one-hot.
+        share: how much each face counts, one for all or [N].
     """
-    if width == 0:
-        return F.cross_entropy(age_logits.float(), ages.long())
-    return F.cross_entropy(age_logits.float(), soft_labels(ages, width))
+    labels = ages.long() if width == 0 else soft_labels(ages, width)
+    return (share * F.cross_entropy(age_logits.float(), labels, reduction="none")).mean()
 
 
-def compute_age_error(age_logits: Tensor, ages: Tensor) -> Tensor:
+def compute_age_error(age_logits: Tensor, ages: Tensor, share: float | Tensor = 1.0) -> Tensor:
     """E |V(G(x0, a1)) - a1| in years, V's reading being the expectation of its distribution (DEX).
 
     Where V's distribution is flat, its cross-entropy hardly tells a face that is six years off from one that is right.
+
+    Args:
+        age_logits: V's logits [N, 101].
+        ages: target ages [N].
+        share: how much each face counts, one for all or [N].
     """
-    return (expected_age(age_logits) - ages).abs().mean()
+    return (share * (expected_age(age_logits) - ages).abs()).mean()
 
 
 def soft_labels(ages: Tensor, width: float) -> Tensor:
@@ -83,13 +90,20 @@ def compute_smoothness_loss(edited: Tensor, images: Tensor) -> Tensor:
     return change.diff(dim=2).abs().mean() + change.diff(dim=3).abs().mean()
 
 
-def compute_darkening_loss(edited: Tensor, images: Tensor, free: float | Tensor = 0.2) -> Tensor:
+def compute_darkening_loss(
+    edited: Tensor, images: Tensor, free: float | Tensor = 0.2, full_light: float = 0.0
+) -> Tensor:
     """Mean square of what pixels darken by more than `free` (of the range 2): wrinkles pass, painted strokes cost.
 
     Args:
+        edited, images: [N, 3, H, W].
         free: one for all, or [N]: a face that grows younger loses wrinkles and needs less of it.
+        full_light: pixels darker than this (of 0..1) darken by more than it seems, in proportion: a fold takes a
+            share of the light, and what is a fold in bright skin is a black line in the shade. 0: all alike.
     """
     darkening = luma(images) - luma(edited)
+    if full_light > 0:
+        darkening = darkening / ((luma(images) + 1) / (2 * full_light)).clamp(_DARKEST, 1)
     free = torch.as_tensor(free, device=images.device).view(-1, 1, 1)
     return (darkening - free).clamp(min=0).square().mean()
 

@@ -31,6 +31,8 @@ _SIDE = 192  # px: the colours are compared at this size
 _UP, _ACROSS, _DOWN = 1.45, 1.05, 1.08  # the outline ends at half the forehead: stretched about its centre
 _FEATHER = 3.0  # px, of the outline
 _HAIR_LINE = 0.92  # of a map between the two outlines: a change is dearer where hair would grow
+_EDGE = 7  # px, a square: half of it is what skin keeps from hair, so that no pattern comes at the hair line
+_RIM = 8  # px: so far beyond a shine its soft rim reaches
 _SURE = 4  # px: so far inside MediaPipe's own outline everything counts as skin, brows and beards too,
 _BROWS = 0.15  # but not in this upper part of the outline's height, where hair may hang
 _SAMPLE = 6  # px: further inside lies what the skin's colour is taken from
@@ -57,9 +59,14 @@ def draw_skin_map(image: np.ndarray, oval: np.ndarray, mouth: np.ndarray) -> np.
     other = ((distance - _SAME) / (_OTHER - _SAME)).clip(0, 1) * ~sure
     other = ndimage.median_filter(other, 5)  # single hairs and spots
     lips = ndimage.binary_dilation(_fill(mouth), iterations=1).astype(np.float32)
-    outline = np.maximum(face, _HAIR_LINE * _fill(_stretched(oval)))
-    skin = ndimage.gaussian_filter(outline.astype(np.float32), _FEATHER)
-    skin = ndimage.gaussian_filter(skin * (1 - other) * (1 - lips), 1)
+    upper = _fill(_stretched(oval))
+    alike = (face | upper) & (other < 0.5)
+    shine = ndimage.binary_fill_holes(alike) & ~alike  # on the forehead, with skin all around it
+    other[ndimage.binary_dilation(shine, iterations=_RIM)] = 0
+    outline = np.maximum(face, _HAIR_LINE * upper)
+    skin = ndimage.gaussian_filter(outline.astype(np.float32), _FEATHER) * (1 - other)
+    skin = ndimage.grey_erosion(skin, (_EDGE, _EDGE))
+    skin = ndimage.gaussian_filter(skin * (1 - lips), 1)
     return np.asarray(Image.fromarray((255 * skin).round().astype(np.uint8)).resize((SIDE, SIDE), Image.Resampling.BOX))
 
 
