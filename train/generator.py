@@ -29,6 +29,7 @@ from train.data import Faces, held_out, load_faces, to_unit
 from train.discriminators import build_discriminator
 from train.feature_discriminator import FeatureDiscriminator
 from train.forward import edit_at
+from train.history import Edits, History
 from train.losses import (
     compute_age_error,
     compute_brightening_loss,
@@ -133,6 +134,7 @@ class GeneratorTraining:
     modulation_lr: float = 1.0  # learning rate of the age modulation, as a multiple of the generator's
     modulation_init: float = 0.0  # standard deviation of its initial weights; 0 keeps PyTorch's
     discriminator_lr: float = 1.0  # learning rate of D, as a multiple of the generator's (two time scales)
+    history: int = 0  # edits of earlier steps to show D beside each step's own, against as many more faces; 0: none
     r1: float = 0.0  # coefficient of the R1 penalty on D
     r1_every: int = 16  # applied (times this) every so many steps
     ema: float = 0.999  # decay of the averaged generator, a step
@@ -278,8 +280,15 @@ def compute_generator_losses(
     return losses
 
 
-def train_step(nets: Networks, batch: Batch, phase: Phase, config: GeneratorTraining, step: int) -> dict[str, Tensor]:
-    """One step of D, one of G, one of the average; the losses by name, on the device: reading one waits for it."""
+def train_step(
+    nets: Networks,
+    batch: Batch,
+    phase: Phase,
+    config: GeneratorTraining,
+    step: int,
+    history: History | None = None,  # D's second step is on edits out of it
+) -> dict[str, Tensor]:
+    """D's step or two, one of G, one of the average; the losses by name, on the device: reading one waits for it."""
     device = batch.images.device.type
     random = torch.Generator().manual_seed(config.seed * 1_000_003 + step + 500_009)
     dtype = torch.bfloat16 if config.bf16 else torch.float32
@@ -294,6 +303,16 @@ def train_step(nets: Networks, batch: Batch, phase: Phase, config: GeneratorTrai
     if phase.weights.gan > 0:
         r1 = config.r1 * config.r1_every if step % config.r1_every == 0 else 0.0
         losses |= update_discriminator(nets, seen.detach(), batch, r1, config.bf16)
+        if history is not None:
+            old = history.exchange(Edits(seen.detach(), batch.targets, batch.traits), random)
+            again = batch._replace(
+                targets=old.targets,
+                traits=old.traits,
+                real=batch.images,
+                real_ages=batch.ages,
+                real_traits=batch.traits,
+            )
+            losses["d_history"] = update_discriminator(nets, old.images, again, 0.0, config.bf16)["d_gan"]
     if phase.discriminator_only:
         return {name: value.detach() for name, value in losses.items()}
     nets.discriminator.requires_grad_(False)
@@ -410,6 +429,7 @@ def train_generator(
     require_same_step(step)
     total = sum(phase.images for phase in config.phases)
     log = RunLog(out, images, total, find_attribute(config.attribute).samples) if state.is_main_process else None
+    history = History(config.history) if config.history > 0 else None
     phase = None
     while (current := find_phase(config.phases, images)) is not None and not is_time_up(began, minutes, step):
         if current is not phase:
@@ -418,7 +438,7 @@ def train_generator(
             for optimizer in (nets.generator_optimizer, nets.discriminator_optimizer):
                 for group in optimizer.param_groups:
                     group["lr"] = phase.lr * group["scale"]
-        losses = train_step(nets, draw(step), phase, config, step)
+        losses = train_step(nets, draw(step), phase, config, step, history)
         step += 1
         images += phase.batch * share.count
         if step % config.log_every == 0:
