@@ -88,6 +88,32 @@ def test_a_resumed_run_equals_an_uninterrupted_one(workspace, tmp_path, monkeypa
     assert samples and Image.open(samples[0]).size[0] > 6 * 64
 
 
+def test_with_a_history_d_learns_from_edits_of_earlier_steps_too(workspace, tmp_path, monkeypatch):
+    from train import generator
+
+    shown, real_update = [], generator.update_discriminator
+
+    def recording(nets, fake, batch, *arguments):
+        shown.append((fake.clone(), batch))
+        return real_update(nets, fake, batch, *arguments)
+
+    monkeypatch.setattr(generator, "update_discriminator", recording)
+    config = tiny(workspace, phases=(Phase(16, 64, 2, 1e-3),), robust_classifier="", history=2)
+    train_generator(config, tmp_path / "run", cache=str(tmp_path))
+    own, old = shown[::2], shown[1::2]
+    assert len(own) == len(old) == 8
+    faces = [fake[index] for fake, _ in own for index in range(2)]
+    targets = torch.cat([batch.targets for _, batch in own])
+    from_before = 0
+    for step, (fakes, batch) in enumerate(old):
+        torch.testing.assert_close(batch.real, own[step][1].images)  # against the step's own faces
+        for fake, target in zip(fakes, batch.targets, strict=True):
+            errors = torch.stack([(fake - face).abs().max() for face in faces])
+            assert errors.min() < 2e-3 and target == targets[errors.argmin()]  # one of them, in float16
+            from_before += int(errors.argmin()) < 2 * step
+    assert from_before >= 6
+
+
 def test_a_second_run_does_not_overwrite_the_first(workspace, tmp_path):
     config = tiny(workspace, phases=(Phase(2, 64, 2),), robust_classifier="")
     train_generator(config, tmp_path / "run", cache=str(tmp_path))
