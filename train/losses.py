@@ -101,9 +101,10 @@ def compute_darkening_loss(
         full_light: pixels darker than this (of 0..1) darken by more than it seems, in proportion: a fold takes a
             share of the light, and what is a fold in bright skin is a black line in the shade. 0: all alike.
     """
-    darkening = luma(images) - luma(edited)
+    light = luma(images)
+    darkening = light - luma(edited)
     if full_light > 0:
-        darkening = darkening / ((luma(images) + 1) / (2 * full_light)).clamp(_DARKEST, 1)
+        darkening = darkening / ((light + 1) / (2 * full_light)).clamp(_DARKEST, 1)
     free = torch.as_tensor(free, device=images.device).view(-1, 1, 1)
     return (darkening - free).clamp(min=0).square().mean()
 
