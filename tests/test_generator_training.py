@@ -28,6 +28,7 @@ from train.generator import (
     train_generator,
 )
 from train.losses import background_prior, show_on_face
+from train.misplace import misplace_edits
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +115,40 @@ def test_with_a_history_d_learns_from_edits_of_earlier_steps_too(workspace, tmp_
     assert from_before >= 6
 
 
+def test_d_sees_skin_alone_and_other_faces_with_misplaced_detail(workspace, tmp_path, monkeypatch):
+    from train import generator
+
+    shown, real_update = [], generator.update_discriminator
+
+    def recording(nets, fake, batch, *arguments):
+        shown.append((fake.clone(), batch))
+        return real_update(nets, fake, batch, *arguments)
+
+    monkeypatch.setattr(generator, "update_discriminator", recording)
+    options = {"history": 8, "misplaced": True, "skin_only": True}
+    config = tiny(workspace, phases=(Phase(4, 64, 4, 1e-3),), robust_classifier="", **options)
+    train_generator(config, tmp_path / "run", cache=str(tmp_path))
+    (edits, own), (fakes, again) = shown
+    for images in (edits, own.real, fakes, again.real):
+        assert (images[..., :6, :6] == 0).all() and images[..., 30:40, 28:36].abs().max() > 0.1
+    torch.testing.assert_close(fakes[:2], edits[:2])  # nothing was kept before them
+    torch.testing.assert_close(again.real[:2], own.images[:2])
+    torch.testing.assert_close(again.real[2:], own.real[2:])
+    torch.testing.assert_close(fakes[2:], misplace_edits(edits, own.images, own.real)[2:])
+    assert again.targets.tolist() == [*own.targets[:2], *own.real_ages[2:]]
+    assert again.real_ages.tolist() == [*own.ages[:2], *own.real_ages[2:]]
+
+
+def test_misplaced_detail_is_mirrored_and_shading_is_left_out():
+    images, real = torch.zeros(1, 3, 96, 96), torch.full((1, 3, 96, 96), 0.5)
+    edited = images.clone()
+    edited[..., 40:42, 10:30] -= 0.25  # a stroke
+    drawn = misplace_edits(edited - 0.3, images, real)  # and a tan
+    assert (drawn[..., 40:42, 70:82] < 0.43).all() and (drawn[..., 40:42, 12:28] - 0.5).abs().max() < 0.02
+    assert drawn.mean().item() == pytest.approx(0.5, abs=0.002)  # the tan is gone
+    assert torch.equal(misplace_edits(images, images, real), real)
+
+
 def test_a_second_run_does_not_overwrite_the_first(workspace, tmp_path):
     config = tiny(workspace, phases=(Phase(2, 64, 2),), robust_classifier="")
     train_generator(config, tmp_path / "run", cache=str(tmp_path))
@@ -174,7 +209,7 @@ def test_face_only_leaves_the_background_to_the_penalties(workspace, tmp_path):
     ages, targets, real_ages = torch.tensor([[30.0, 40], [60, 25], [40, 30]])
     background = background_prior(64)
     traits, real_traits = torch.tensor([[0, 1], [2, 3]])
-    batch = Batch(images, ages, targets, traits, images.flip(0), real_ages, real_traits, background)
+    batch = Batch(images, ages, targets, traits, images.flip(0), real_ages, real_traits, background, background)
     edited = (images + 0.1 * torch.randn_like(images)).requires_grad_(True)
     seen = show_on_face(edited, images, background)
     weights = LossWeights(recon=0, gan=1, age=1, glasses=1)
@@ -200,7 +235,7 @@ def test_glasses_are_held_where_they_were(workspace):
     losses = []
     for traits in ([2, 3], [0, 1]):  # with glasses, without; a man and a woman each
         traits = torch.tensor(traits)
-        batch = Batch(images, ages, ages, traits, images, ages, traits, background_prior(images.shape[-1]))
+        batch = Batch(images, ages, ages, traits, images, ages, traits, *2 * [background_prior(images.shape[-1])])
         weights = LossWeights(recon=0, gan=0, age=0, glasses=2)
         terms = compute_generator_losses(nets, batch, images, images, images, weights, config, torch.Generator())
         losses.append(terms["glasses"].item())

@@ -24,6 +24,7 @@ from train.losses import (
     compute_residual_loss,
     compute_smoothness_loss,
     fade_colour_change,
+    hide_background,
     show_on_face,
     take_lightness,
 )
@@ -58,6 +59,11 @@ def test_the_edit_is_shown_on_the_face_alone():
     assert (seen[..., 32:40, 28:36] == 1).all() and (seen[..., :8, :8] == 0).all() and (seen[..., -8:, -8:] == 0).all()
     seen.sum().backward()  # no loss on what is seen reaches the background
     assert (edited.grad[..., :8, :8] == 0).all() and (edited.grad[..., 32:40, 28:36] == 1).all()
+
+
+def test_beside_the_face_everything_is_grey():
+    hidden = hide_background(torch.full((1, 3, 64, 64), 0.5), background_prior(64))
+    assert (hidden[..., 32:40, 28:36] == 0.5).all() and (hidden[..., :8, :8] == 0).all()
 
 
 def test_gan_losses_are_least_squares():

@@ -23,6 +23,7 @@ class Batch(NamedTuple):
     real_ages: Tensor  # [N] their ages
     real_traits: Tensor  # [N]
     background: Tensor  # [R, R] or [N, 1, R, R]: 0 on the face of x0, 1 where nothing should change
+    real_background: Tensor  # the same of the other faces
     share: Share = WHOLE  # the part of the whole batch that this is
 
     @property
@@ -78,7 +79,7 @@ def draw_batch(
     # Two halves, edited and real faces: the share of each.
     index, flip = (share.of(drawn.view(2, total), 1).flatten() for drawn in (index, flip))
     images = faces.images[index.to(faces.images.device)]
-    skin = None if faces.skin is None else faces.skin[index.chunk(2)[0].to(faces.skin.device)]
+    skin = None if faces.skin is None else faces.skin[index.to(faces.skin.device)]
     index = index.to(faces.ages.device)
     return assemble_batch(images, flip, faces.ages[index], faces.traits[index], share.of(targets), share, skin)
 
@@ -95,18 +96,18 @@ def assemble_batch(
     """uint8 images [2N, 3, R, R], the faces to edit and then the other real ones, their labels [2N], targets [N].
 
     Args:
-        skin: skin maps [N, 1, M, M] uint8 of the faces to edit; None: the mean face's oval for all.
+        skin: skin maps [2N, 1, M, M] uint8; None: the mean face's oval for all.
     """
     device, side = images.device, images.shape[-1]
     flip = flip.to(device, non_blocking=True)[:, None, None, None]
     if skin is None:
-        background = background_prior(side, device)
+        background = real_background = background_prior(side, device)
     else:
         skin = skin.to(device, non_blocking=True)
-        background = 1 - resize_skin(torch.where(flip[: len(skin)], skin.flip(3), skin), side)
+        background, real_background = (1 - resize_skin(torch.where(flip, skin.flip(3), skin), side)).chunk(2)
     images = to_unit(images)
     images = torch.where(flip, images.flip(3), images)
     images, real = images.contiguous(memory_format=torch.channels_last).chunk(2)
     ages, traits, targets = (labels.to(device, non_blocking=True) for labels in (ages, traits, targets))
     (ages, real_ages), (traits, real_traits) = ages.chunk(2), traits.chunk(2)
-    return Batch(images, ages, targets, traits, real, real_ages, real_traits, background, share)
+    return Batch(images, ages, targets, traits, real, real_ages, real_traits, background, real_background, share)

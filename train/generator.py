@@ -29,7 +29,7 @@ from train.data import Faces, held_out, load_faces, to_unit
 from train.discriminators import build_discriminator
 from train.feature_discriminator import FeatureDiscriminator
 from train.forward import edit_at
-from train.history import Edits, History
+from train.history import History, LabelledImages, halve
 from train.losses import (
     compute_age_error,
     compute_brightening_loss,
@@ -45,10 +45,12 @@ from train.losses import (
     compute_residual_loss,
     compute_smoothness_loss,
     fade_colour_change,
+    hide_background,
     show_on_face,
     take_lightness,
 )
 from train.memory import keep_freed_memory
+from train.misplace import misplace_edits
 from train.options import training_parser
 from train.parallel import (
     Share,
@@ -135,6 +137,8 @@ class GeneratorTraining:
     modulation_init: float = 0.0  # standard deviation of its initial weights; 0 keeps PyTorch's
     discriminator_lr: float = 1.0  # learning rate of D, as a multiple of the generator's (two time scales)
     history: int = 0  # edits of earlier steps to show D beside each step's own, against as many more faces; 0: none
+    misplaced: bool = False  # with a history: half of its faces are real ones with the fine detail of others' edits
+    skin_only: bool = False  # D sees the face alone, of real ones too: no hair tells it the age
     r1: float = 0.0  # coefficient of the R1 penalty on D
     r1_every: int = 16  # applied (times this) every so many steps
     ema: float = 0.999  # decay of the averaged generator, a step
@@ -216,6 +220,35 @@ def update_discriminator(nets: Networks, fake: Tensor, batch: Batch, r1: float, 
     return losses
 
 
+def update_from_edits(
+    nets: Networks,
+    seen: Tensor,
+    batch: Batch,
+    config: GeneratorTraining,
+    step: int,
+    history: History | None,
+    random: torch.Generator,
+) -> dict[str, Tensor]:
+    """D's step on this step's edits, and its second one where there is a history."""
+    if config.skin_only:
+        seen, images = (hide_background(x, batch.background) for x in (seen, batch.images))
+        batch = batch._replace(images=images, real=hide_background(batch.real, batch.real_background))
+    r1 = config.r1 * config.r1_every if step % config.r1_every == 0 else 0.0
+    losses = update_discriminator(nets, seen, batch, r1, config.bf16)
+    if history is not None:
+        fakes = history.exchange(LabelledImages(seen, batch.targets, batch.traits), random)
+        faces = LabelledImages(batch.images, batch.ages, batch.traits)
+        if config.misplaced:
+            others = LabelledImages(batch.real, batch.real_ages, batch.real_traits)
+            drawn = others._replace(images=misplace_edits(seen, batch.images, batch.real))
+            fakes, faces = halve(fakes, drawn), halve(faces, others)
+        again = batch._replace(
+            targets=fakes.ages, traits=fakes.traits, real=faces.images, real_ages=faces.ages, real_traits=faces.traits
+        )
+        losses["d_history"] = update_discriminator(nets, fakes.images, again, 0.0, config.bf16)["d_gan"]
+    return losses
+
+
 def compute_generator_losses(
     nets: Networks,
     batch: Batch,
@@ -243,7 +276,8 @@ def compute_generator_losses(
     share = torch.where(grows_younger, config.younger, 1.0)
     losses = {"recon": weights.recon * compute_recon_loss(reconstruction, batch.images)}
     if weights.gan > 0:
-        scores = nets.discriminator(seen, batch.targets, batch.traits)
+        judged = hide_background(seen, batch.background) if config.skin_only else seen
+        scores = nets.discriminator(judged, batch.targets, batch.traits)
         losses["gan"] = weights.gan * compute_generator_gan_loss(scores)
     readers = [("age", nets.classifier, weights.age), ("age_robust", nets.robust, weights.age_robust)]
     for name, reader, weight in readers:
@@ -301,18 +335,7 @@ def train_step(
     seen = show_on_face(edited, batch.images, batch.background) if config.face_only else edited
     losses: dict[str, Tensor] = {}
     if phase.weights.gan > 0:
-        r1 = config.r1 * config.r1_every if step % config.r1_every == 0 else 0.0
-        losses |= update_discriminator(nets, seen.detach(), batch, r1, config.bf16)
-        if history is not None:
-            old = history.exchange(Edits(seen.detach(), batch.targets, batch.traits), random)
-            again = batch._replace(
-                targets=old.targets,
-                traits=old.traits,
-                real=batch.images,
-                real_ages=batch.ages,
-                real_traits=batch.traits,
-            )
-            losses["d_history"] = update_discriminator(nets, old.images, again, 0.0, config.bf16)["d_gan"]
+        losses |= update_from_edits(nets, seen.detach(), batch, config, step, history, random)
     if phase.discriminator_only:
         return {name: value.detach() for name, value in losses.items()}
     nets.discriminator.requires_grad_(False)

@@ -6,12 +6,19 @@ import torch
 from torch import Tensor
 
 
-class Edits(NamedTuple):
-    """What D is told of made faces."""
+class LabelledImages(NamedTuple):
+    """What D is shown and told of some faces, edits or real ones."""
 
     images: Tensor  # [N, 3, R, R]
-    targets: Tensor  # [N] a1
-    traits: Tensor  # [N] int64, gender and glasses of x0
+    ages: Tensor  # [N], an edit's is its target
+    traits: Tensor  # [N] int64, gender and glasses
+
+
+def halve(first: LabelledImages, second: LabelledImages) -> LabelledImages:
+    """The first half of one and the second half of the other, which has as many images."""
+    half = len(first.images) // 2
+    parts = zip(first, second, strict=True)
+    return LabelledImages(*(torch.cat([ours[:half], theirs[half:].to(ours.dtype)]) for ours, theirs in parts))
 
 
 class History:
@@ -21,9 +28,9 @@ class History:
 
     def __init__(self, size: int):
         self.size = size
-        self._kept: list[Edits] = []  # of one face each
+        self._kept: list[LabelledImages] = []  # of one face each
 
-    def exchange(self, edits: Edits, random: torch.Generator) -> Edits:
+    def exchange(self, edits: LabelledImages, random: torch.Generator) -> LabelledImages:
         """Put these edits in, each in place of one that comes out; while there is room, they come out themselves.
 
         Args:
@@ -34,7 +41,7 @@ class History:
         """
         out = []
         for index in range(len(edits.images)):
-            one = Edits(*(values[index : index + 1] for values in edits))
+            one = LabelledImages(*(values[index : index + 1] for values in edits))
             stored = one._replace(images=one.images.half())
             if self._kept and self._kept[0].images.shape != stored.images.shape:
                 self._kept.clear()  # the next phase's resolution
@@ -45,5 +52,5 @@ class History:
             place = int(torch.randint(self.size, (), generator=random))
             out.append(self._kept[place]._replace(images=self._kept[place].images.to(edits.images.dtype)))
             self._kept[place] = stored
-        images, targets, traits = (torch.cat(values) for values in zip(*out, strict=True))
-        return Edits(images.contiguous(memory_format=torch.channels_last), targets, traits)
+        images, ages, traits = (torch.cat(values) for values in zip(*out, strict=True))
+        return LabelledImages(images.contiguous(memory_format=torch.channels_last), ages, traits)

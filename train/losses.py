@@ -140,6 +140,11 @@ def show_on_face(edited: Tensor, images: Tensor, background: Tensor) -> Tensor:
     return images + (1 - background) * (edited - images)
 
 
+def hide_background(images: Tensor, background: Tensor) -> Tensor:
+    """The face alone, softly, grey (0) where `background` is 1."""
+    return (1 - background) * images
+
+
 def take_lightness(edited: Tensor, images: Tensor, shading: bool = False) -> Tensor:
     """The edit's change of lightness without its change of colour; with `shading` what darkens does so as a shadow."""
     lightness = luma(edited - images)[:, None].to(edited.dtype)
