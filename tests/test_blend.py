@@ -29,6 +29,19 @@ def test_weights_lie_between(tmp_path, monkeypatch, capsys):
     assert str(tmp_path / "c") in capsys.readouterr().out
 
 
+def test_half_the_size_in_float16(tmp_path, monkeypatch):
+    for seed, name in enumerate("ab"):
+        save_checkpoint(make(seed), tmp_path / name)
+    given = ["train.blend", str(tmp_path / "a"), str(tmp_path / "b"), "--half", "--out", str(tmp_path / "c")]
+    monkeypatch.setattr("sys.argv", given)
+    command.main()
+    whole, half = ((tmp_path / name / "model.safetensors").stat().st_size for name in "ac")
+    assert half < 0.52 * whole
+    blended = load_checkpoint(Generator, GeneratorConfig, tmp_path / "c").state_dict()
+    for name, value in blend(make(0), make(1), 0.5).state_dict().items():
+        torch.testing.assert_close(blended[name], value, rtol=1e-3, atol=1e-6)
+
+
 def test_what_cannot_be_blended_is_refused(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="not of the same kind"):
         blend(make(0), make(1, residual=not GeneratorConfig().residual), 0.5)

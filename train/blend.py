@@ -42,10 +42,11 @@ def main() -> None:
     parser.add_argument("second", type=Path, help="folder of one that was trained on from it")
     parser.add_argument("--share", type=float, default=0.5, help="of the second, 0..1 (default: %(default)s)")
     parser.add_argument("--out", type=Path, required=True, help="folder for the blend")
+    parser.add_argument("--half", action="store_true", help="write float16, as what is shipped: half the size")
     given = parser.parse_args()
     try:
         first, second = (load_checkpoint(Generator, GeneratorConfig, path) for path in (given.first, given.second))
-        save_checkpoint(blend(first, second, given.share), given.out)
+        save_checkpoint(blend(first, second, given.share), given.out, half=given.half)
     except (CheckpointError, OSError, ValueError) as error:
         raise SystemExit(f"train.blend: {error}") from error
     print(f"saved {given.out}")
