@@ -233,7 +233,7 @@ def _edit_photo(
             for face, encoding, row in zip(faces, encodings, rows, strict=True):
                 (edited,) = editor.decode(encoding, [age])
                 result = editor.paste_pixels(result, face, edited)
-                row.append(editor.face_only(face, edited))
+                row.append(editor.masked(face, edited))
             yield add_mark(result) if marked else result, age_path, age
 
     for age_path in save_pngs(results(), editor.name):

@@ -36,7 +36,7 @@ class SweepConfig:
     max_side: int = 768  # px of the longer side
     there_and_back: bool = True
     strength: float = 1.0  # of the change, as in `AgeEditor.decode`
-    whole: bool = False  # the whole square changes, as in `AgeEditor.paste`
+    hair: bool = True  # as in `AgeEditor.paste`
 
     def __post_init__(self) -> None:
         if check_age(self.youngest) >= check_age(self.oldest):
@@ -70,7 +70,7 @@ def sweep_frames(
     small, encoding = _fit(photo, encoding, config.max_side)
     face, pixels = encoding.face, np.asarray(small)
     side = face.image.width
-    mask = compositing.crop_mask(side) if config.whole else compositing.face_mask(face.geometry, side)
+    mask = (compositing.head_mask if config.hair else compositing.face_mask)(face.geometry, side)
     original = np.asarray(face.image)
     frames: dict[float, Image.Image] = {}
     for age in sweep_ages(config):

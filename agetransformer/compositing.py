@@ -15,6 +15,7 @@ _STRETCH_UP, _STRETCH_SIDE, _STRETCH_DOWN = 1.45, 1.15, 1.12
 _FEATHER = 0.035  # standard deviation of the soft edge, as a fraction of the square's side
 _TAIL = 0.02  # the Gaussian's tail below this is cut to 0
 _MARGIN = 0.092  # the outline keeps this distance from the square's border: 2 % of the side stays 0 (the tail, 2.05 sd)
+_CHIN_FEATHER = 0.15  # of the side: so far above the mask's chin the hair begins to stay
 _CROP_ZERO, _CROP_FEATHER = 0.02, 0.13  # of the side: `crop_mask` is 0 up to the first, then rises over the second
 _WORKING_SIDE = 256  # px; the mask is smooth, so it is made at this size and resized
 
@@ -42,8 +43,19 @@ def face_mask(geometry: "FaceGeometry | None", size: int) -> np.ndarray:
     return cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA if size < side else cv2.INTER_LINEAR)
 
 
+def head_mask(geometry: "FaceGeometry | None", size: int) -> np.ndarray:
+    """`face_mask` and, above the chin, all of the square: the hair that the face's own mask cuts off.
+
+    What lies behind the head is in it too; there the network changes nothing.
+    """
+    chin = _generic_outline()[:, 1].max() if geometry is None else _outline(geometry)[:, 1].max()
+    below = (((np.arange(size) + 0.5) / size - chin) / _CHIN_FEATHER + 1).clip(0, 1)
+    above = 1 - below * below * (3 - 2 * below)
+    return np.maximum(face_mask(geometry, size), crop_mask(size) * above[:, None].astype(np.float32))
+
+
 def crop_mask(size: int) -> np.ndarray:
-    """How much of the edit each pixel takes when all of the square is changed, not the face alone.
+    """All of a square but for its border.
 
     Returns:
         [size, size] float32 in 0..1: 1 inside, a smooth step down to 0 towards the border, the last 2 % of the side 0.

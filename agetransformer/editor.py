@@ -188,35 +188,33 @@ class AgeEditor:
         pixels = (np.rint(original + _resize(change, len(original))).clip(0, 255) for change in changes)
         return [Image.fromarray(image.astype(np.uint8)) for image in pixels]
 
-    def face_only(self, face: Face, image: Image.Image) -> Image.Image:
-        """Of a decoded square, the change on the face only: hair ends, neck and background are the input's."""
-        _check_size(face, image)
-        mask = compositing.face_mask(face.geometry, face.image.width)
-        return Image.fromarray(compositing.blend(np.asarray(face.image), np.asarray(image.convert("RGB")), mask))
+    def masked(self, face: Face, image: Image.Image, hair: bool = True) -> Image.Image:
+        """Of a decoded square what `paste` takes: the change of the face and, unless told otherwise, of the hair."""
+        return Image.fromarray(compositing.blend(*_squares(face, image, hair)))
 
-    def paste(self, photo: Photo, face: Face, image: Image.Image, whole: bool = False) -> Image.Image:
-        """Put a decoded face into its photo at full resolution; outside the face every pixel stays.
+    def paste(self, photo: Photo, face: Face, image: Image.Image, hair: bool = True) -> Image.Image:
+        """Put a decoded face into its photo at full resolution; outside the face's square every pixel stays.
 
         Args:
             photo: the one that `face` was found in, or one in which other faces of it were pasted already.
             image: an edited square of the size of `face.image`.
-            whole: take the change of the whole square, hair and neck too, and feather it at the square's border only.
+            hair: take the change of the hair too, softly up to the square's border; otherwise of the face alone.
         Raises:
             PhotoError: the photo cannot be read.
             ValueError: the square or the photo does not belong to the face.
         """
         picture = load_photo(photo)
         if face.geometry is None:
-            return Image.fromarray(self.paste_pixels(np.asarray(picture), face, image, whole))
-        return compositing.paste_image(picture, face.geometry, *_squares(face, image, whole))
+            return Image.fromarray(self.paste_pixels(np.asarray(picture), face, image, hair))
+        return compositing.paste_image(picture, face.geometry, *_squares(face, image, hair))
 
-    def paste_pixels(self, photo: np.ndarray, face: Face, image: Image.Image, whole: bool = False) -> np.ndarray:
+    def paste_pixels(self, photo: np.ndarray, face: Face, image: Image.Image, hair: bool = True) -> np.ndarray:
         """`paste` for a photo that is an array, [H, W, 3] uint8, to a new one; quicker where many ages are written.
 
         Raises:
             ValueError: the square or the photo does not belong to the face.
         """
-        original, edited, mask = _squares(face, image, whole)
+        original, edited, mask = _squares(face, image, hair)
         if face.geometry is not None:
             return compositing.paste(photo, face.geometry, original, edited, mask)
         if photo.shape != original.shape:
@@ -238,7 +236,7 @@ class AgeEditor:
         faces = self.find_faces(image)
         face = faces[0] if faces else self.face_from_aligned(image.resize((self.resolution, self.resolution)))
         (edited,) = self.decode(self.encode(face), AGES[:1])
-        self.face_only(face, edited)
+        self.masked(face, edited)
 
     def close(self) -> None:
         """Free the face finder; it comes back when it is needed."""
@@ -248,11 +246,11 @@ class AgeEditor:
                 self._finder = None
 
 
-def _squares(face: Face, image: Image.Image, whole: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _squares(face: Face, image: Image.Image, hair: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A face's square before and after an edit [S, S, 3] uint8, and how much of the change is taken [S, S]."""
     _check_size(face, image)
     side = face.image.width
-    mask = compositing.crop_mask(side) if whole else compositing.face_mask(face.geometry, side)
+    mask = (compositing.head_mask if hair else compositing.face_mask)(face.geometry, side)
     return np.asarray(face.image), np.asarray(image.convert("RGB")), mask
 
 

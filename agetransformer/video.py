@@ -179,7 +179,7 @@ def _edited(editor: AgeEditor, pixels: np.ndarray, geometry: FaceGeometry, age: 
     square = align(pixels, geometry, size)
     face = Face(geometry, Image.fromarray(square), math.nan)  # its present age does not matter
     (edited,) = editor.decode(editor.encode(face), [age])
-    mask = compositing.face_mask(geometry, size)
+    mask = compositing.head_mask(geometry, size)
     return compositing.paste(pixels, geometry, square, np.asarray(edited), mask)
 
 

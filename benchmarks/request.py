@@ -79,7 +79,7 @@ def plain(age_editor: AgeEditor, data: bytes, folder: Path) -> None:
 
 
 def paste_arrays(photo: Image.Image, face: Face, edited: np.ndarray) -> Image.Image:
-    mask = compositing.face_mask(face.geometry, len(edited))
+    mask = compositing.head_mask(face.geometry, len(edited))
     original = np.asarray(face.image)
     return Image.fromarray(compositing.paste(np.asarray(photo), face.geometry, original, edited, mask))
 

@@ -47,7 +47,7 @@ def time_steps(size: int, rounds: int) -> StepTimes:
         edits = (square + noise).clip(0, 255).astype(np.uint8)
 
         def paste_all() -> list[Image.Image]:
-            mask = compositing.face_mask(geometry, size)
+            mask = compositing.head_mask(geometry, size)
             return [compositing.paste_image(photo, geometry, square, edit, mask) for edit in edits]
 
         pasted = [np.asarray(image) for image in paste_all()]

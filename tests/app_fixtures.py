@@ -33,7 +33,7 @@ def draw_photo(path: Path, size: tuple[int, int], *faces: tuple[tuple[int, int, 
     return path
 
 
-MARGIN = 10  # pixels around the face that change with the whole crop
+MARGIN = 10  # pixels at the border of the square that stay without the hair
 
 
 def grey_of(age: float) -> int:
@@ -71,19 +71,19 @@ class SquareEditor:
         image = encoding.face.image
         return [Image.blend(image, Image.new("RGB", image.size, (grey_of(age),) * 3), strength) for age in ages]
 
-    def face_only(self, face: Face, image: Image.Image) -> Image.Image:
+    def masked(self, face: Face, image: Image.Image, hair: bool = True) -> Image.Image:
         return image
 
-    def paste(self, photo: Image.Image, face: Face, image: Image.Image, whole: bool = False) -> Image.Image:
-        margin = MARGIN if whole else 0
+    def paste(self, photo: Image.Image, face: Face, image: Image.Image, hair: bool = True) -> Image.Image:
+        margin = 0 if hair else -MARGIN
         left, top = (round(float(value)) - margin for value in face.geometry.quad.min(axis=0))
         right, bottom = (round(float(value)) + margin for value in face.geometry.quad.max(axis=0))
         edited = photo.copy()
         edited.paste(image.resize((right - left, bottom - top)), (left, top))
         return edited
 
-    def paste_pixels(self, photo: np.ndarray, face: Face, image: Image.Image, whole: bool = False) -> np.ndarray:
-        return np.asarray(self.paste(Image.fromarray(photo), face, image, whole))
+    def paste_pixels(self, photo: np.ndarray, face: Face, image: Image.Image, hair: bool = True) -> np.ndarray:
+        return np.asarray(self.paste(Image.fromarray(photo), face, image, hair))
 
 
 class SlowEditor(SquareEditor):

@@ -64,7 +64,7 @@ def test_info_names_every_endpoint_with_types(address):
         for name, endpoint in endpoints.items()
     }
     assert types["/edit"]["face"] == {"type": "integer"}
-    assert types["/edit"]["all_faces"] == types["/sweep"]["whole"] == {"type": "boolean"}
+    assert types["/edit"]["all_faces"] == types["/sweep"]["hair"] == {"type": "boolean"}
     assert types["/sweep"]["format"]["enum"] == ["mp4", "gif", "webp"]
     assert {"type": "array", "items": {"type": "number"}} in types["/edit"]["ages"]["oneOf"]
     assert types["/estimate_age"].keys() == {"photo"}
@@ -126,10 +126,10 @@ def test_strength_scales_the_change_and_zero_is_none(client, two_people):
         edit(client, two_people, strength=1.6)
 
 
-def test_the_whole_crop_changes_more_than_the_face(client, two_people):
-    (path,) = edit(client, two_people, ages=[60], whole=True)
+def test_without_the_hair_less_changes(client, two_people):
+    (path,) = edit(client, two_people, ages=[60], hair=False)
     changed = (np.asarray(Image.open(path)) != np.asarray(Image.open(two_people))).any(axis=2)
-    assert changed.sum() == (300 + 2 * MARGIN) ** 2
+    assert changed.sum() == (300 - 2 * MARGIN) ** 2
 
 
 def test_the_mark_is_in_the_corner_only_when_asked_for(client, two_people):

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from agetransformer.alignment import FaceGeometry, align
-from agetransformer.compositing import blend, crop_mask, face_mask, paste, paste_image
+from agetransformer.compositing import blend, crop_mask, face_mask, head_mask, paste, paste_image
 
 
 def turned_face(centre: tuple[float, float], side: float, degrees: float) -> FaceGeometry:
@@ -88,18 +88,26 @@ def test_outside_the_mask_every_bit_stays() -> None:
 
 @pytest.mark.parametrize("degrees", [0, 37])
 @pytest.mark.parametrize("side", [420, 512, 900])
-@pytest.mark.parametrize("whole", [False, True])
-def test_no_seam_along_the_border(side: int, degrees: float, whole: bool) -> None:
+@pytest.mark.parametrize("make_mask", [face_mask, head_mask])
+def test_no_seam_along_the_border(side: int, degrees: float, make_mask) -> None:
     """A hard, even change of 60 of 255 over the whole square: the step to the photo stays under 2 of 255 a pixel."""
     photo = noisy_photo(1300, 1300)
     face = turned_face((650, 650), side, degrees)
     original = align(photo, face, 512)
-    mask = crop_mask(512) if whole else face_mask(face, 512)
+    mask = make_mask(face, 512)
     result = paste(photo, face, original, original + 60, mask)
     difference = result.astype(np.float32) - photo
     assert difference.max() == 60
     step = max(np.abs(np.diff(difference, axis=axis)).max() for axis in (0, 1))
     assert step <= 2
+
+
+@pytest.mark.parametrize("place", [None, turned_face((650, 650), 500, 0)])
+def test_the_head_is_the_face_and_what_is_above_its_chin(place) -> None:
+    face, head = face_mask(place, 256), head_mask(place, 256)
+    assert (head >= face).all() and head.max() == 1 and head.min() == 0
+    assert (face[50, [50, 205]] < 0.1).all() and (head[50, [50, 205]] == 1).all()  # hair
+    assert (head[-5:] == 0).all() and (head[242, :60] == 0).all() and (head[242, 196:] == 0).all()  # shoulders
 
 
 def test_change_lands_on_the_face() -> None:

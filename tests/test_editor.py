@@ -90,15 +90,16 @@ def test_strength_scales_the_change(editor: AgeEditor) -> None:
             editor.decode(encoding, [60], strength)
 
 
-def test_the_whole_crop_changes_beyond_the_face(editor: AgeEditor) -> None:
+def test_the_hair_changes_too_unless_told_otherwise(editor: AgeEditor) -> None:
     picture = smooth_picture(256, 256)
     face = editor.face_from_aligned(picture)
     edited = Image.eval(picture, lambda value: 255 - value)
-    face_only, whole = (np.asarray(editor.paste(picture, face, edited, whole)) for whole in (False, True))
+    face_only, both = (np.asarray(editor.paste(picture, face, edited, hair)) for hair in (False, True))
     corner = (slice(44, 52), slice(44, 52))  # beside the hair
     assert np.array_equal(face_only[corner], np.asarray(picture)[corner])
-    assert np.array_equal(whole[corner], np.asarray(edited)[corner])
-    assert np.array_equal(whole[:5], np.asarray(picture)[:5])
+    assert np.array_equal(both[corner], np.asarray(edited)[corner])
+    assert np.array_equal(both[:5], np.asarray(picture)[:5]) and np.array_equal(both[251:], np.asarray(picture)[251:])
+    assert np.array_equal(both[245, :40], np.asarray(picture)[245, :40])  # beside the chin
 
 
 def test_paste_changes_the_face_only(editor: AgeEditor) -> None:
@@ -126,7 +127,7 @@ def test_aligned_square_is_its_own_photo(editor: AgeEditor) -> None:
     result = np.asarray(editor.paste(picture, face, edited))
     assert np.array_equal(result[:5], np.asarray(picture)[:5])
     assert np.array_equal(result[100:160, 100:160], np.asarray(edited)[100:160, 100:160])
-    assert np.array_equal(result, np.asarray(editor.face_only(face, edited)))
+    assert np.array_equal(result, np.asarray(editor.masked(face, edited)))
     with pytest.raises(ValueError, match="aligned square"):
         editor.paste(smooth_picture(320, 256), face, edited)
     with pytest.raises(ValueError, match="square is"):

@@ -43,7 +43,7 @@ def add_endpoints(studio: Studio, concurrency_id: str) -> None:
         face: int = 0,
         all_faces: bool = False,
         strength: float = 1.0,
-        whole: bool = False,
+        hair: bool = True,
         mark: bool = False,
     ) -> list[FileDataDict]:
         """Change the age of one face in a photo, or of all, and keep the rest of the photo as it is.
@@ -53,18 +53,18 @@ def add_endpoints(studio: Studio, concurrency_id: str) -> None:
         face: which face, counted from 0, largest first.
         all_faces: edit every face (the 8 largest at most) instead of one.
         strength: of the change, 0 to 1.5; 1 is what the network says.
-        whole: change hair and neck too, not the face alone.
+        hair: let the hair change too; otherwise the face alone.
         mark: write "AI-edited" into the lower right corner.
         Returns one PNG for each age, as large as the photo.
         """
         with as_sentences(), visiting(photo, face, all_faces) as visit:
             targets = grid_ages if ages is None else ages
-            paths = studio.save_photos(visit, targets, Look(strength, whole), mark)
+            paths = studio.save_photos(visit, targets, Look(strength, hair), mark)
             return [_file(path, "image/png") for path in paths]
 
     @on_gpu
     def age_grid(
-        photo: FileDataDict, face: int = 0, all_faces: bool = False, strength: float = 1.0, whole: bool = False
+        photo: FileDataDict, face: int = 0, all_faces: bool = False, strength: float = 1.0, hair: bool = True
     ) -> FileDataDict:
         """Draw a face at 25, 35, 45, 55 and 65 beside its original, the nearest age in a yellow frame.
 
@@ -72,11 +72,11 @@ def add_endpoints(studio: Studio, concurrency_id: str) -> None:
         face: which face, counted from 0, largest first.
         all_faces: a row for every face (the 8 largest at most) instead of one.
         strength: of the change, 0 to 1.5; 1 is what the network says.
-        whole: change hair and neck too, not the face alone.
+        hair: let the hair change too; otherwise the face alone.
         Returns one PNG.
         """
         with as_sentences(), visiting(photo, face, all_faces) as visit:
-            return _file(studio.save(studio.grid(visit, Look(strength, whole)), "ages", grid_ages), "image/png")
+            return _file(studio.save(studio.grid(visit, Look(strength, hair)), "ages", grid_ages), "image/png")
 
     @on_gpu
     def sweep(
@@ -87,7 +87,7 @@ def add_endpoints(studio: Studio, concurrency_id: str) -> None:
         youngest: float = 20.0,
         oldest: float = 69.0,
         strength: float = 1.0,
-        whole: bool = False,
+        hair: bool = True,
         mark: bool = False,
     ) -> FileDataDict:
         """Make a short film of the photo in which the face runs through the ages and back.
@@ -99,12 +99,12 @@ def add_endpoints(studio: Studio, concurrency_id: str) -> None:
         youngest: age in years that the film starts and ends with, 20 or more.
         oldest: age in years in the middle of the film, 69 or less.
         strength: of the change, 0 to 1.5; 1 is what the network says.
-        whole: change hair and neck too, not the face alone.
+        hair: let the hair change too; otherwise the face alone.
         mark: write "AI-edited" into the lower right corner.
         Returns one film of 768 pixels at most.
         """
         with as_sentences():
-            look, suffix = Look(strength, whole), f".{format}"
+            look, suffix = Look(strength, hair), f".{format}"
             if suffix not in SUFFIXES:
                 raise gr.Error(f"The format is one of mp4, gif and webp, not {format!r}.", print_exception=False)
             config = studio.sweep(look, youngest, oldest)

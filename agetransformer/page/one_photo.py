@@ -71,9 +71,9 @@ def add_one_photo(studio: Studio, words: Wording, language: gr.Radio, examples: 
                 strength = gr.Slider(0, round(100 * STRONGEST), 100, step=5, buttons=["reset"], elem_id="strength")
                 words.add(strength, "label", lambda texts: texts.strength)
                 words.add(strength, "info", lambda texts: texts.strength_hint)
-                whole = gr.Radio([("Face only", False)], value=False, elem_id="area")
-                words.add(whole, "choices", lambda texts: [(texts.face_area, False), (texts.whole_area, True)])
-                words.add(whole, "label", lambda texts: texts.area)
+                hair = gr.Radio([("Face and hair", True)], value=True, elem_id="area")
+                words.add(hair, "choices", lambda texts: [(texts.hair_area, True), (texts.face_area, False)])
+                words.add(hair, "label", lambda texts: texts.area)
                 mark = gr.Checkbox(elem_id="mark")
                 words.add(mark, "label", lambda texts: texts.mark)
             file = gr.DownloadButton(visible="hidden", elem_id="file")
@@ -148,7 +148,7 @@ def add_one_photo(studio: Studio, words: Wording, language: gr.Radio, examples: 
 
     @on_gpu
     def open_photo(
-        path: str | None, visit: Visit | None, percent: float, whole: bool, language: str
+        path: str | None, visit: Visit | None, percent: float, hair: bool, language: str
     ) -> Iterator[Update]:
         texts = texts_of(language)
         if path is None:  # taken away, by the user or by `begin`
@@ -158,7 +158,7 @@ def add_one_photo(studio: Studio, words: Wording, language: gr.Radio, examples: 
         yield {status: figures.status(texts.looking), samples: gr.update(visible=False)}
         try:
             with as_sentences(texts):
-                yield from show(studio.open(path), Look(percent / 100, whole), texts)
+                yield from show(studio.open(path), Look(percent / 100, hair), texts)
         except gr.Error as error:
             yield begin(error.message, trouble=True)
 
@@ -167,9 +167,9 @@ def add_one_photo(studio: Studio, words: Wording, language: gr.Radio, examples: 
         with as_sentences(texts):
             yield from show(studio.choose(visit, face), look, texts)
 
-    def choose_faces(visit: Visit, percent: float, whole: bool, language: str, event: gr.EventData) -> Iterator[Update]:
+    def choose_faces(visit: Visit, percent: float, hair: bool, language: str, event: gr.EventData) -> Iterator[Update]:
         face = None if event.value == figures.EVERY_FACE else event.value
-        yield from show_faces(visit, face, Look(percent / 100, whole), texts_of(language))
+        yield from show_faces(visit, face, Look(percent / 100, hair), texts_of(language))
 
     def choose_age(event: gr.EventData) -> float:
         return event.value
@@ -182,20 +182,20 @@ def add_one_photo(studio: Studio, words: Wording, language: gr.Radio, examples: 
         return begin(texts_of(language).busy, trouble=True)
 
     @on_gpu
-    def show_age(visit: Visit, age: float, percent: float, whole: bool, language: str) -> tuple:
+    def show_age(visit: Visit, age: float, percent: float, hair: bool, language: str) -> tuple:
         with as_sentences(texts_of(language)):
-            return studio.workspace(visit).preview, studio.preview_at(visit, age, Look(percent / 100, whole))
+            return studio.workspace(visit).preview, studio.preview_at(visit, age, Look(percent / 100, hair))
 
     @on_gpu
-    def refresh_row(visit: Visit, percent: float, whole: bool, language: str) -> Iterator[Update]:
+    def refresh_row(visit: Visit, percent: float, hair: bool, language: str) -> Iterator[Update]:
         with as_sentences(texts_of(language)):
-            yield from show_row(visit, Look(percent / 100, whole), texts_of(language))
+            yield from show_row(visit, Look(percent / 100, hair), texts_of(language))
 
     def greet_again(visit: Visit | None, language: str) -> Any:
         return figures.status(texts_of(language).waiting) if visit is None else gr.skip()
 
     @on_gpu
-    def say_again(visit: Visit | None, percent: float, whole: bool, language: str) -> Iterator[Update]:
+    def say_again(visit: Visit | None, percent: float, hair: bool, language: str) -> Iterator[Update]:
         """What the server wrote about the photo, in the new language."""
         if visit is None:
             yield {state: gr.skip()}
@@ -203,32 +203,32 @@ def add_one_photo(studio: Studio, words: Wording, language: gr.Radio, examples: 
         texts = texts_of(language)
         with as_sentences(texts):
             yield describe(visit, texts)
-            yield from show_row(visit, Look(percent / 100, whole), texts)
+            yield from show_row(visit, Look(percent / 100, hair), texts)
 
     @on_gpu
-    def save_photo(visit: Visit, age: float, percent: float, whole: bool, mark: bool, language: str) -> str:
+    def save_photo(visit: Visit, age: float, percent: float, hair: bool, mark: bool, language: str) -> str:
         with as_sentences(texts_of(language)):
-            (path,) = studio.save_photos(visit, [age], Look(percent / 100, whole), mark)
+            (path,) = studio.save_photos(visit, [age], Look(percent / 100, hair), mark)
             return path
 
     @on_gpu
-    def save_grid(visit: Visit, percent: float, whole: bool, mark: bool, language: str) -> str:
+    def save_grid(visit: Visit, percent: float, hair: bool, mark: bool, language: str) -> str:
         with as_sentences(texts_of(language)):
-            return studio.save(studio.grid(visit, Look(percent / 100, whole)), "ages", config.grid_ages, mark)
+            return studio.save(studio.grid(visit, Look(percent / 100, hair)), "ages", config.grid_ages, mark)
 
     @on_gpu
     def save_film(
         visit: Visit,
         suffix: str,
         percent: float,
-        whole: bool,
+        hair: bool,
         mark: bool,
         language: str,
         progress: gr.Progress = gr.Progress(),  # noqa: B008 - gradio looks for it here
     ) -> Update:
         texts = texts_of(language)
         with as_sentences(texts):
-            sweep = studio.sweep(Look(percent / 100, whole))
+            sweep = studio.sweep(Look(percent / 100, hair))
             frames = studio.film(visit, sweep)
             shown = progress.tqdm(frames, desc=texts.making_film, total=2 * sweep.frames - 2, unit="")
             path = studio.save_film(iter(shown), suffix, sweep, mark)
@@ -237,7 +237,7 @@ def add_one_photo(studio: Studio, words: Wording, language: gr.Radio, examples: 
                 get_film: gr.update(value=path, visible=True),
             }
 
-    look = [strength, whole, language]
+    look = [strength, hair, language]
     quiet: dict[str, Any] = {"api_visibility": "private", "concurrency_id": EDITS, "show_progress": "hidden"}
     at_once: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
     loud: dict[str, Any] = {"api_visibility": "private", "concurrency_id": EDITS}
@@ -251,19 +251,19 @@ def add_one_photo(studio: Studio, words: Wording, language: gr.Radio, examples: 
     ages.click(choose_age, None, slider, **at_once).then(show_age, [state, slider, *look], compare, **quiet)
     strength.input(show_age, [state, slider, *look], compare, trigger_mode="always_last", **quiet)
     strength.release(refresh_row, [state, *look], [ages], **quiet)
-    whole.input(show_age, [state, slider, *look], compare, **quiet).then(refresh_row, [state, *look], [ages], **quiet)
+    hair.input(show_age, [state, slider, *look], compare, **quiet).then(refresh_row, [state, *look], [ages], **quiet)
     language.change(greet_again, [state, language], status, **at_once)
     language.change(say_again, [state, *look], [state, status, faces, ages, compare], **quiet)
     for button, function, inputs in (
-        (get_photo, save_photo, [state, slider, strength, whole, mark, language]),
-        (get_grid, save_grid, [state, strength, whole, mark, language]),
+        (get_photo, save_photo, [state, slider, strength, hair, mark, language]),
+        (get_grid, save_grid, [state, strength, hair, mark, language]),
     ):
         button.click(function, inputs, file, show_progress_on=button, **loud).success(
             None, file, js=START_DOWNLOAD, api_visibility="private"
         )
     make_film.click(
         save_film,
-        [state, film_format, strength, whole, mark, language],
+        [state, film_format, strength, hair, mark, language],
         [film, get_film],
         show_progress_on=film_format,
         **loud,

@@ -38,7 +38,7 @@ class Look:
     """How the edit is put into the photo."""
 
     strength: float = 1.0  # of the change, 0..1.5
-    whole: bool = False  # hair and neck too, not the face alone
+    hair: bool = True  # the hair too, not the face alone
 
 
 @dataclass(frozen=True)
@@ -175,11 +175,11 @@ class Studio:
         result, squares = workspace.preview, []
         for encoding in workspace.preview_encodings:
             squares += self.editor.decode(encoding, [age], look.strength)
-            result = self.editor.paste(result, encoding.face, squares[-1], look.whole)
+            result = self.editor.paste(result, encoding.face, squares[-1], look.hair)
         if len(workspace.chosen) > 1:
             return result, result.crop(_around(workspace))
         (square,) = squares
-        return result, square if look.whole else self.editor.face_only(workspace.preview_encodings[0].face, square)
+        return result, self.editor.masked(workspace.preview_encodings[0].face, square, look.hair)
 
     def close_up(self, visit: Visit) -> Image.Image:
         """The chosen faces as they are: the aligned square of one, the part of the photo with several."""
@@ -196,7 +196,7 @@ class Studio:
             result = photo
             for encoding in workspace.encodings:
                 (square,) = self.editor.decode(encoding, [age], look.strength)
-                result = self.editor.paste_pixels(result, encoding.face, square, look.whole)
+                result = self.editor.paste_pixels(result, encoding.face, square, look.hair)
             yield result
 
     def save_photos(self, visit: Visit, ages: Sequence[float], look: Look = Look(), mark: bool = False) -> list[str]:
@@ -221,8 +221,7 @@ class Studio:
         rows = []
         for encoding in self.workspace(visit).encodings:
             face, images = encoding.face, self.editor.decode(encoding, ages, look.strength)
-            if not look.whole:
-                images = [self.editor.face_only(face, image) for image in images]
+            images = [self.editor.masked(face, image, look.hair) for image in images]
             rows.append(age_grid(face.image, face.age, images, ages))
         return stack_grids(rows)
 
@@ -233,7 +232,7 @@ class Studio:
         self._check(ends, look)
         if ends[0] >= ends[1]:
             raise StudioError(lambda texts: texts.sweep_backwards)
-        return SweepConfig(*ends, strength=look.strength, whole=look.whole)
+        return SweepConfig(*ends, strength=look.strength, hair=look.hair)
 
     def film(self, visit: Visit, sweep: SweepConfig) -> Iterator[Image.Image]:
         """The frames of an ageing sweep; with several faces chosen, all age together."""

@@ -46,7 +46,7 @@ class Texts:
     strength_hint: str
     area: str
     face_area: str
-    whole_area: str
+    hair_area: str
     mark: str
 
     film: str
