@@ -32,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--ages", type=_age, nargs="+", default=[25, 35, 45, 55, 65], metavar="AGE", help="target ages within 20..69"
     )
     edit.add_argument("--aligned", action="store_true", help="the photos are FFHQ-aligned squares; so are the results")
+    _add_hair(edit)
     edit.add_argument("--faces", choices=["largest", "all"], default="largest", help="which faces of a photo to edit")
     _add_common(edit)
     edit.set_defaults(run=_edit)
@@ -43,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _add_photos(sweep)
     sweep.add_argument("--format", choices=["mp4", "gif", "webp"], default="mp4")
     sweep.add_argument("--aligned", action="store_true", help="the photos are FFHQ-aligned squares; so are the results")
+    _add_hair(sweep)
     _add_common(sweep)
     sweep.set_defaults(run=_sweep)
     video = commands.add_parser(
@@ -74,6 +76,10 @@ def _add_photos(command: argparse.ArgumentParser) -> None:
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
 
 
+def _add_hair(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--keep-hair", dest="hair", action="store_false", help="the hair does not turn grey")
+
+
 def _add_common(command: argparse.ArgumentParser) -> None:
     command.add_argument("--mark", action="store_true", help='write a small "AI-edited" into a corner of the results')
     command.add_argument("--checkpoint", metavar="PATH_OR_REPO", help="a checkpoint folder, or owner/repo on the Hub")
@@ -98,7 +104,7 @@ def _edit(options: argparse.Namespace) -> int:
     ages = list(dict.fromkeys(options.ages))
 
     def one(editor: "AgeEditor", photo: Path, prefix: Path) -> None:
-        _edit_photo(editor, photo, prefix, ages, options.aligned, options.faces == "all", options.mark)
+        _edit_photo(editor, photo, prefix, ages, options.aligned, options.faces == "all", options.mark, options.hair)
 
     return _each_photo(options, lambda prefix: _outputs(prefix, ages), one)
 
@@ -108,7 +114,7 @@ def _sweep(options: argparse.Namespace) -> int:
         return prefix.with_name(f"{prefix.name}_sweep.{options.format}")
 
     def one(editor: "AgeEditor", photo: Path, prefix: Path) -> None:
-        _sweep_photo(editor, photo, output(prefix), options.aligned, options.mark)
+        _sweep_photo(editor, photo, output(prefix), options.aligned, options.mark, options.hair)
 
     return _each_photo(options, lambda prefix: [output(prefix)], one)
 
@@ -207,6 +213,7 @@ def _edit_photo(
     aligned: bool,
     every_face: bool,
     marked: bool,
+    hair: bool,
 ) -> None:
     """Edit one photo and write `prefix`_age_<age>.png and `prefix`_grid.png.
 
@@ -222,7 +229,7 @@ def _edit_photo(
     photo, faces = _read(editor, path, aligned)
     faces = faces if every_face else faces[:1]
     *age_paths, grid_path = _outputs(prefix, ages)
-    encodings = [editor.encode(face) for face in faces]
+    encodings = [editor.encode(face, hair) for face in faces]
     rows: list[list[Image.Image]] = [[] for _ in faces]
 
     pixels = np.asarray(photo)
@@ -231,9 +238,9 @@ def _edit_photo(
         for age, age_path in zip(ages, age_paths, strict=True):
             result = pixels
             for face, encoding, row in zip(faces, encodings, rows, strict=True):
-                (edited,) = editor.decode(encoding, [age])
-                result = editor.paste_pixels(result, face, edited)
-                row.append(editor.masked(face, edited))
+                (edited,) = editor.decode(encoding, [age], hair=hair)
+                result = editor.paste_pixels(result, face, edited, hair)
+                row.append(editor.masked(face, edited, hair))
             yield add_mark(result) if marked else result, age_path, age
 
     for age_path in save_pngs(results(), editor.name):
@@ -244,7 +251,7 @@ def _edit_photo(
     print(grid_path)
 
 
-def _sweep_photo(editor: "AgeEditor", path: Path, output: Path, aligned: bool, marked: bool) -> None:
+def _sweep_photo(editor: "AgeEditor", path: Path, output: Path, aligned: bool, marked: bool, hair: bool) -> None:
     """Animate the largest face of one photo.
 
     Raises:
@@ -254,8 +261,8 @@ def _sweep_photo(editor: "AgeEditor", path: Path, output: Path, aligned: bool, m
     from agetransformer.mark import add_mark
 
     photo, faces = _read(editor, path, aligned)
-    config = SweepConfig()
-    frames = sweep_frames(editor, photo, editor.encode(faces[0]), config)
+    config = SweepConfig(hair=hair)
+    frames = sweep_frames(editor, photo, editor.encode(faces[0], hair), config)
     save_sweep(map(add_mark, frames) if marked else frames, output, config, editor.name)
     print(output)
 

@@ -54,6 +54,12 @@ class FaceGeometry:
         """Side of the square in photo pixels."""
         return float(np.hypot(*(self.quad[3] - self.quad[0])))
 
+    @property
+    def landmarks_in_square(self) -> np.ndarray:
+        """The landmarks as fractions of the square's side, [478, 2]."""
+        to_photo = self.crop_to_photo(1)
+        return (self.landmarks - to_photo[:, 2]) @ np.linalg.inv(to_photo[:, :2]).T
+
     def crop_to_photo(self, size: int) -> np.ndarray:
         """Affine map [2, 3] from coordinates in a size x size crop to photo coordinates."""
         return _from_square(self.quad, size)

@@ -36,7 +36,7 @@ class SweepConfig:
     max_side: int = 768  # px of the longer side
     there_and_back: bool = True
     strength: float = 1.0  # of the change, as in `AgeEditor.decode`
-    hair: bool = True  # as in `AgeEditor.paste`
+    hair: bool = True  # it turns grey too
 
     def __post_init__(self) -> None:
         if check_age(self.youngest) >= check_age(self.oldest):
@@ -75,7 +75,7 @@ def sweep_frames(
     frames: dict[float, Image.Image] = {}
     for age in sweep_ages(config):
         if age not in frames:
-            edited = np.asarray(editor.decode(encoding, [age], config.strength)[0])
+            edited = np.asarray(editor.decode(encoding, [age], config.strength, config.hair)[0])
             if face.geometry is None:
                 result = compositing.blend(original, edited, mask)
             else:

@@ -127,9 +127,7 @@ def _add(pixels: np.ndarray, change: np.ndarray) -> np.ndarray:
 
 def _outline(geometry: "FaceGeometry") -> np.ndarray:
     """[K, 2]: the stretched hull of the landmarks, as fractions of the square's side."""
-    to_photo = geometry.crop_to_photo(1)
-    points = (geometry.landmarks - to_photo[:, 2]) @ np.linalg.inv(to_photo[:, :2]).T
-    hull = cv2.convexHull(points.astype(np.float32))[:, 0]
+    hull = cv2.convexHull(geometry.landmarks_in_square.astype(np.float32))[:, 0]
     centre = (hull.min(axis=0) + hull.max(axis=0)) / 2
     x, y = (hull - centre).T
     return centre + np.column_stack([x * _STRETCH_SIDE, y * np.where(y < 0, _STRETCH_UP, _STRETCH_DOWN)])

@@ -1,5 +1,6 @@
 """AgeEditor: photo -> faces -> encodings -> the same faces at any age -> photo."""
 
+import logging
 import math
 import os
 import tempfile
@@ -16,15 +17,19 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from agetransformer import compositing, hub
-from agetransformer.checkpoint import load_checkpoint
+from agetransformer import compositing, hair_map, hub
+from agetransformer.checkpoint import CheckpointError, load_checkpoint
 from agetransformer.classifier import AgeClassifier, ClassifierConfig
 from agetransformer.engine import Engine, EngineEncoding
+from agetransformer.grey_hair import Hair, grey_change, grown_grey, measure_hair
 from agetransformer.imageio import load_photo
 from agetransformer.networks import Generator, GeneratorConfig
 
 if TYPE_CHECKING:
     from agetransformer.alignment import FaceFinder, FaceGeometry
+    from agetransformer.segmentation import PersonSegmenter
+
+logger = logging.getLogger(__name__)
 
 Photo = str | os.PathLike[str] | bytes | BinaryIO | Image.Image
 
@@ -56,6 +61,7 @@ class FaceEncoding:
     face: Face
     reduced: Tensor  # [1, 3, R, R] float32 in [-1, 1] on the CPU: the face at the network's resolution
     encoding: EngineEncoding
+    hair: Hair | None = None  # None: none was found, or not looked for
 
 
 class AgeEditor:
@@ -81,6 +87,7 @@ class AgeEditor:
         self.engine = Engine(self.generator, str(self.device))
         self.classifier = classifier.eval().to(self.device)
         self._finder: FaceFinder | None = None
+        self._segmenter: PersonSegmenter | None = None
         self._lock = threading.Lock()
 
     @classmethod
@@ -160,21 +167,52 @@ class AgeEditor:
         return self.classifier.predict(_to_tensor(square).to(self.device)).item()
 
     @torch.inference_mode()
-    def encode(self, face: Face) -> FaceEncoding:
-        """The half of the work that does not depend on the target age."""
+    def encode(self, face: Face, hair: bool = True) -> FaceEncoding:
+        """The half of the work that does not depend on the target age.
+
+        Args:
+            hair: look for the hair too, so that it can turn grey.
+        """
         side = self.resolution
-        reduced = _to_tensor(face.image.resize((side, side), Image.Resampling.LANCZOS))
-        return FaceEncoding(face, reduced, self.engine.encode(reduced))
+        small = face.image.resize((side, side), Image.Resampling.LANCZOS)
+        reduced = _to_tensor(small)
+        return FaceEncoding(face, reduced, self.engine.encode(reduced), self._find_hair(face, small) if hair else None)
+
+    def _find_hair(self, face: Face, small: Image.Image) -> Hair | None:
+        """The hair of a face's square at the network's resolution."""
+        pixels = np.asarray(small)
+        try:
+            from agetransformer.segmentation import PersonSegmenter  # here, because MediaPipe takes seconds to load
+
+            with self._lock:
+                if self._segmenter is None:
+                    self._segmenter = PersonSegmenter()
+                    weakref.finalize(self, self._segmenter.close)
+                person = self._segmenter.segment(pixels)
+        except (ImportError, CheckpointError, RuntimeError) as error:
+            if face.geometry is not None:
+                raise
+            logger.warning("hair stays as it is: %s", error)  # an aligned square needs no MediaPipe for anything else
+            return None
+        outline = hair_map.mean_outline()
+        if face.geometry is not None:
+            outline = face.geometry.landmarks_in_square[list(hair_map.OVAL)]
+        mask = hair_map.map_hair(pixels, outline, person)
+        return measure_hair(pixels, mask, hair_map.face_region(outline, len(pixels))) if mask.any() else None
 
     @torch.inference_mode()
-    def decode(self, encoding: FaceEncoding, ages: Sequence[float], strength: float = 1.0) -> list[Image.Image]:
+    def decode(
+        self, encoding: FaceEncoding, ages: Sequence[float], strength: float = 1.0, hair: bool = True
+    ) -> list[Image.Image]:
         """The face at each age, as whole aligned squares of the size of `face.image`.
 
-        What the network changes at its own resolution is enlarged and added to the face's own pixels.
+        What the network changes at its own resolution is enlarged and added to the face's own pixels; so is what the
+        hair changes by turning grey (`agetransformer.grey_hair`, no part of the network).
 
         Args:
             ages: years within 20..69, fractions allowed.
             strength: how much of the change is added, 0..1.5; 1 is what the network says, 0 the face as it is.
+            hair: whether the hair turns grey, where `encode` found it.
         Raises:
             ValueError: an age outside 20..69, or a strength outside 0..1.5.
         """
@@ -184,6 +222,10 @@ class AgeEditor:
             return []
         edited = self.engine.decode(encoding.encoding, torch.tensor(targets))
         changes = (edited - encoding.reduced).permute(0, 2, 3, 1).numpy() * (127.5 * strength)
+        if hair and encoding.hair is not None:
+            for change, target in zip(changes, targets, strict=True):
+                if (share := grown_grey(encoding.face.age, target)) > 0:
+                    change += grey_change(encoding.hair, share) * (255 * strength)
         original = np.asarray(encoding.face.image).astype(np.float32)
         pixels = (np.rint(original + _resize(change, len(original))).clip(0, 255) for change in changes)
         return [Image.fromarray(image.astype(np.uint8)) for image in pixels]
@@ -239,11 +281,12 @@ class AgeEditor:
         self.masked(face, edited)
 
     def close(self) -> None:
-        """Free the face finder; it comes back when it is needed."""
+        """Free MediaPipe's models; they come back when they are needed."""
         with self._lock:
-            if self._finder is not None:
-                self._finder.close()
-                self._finder = None
+            for model in (self._finder, self._segmenter):
+                if model is not None:
+                    model.close()
+            self._finder = self._segmenter = None
 
 
 def _squares(face: Face, image: Image.Image, hair: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -178,8 +178,9 @@ def _edited(editor: AgeEditor, pixels: np.ndarray, geometry: FaceGeometry, age: 
     size = min(_LARGEST_SQUARE, 2 * editor.resolution)
     square = align(pixels, geometry, size)
     face = Face(geometry, Image.fromarray(square), math.nan)  # its present age does not matter
-    (edited,) = editor.decode(editor.encode(face), [age])
-    mask = compositing.head_mask(geometry, size)
+    # A map of hair is not steady enough from frame to frame.
+    (edited,) = editor.decode(editor.encode(face, hair=False), [age])
+    mask = compositing.face_mask(geometry, size)
     return compositing.paste(pixels, geometry, square, np.asarray(edited), mask)
 
 

@@ -64,10 +64,12 @@ class SquareEditor:
                 found.append(Face(geometry, image.crop((left, top, right, bottom)), age))
         return sorted(found, key=lambda face: -face.image.width)
 
-    def encode(self, face: Face) -> SquareEncoding:
+    def encode(self, face: Face, hair: bool = True) -> SquareEncoding:
         return SquareEncoding(face)
 
-    def decode(self, encoding: SquareEncoding, ages: Sequence[float], strength: float = 1.0) -> list[Image.Image]:
+    def decode(
+        self, encoding: SquareEncoding, ages: Sequence[float], strength: float = 1.0, hair: bool = True
+    ) -> list[Image.Image]:
         image = encoding.face.image
         return [Image.blend(image, Image.new("RGB", image.size, (grey_of(age),) * 3), strength) for age in ages]
 

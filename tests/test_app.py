@@ -295,10 +295,10 @@ def test_the_preview_of_a_large_photo_is_the_full_result_made_small(tmp_path):
 
 def test_photos_are_saved_as_they_are_shown_and_none_is_left_when_one_fails(tmp_path):
     class Broken(SquareEditor):
-        def decode(self, encoding, ages, strength=1.0):
+        def decode(self, encoding, ages, strength=1.0, hair=True):
             if 65 in ages:
                 raise MemoryError
-            return super().decode(encoding, ages, strength)
+            return super().decode(encoding, ages, strength, hair)
 
     photo = draw_photo(tmp_path / "photo.png", (400, 300), (RED, (100, 80, 60)))
     downloads = tmp_path / "downloads"

@@ -30,7 +30,7 @@ def test_the_original_step_passes_the_generator_three_times_and_learns(monkeypat
     nets.generator.encoder.register_forward_hook(lambda *_: passes.append(torch.is_grad_enabled()))
     traits = torch.zeros(2, dtype=torch.int64)
     images, ages = torch.rand(2, 3, 64, 64) * 2 - 1, torch.tensor([25.0, 60.0])
-    batch = Batch(images, ages, ages.flip(0), traits, images.flip(0), ages.flip(0), traits, *torch.zeros(3, 64, 64))
+    batch = Batch(images, ages, ages.flip(0), traits, images.flip(0), ages.flip(0), traits, *torch.zeros(2, 64, 64))
     with torch.no_grad():
         recon = 10 * (Generator.forward(nets.generator, images, ages.long()) - images).abs().mean()
     passes.clear()

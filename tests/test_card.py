@@ -15,7 +15,7 @@ ROW = {
     "age_mean": 61.4, "age_sd": 4.2, "age_mean_corrected": 60.1, "age_error": 5.6, "age_error_unedited": 31.2,
     "age_error_corrected": 5.1, "gender_kept": 0.97, "gender_kept_female": 0.95, "gender_kept_male": 0.99,
     "sharpness": 1.01, "sharpness_network": 0.98, "background": 0.42, "colour_p99": 4.4, "colour_p99_pooled": 4.5,
-    "identity": 0.33, "hair": 12.5, "smile": 0.3, "smile_kept": 0.93, "neutral_kept": 0.9, "happiness_kept": 0.92,
+    "identity": 0.33, "smile": 0.3, "smile_kept": 0.93, "neutral_kept": 0.9, "happiness_kept": 0.92,
 }  # fmt: skip
 GROUP = {
     "gender": "female", "ages": "30-39", "faces": 21, "judge_error": 5.0, "targets": {"65": {

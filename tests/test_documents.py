@@ -132,7 +132,6 @@ REDUCED = {
     "python -m train.map_skin --data FFHQ.zip --out runs/skin.npz": Reduced(
         "wants faces that MediaPipe finds; tests/test_skin_maps.py maps one with it"
     ),
-    "python -m train.map_skin --data FFHQ.zip --out runs/skin.npz --hair runs/hair.npz": Reduced("see above"),
     "python -m benchmarks.inference --out benchmarks/results": Reduced("minutes, on a machine with nothing else to do"),
     "python -m benchmarks.inference --out benchmarks/results --device cuda": Reduced("wants a GPU"),
     "python -m benchmarks.request --out benchmarks/results": Reduced("minutes, on a machine with nothing else to do"),

@@ -39,15 +39,7 @@ from train.evaluate import (
 from train.expression import OTHERS, Expression, ExpressionJudge, read_expression
 from train.groups import generator_groups
 from train.judges import AgeGenderJudge, IdentityJudge, JudgeError, Location, Verdict
-from train.measures import (
-    background_change,
-    colour_change,
-    face_oval,
-    hair_region,
-    laplacian_variance,
-    percentile,
-    to_lab,
-)
+from train.measures import background_change, colour_change, face_oval, laplacian_variance, percentile, to_lab
 from train.report import check_goals, markdown
 from train.sheet import contact_sheet
 
@@ -140,33 +132,6 @@ def test_face_oval_holds_the_face_and_not_the_corners():
     assert mask.mean() == pytest.approx(area, rel=0.03)
     fixed = face_oval(None, 200)
     assert fixed[100, 100] and not fixed[0, 0] and not fixed[100, 5]
-
-
-def test_hair_is_what_of_a_person_is_above_the_chin():
-    face, person = face_oval(ellipse_landmarks(100), 100), np.zeros((100, 100), np.float32)
-    person[10:, 15:85] = 1
-    hair = hair_region(person, face)
-    assert hair[12, 50] and hair[20, 18] and not hair[50, 50] and not hair[97, 50] and not hair[50, 5]
-    assert not hair_region(None, face).any()
-
-
-def test_grey_hair_is_no_change_of_the_background_nor_of_the_colour(portrait):
-    class Reader:
-        def find_people(self, image):
-            return np.ones(image.shape[:2], np.float32)
-
-        def judge(self, image):
-            return None
-
-    judge = BrightnessJudge(ellipse_landmarks(256))
-    small = np.array(Image.fromarray(portrait).resize((64, 64)))
-    grey = portrait.copy()
-    grey[:30] = grey[:30] // 2 + 110  # above the face
-    pictures = [Edit(portrait, small), Edit(grey, small)]
-    _, known = measure_face(pictures, Judges(judge, judge, Reader()))
-    _, unknown = measure_face(pictures, Judges(judge, judge))
-    assert known.background == 0 and percentile(known.colour, 99) == 0 and known.hair > 1
-    assert unknown.background > 1 and unknown.hair is None
 
 
 def test_background_change_counts_only_outside_the_face():

@@ -57,6 +57,7 @@ PLAIN_FILES = {
     "assets/grid.png": "PNG",
     "checkpoints/LICENSE.md": "by-nc",
     "checkpoints/face_landmarker/face_landmarker.task": "task",
+    "checkpoints/selfie_segmenter/selfie_segmenter.tflite": "tflite",
     "checkpoints/classifier/README.md": "# V",
 }
 OTHER_FILES = {

@@ -2,7 +2,6 @@
 
 import sys
 import zipfile
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from train.face_reader import FaceReader, FaceReaderError
 from train.generator import GeneratorTraining, Phase, open_phase
 from train.losses import background_prior, show_on_face
 from train.map_skin import draw_skin_map, main
-from train.skin_maps import SIDE, load_maps, load_skin_maps, resize_maps, save_maps
+from train.skin_maps import SIDE, load_skin_maps, resize_skin, save_skin_maps
 
 ROOT = Path(__file__).parent.parent
 SKIN, HAIR, CLOTHES, TEETH = (200, 160, 140), (40, 30, 30), (60, 80, 160), (250, 250, 245)
@@ -71,12 +70,12 @@ def test_a_shine_with_skin_all_around_it_is_skin():
 def test_maps_come_back_by_name_and_others_are_the_mean_oval(tmp_path):
     path = tmp_path / "deep" / "skin.npz"
     drawn = draw_skin_map(face(), OVAL, MOUTH)
-    save_maps(path, {"a.png": drawn})
+    save_skin_maps(path, {"a.png": drawn})
     maps = load_skin_maps(path, ["b.png", "a.png"])
     assert maps.shape == (2, 1, SIDE, SIDE) and np.array_equal(maps[1, 0], drawn)
     assert (maps[0, 0] / 255 - (1 - background_prior(SIDE))).abs().max() < 0.01
     assert [entry.name for entry in path.parent.iterdir()] == ["skin.npz"]
-    resized = resize_maps(maps, 48)
+    resized = resize_skin(maps, 48)
     assert resized.shape == (2, 1, 48, 48) and resized.min() >= 0 and resized.max() == 1
 
 
@@ -86,7 +85,7 @@ def test_what_is_no_file_of_these_faces_is_refused(tmp_path):
     (tmp_path / "skin.npz").write_bytes(b"PK\x03\x04 cut short")
     with pytest.raises(ValueError, match="not skin maps"):
         load_skin_maps(tmp_path / "skin.npz", ["a.png"])
-    save_maps(tmp_path / "skin.npz", {"a.png": np.zeros((SIDE, SIDE), np.uint8)})
+    save_skin_maps(tmp_path / "skin.npz", {"a.png": np.zeros((SIDE, SIDE), np.uint8)})
     with pytest.raises(ValueError, match="no map of any face of the data"):
         load_skin_maps(tmp_path / "skin.npz", ["b.png"])
 
@@ -95,7 +94,7 @@ def test_a_batch_has_the_maps_of_its_faces_flipped_with_them(tiny_faces, tmp_pat
     """Each face's map is its own red channel, so the two must agree after drawing and flipping."""
     faces = load_faces((str(tiny_faces),), SIDE, chips=False, cache=str(tmp_path))
     red = {name: image[0].numpy() for name, image in zip(faces.names, faces.images, strict=True)}
-    save_maps(tmp_path / "skin.npz", red)
+    save_skin_maps(tmp_path / "skin.npz", red)
     faces = type(faces)(
         *(getattr(faces, name) for name in ("images", "ages", "female", "names", "source", "glasses")),
         load_skin_maps(tmp_path / "skin.npz", faces.names),
@@ -107,28 +106,6 @@ def test_a_batch_has_the_maps_of_its_faces_flipped_with_them(tiny_faces, tmp_pat
     edited = torch.ones_like(batch.images)
     expected = batch.images * batch.background + (1 - batch.background)
     torch.testing.assert_close(show_on_face(edited, batch.images, batch.background), expected, rtol=0, atol=1e-5)
-
-
-def test_a_face_without_a_map_of_hair_has_none(tmp_path):
-    full = np.full((SIDE, SIDE), 255, np.uint8)
-    save_maps(tmp_path / "skin.npz", {"a.png": full, "b.png": full})
-    save_maps(tmp_path / "hair.npz", {"a.png": full})
-    maps = load_maps(tmp_path / "skin.npz", tmp_path / "hair.npz", ["a.png", "b.png"])
-    assert maps.shape == (2, 2, SIDE, SIDE) and maps[0, 1].min() == 255 and maps[1, 1].max() == 0
-    assert torch.equal(load_maps(tmp_path / "skin.npz", "", ["a.png", "b.png"]), maps[:, :1])
-
-
-def test_what_is_hair_and_no_skin_is_a_region_of_its_own(tmp_path, tiny_faces):
-    faces = load_faces((str(tiny_faces),), SIDE, chips=False, cache=str(tmp_path))
-    skin, hair = (torch.zeros(len(faces), 1, SIDE, SIDE, dtype=torch.uint8) for _ in range(2))
-    skin[:, :, 40:], hair[:, :, 20:50] = 255, 255
-    faces = replace(faces, maps=torch.cat([skin, hair], dim=1)).select(faces.ages >= 20)
-    batch = draw_batch(faces, age_balance(faces.ages), count=4, step=1, min_gap=10)
-    rows = batch.hair.mean((0, 1, 3))
-    assert (rows[20:40] == 1).all() and (rows[:20] == 0).all() and (rows[40:] == 0).all()
-    assert (batch.background[..., :20, :] == 1).all() and (batch.background[..., 20:, :] == 0).all()
-    for hidden in (batch.hidden, batch.real_hidden):
-        assert (hidden[..., :40, :] == 1).all() and (hidden[..., 40:, :] == 0).all()
 
 
 def test_shards_have_no_maps(tmp_path):
@@ -156,14 +133,11 @@ def test_the_command_maps_a_portrait(archive, tmp_path, monkeypatch, capsys):
         FaceReader().close()
     except FaceReaderError as error:
         pytest.skip(str(error))
-    out, hair_out = tmp_path / "skin.npz", tmp_path / "hair.npz"
-    given = ["map_skin", "--data", str(archive), "--out", str(out), "--hair", str(hair_out), "--workers", "1"]
-    monkeypatch.setattr(sys, "argv", given)
+    out = tmp_path / "skin.npz"
+    monkeypatch.setattr(sys, "argv", ["map_skin", "--data", str(archive), "--out", str(out), "--workers", "1"])
     main()
-    assert f"1 skin maps in {out}, hair maps in {hair_out}" in capsys.readouterr().out
-    skin, hair = (maps.numpy() for maps in load_maps(out, hair_out, ["her.png"])[0])
-    assert at(hair, 0.5, 0.15) > 0.9 and at(hair, 0.25, 0.4) > 0.9 and at(hair, 0.78, 0.35) > 0.9
-    assert at(hair, 0.45, 0.55) < 0.1 and at(hair, 0.03, 0.3) < 0.1 and at(hair, 0.5, 0.98) < 0.1
+    assert "1 skin maps" in capsys.readouterr().out
+    skin = load_skin_maps(out, ["her.png"])[0, 0].numpy()
     assert at(skin, 0.37, 0.57) > 0.9 and at(skin, 0.62, 0.57) > 0.9  # cheeks
     assert at(skin, 0.48, 0.64) < 0.2  # she smiles: teeth
     assert at(skin, 0.5, 0.29) < 0.3  # her fringe
@@ -172,7 +146,7 @@ def test_the_command_maps_a_portrait(archive, tmp_path, monkeypatch, capsys):
 
 
 def test_data_without_faces_is_refused(archive, tmp_path, monkeypatch):
-    monkeypatch.setattr("train.map_skin.draw_face_maps", lambda *arguments: {})
+    monkeypatch.setattr("train.map_skin.draw_skin_maps", lambda archives, workers: {})
     monkeypatch.setattr(sys, "argv", ["map_skin", "--data", str(archive), "--out", str(tmp_path / "skin.npz")])
     with pytest.raises(SystemExit, match="no face was found"):
         main()

@@ -9,7 +9,7 @@ from train.attributes import AGE, Attribute
 from train.data import Faces, to_unit
 from train.losses import background_prior
 from train.parallel import WHOLE, Share
-from train.skin_maps import resize_maps
+from train.skin_maps import resize_skin
 
 
 class Batch(NamedTuple):
@@ -23,9 +23,7 @@ class Batch(NamedTuple):
     real_ages: Tensor  # [N] their ages
     real_traits: Tensor  # [N]
     background: Tensor  # [R, R] or [N, 1, R, R]: 0 on the face of x0, 1 where nothing should change
-    hidden: Tensor  # the same with its hair
-    real_hidden: Tensor  # and of the other faces
-    hair: Tensor | None = None  # [N, 1, R, R]: 1 on the hair of x0, which turns grey; None: hair is background
+    real_background: Tensor  # the same of the other faces
     share: Share = WHOLE  # the part of the whole batch that this is
 
     @property
@@ -81,9 +79,9 @@ def draw_batch(
     # Two halves, edited and real faces: the share of each.
     index, flip = (share.of(drawn.view(2, total), 1).flatten() for drawn in (index, flip))
     images = faces.images[index.to(faces.images.device)]
-    maps = None if faces.maps is None else faces.maps[index.to(faces.maps.device)]
+    skin = None if faces.skin is None else faces.skin[index.to(faces.skin.device)]
     index = index.to(faces.ages.device)
-    return assemble_batch(images, flip, faces.ages[index], faces.traits[index], share.of(targets), share, maps)
+    return assemble_batch(images, flip, faces.ages[index], faces.traits[index], share.of(targets), share, skin)
 
 
 def assemble_batch(
@@ -93,29 +91,23 @@ def assemble_batch(
     traits: Tensor,
     targets: Tensor,
     share: Share,
-    maps: Tensor | None = None,
+    skin: Tensor | None = None,
 ) -> Batch:
     """uint8 images [2N, 3, R, R], the faces to edit and then the other real ones, their labels [2N], targets [N].
 
     Args:
-        maps: of skin, or of skin and hair, [2N, 1 or 2, M, M] uint8; None: the mean face's oval for all.
+        skin: skin maps [2N, 1, M, M] uint8; None: the mean face's oval for all.
     """
     device, side = images.device, images.shape[-1]
     flip = flip.to(device, non_blocking=True)[:, None, None, None]
-    hair = None
-    if maps is None:
-        background = hidden = real_hidden = background_prior(side, device)
+    if skin is None:
+        background = real_background = background_prior(side, device)
     else:
-        maps = maps.to(device, non_blocking=True)
-        maps = resize_maps(torch.where(flip, maps.flip(3), maps), side)
-        (background, _), (hidden, real_hidden) = ((1 - x).chunk(2) for x in (maps.amax(1, True), maps[:, :1]))
-        if maps.shape[1] > 1:
-            hair = hidden - background  # skin that lies under hair is skin
+        skin = skin.to(device, non_blocking=True)
+        background, real_background = (1 - resize_skin(torch.where(flip, skin.flip(3), skin), side)).chunk(2)
     images = to_unit(images)
     images = torch.where(flip, images.flip(3), images)
     images, real = images.contiguous(memory_format=torch.channels_last).chunk(2)
     ages, traits, targets = (labels.to(device, non_blocking=True) for labels in (ages, traits, targets))
     (ages, real_ages), (traits, real_traits) = ages.chunk(2), traits.chunk(2)
-    return Batch(
-        images, ages, targets, traits, real, real_ages, real_traits, background, hidden, real_hidden, hair, share
-    )
+    return Batch(images, ages, targets, traits, real, real_ages, real_traits, background, real_background, share)

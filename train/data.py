@@ -31,7 +31,7 @@ class Faces:
     names: tuple[str, ...]  # file names in the archives
     source: Tensor  # [N] int64: index of the archive
     glasses: Tensor  # [N] float32: 1 with glasses; 0 without, or where the labels do not say
-    maps: Tensor | None = None  # [N, 1 or 2, M, M] uint8, skin and hair of each face: train/skin_maps.py
+    skin: Tensor | None = None  # [N, 1, M, M] uint8, where each face may age: train/skin_maps.py
 
     def __len__(self) -> int:
         return len(self.names)
@@ -46,8 +46,8 @@ class Faces:
         index = mask.nonzero().squeeze(1)
         names = tuple(self.names[i] for i in index.tolist())
         images, ages, female = self.images[index], self.ages[index], self.female[index]
-        maps = None if self.maps is None else self.maps[index]
-        return Faces(images, ages, female, names, self.source[index], self.glasses[index], maps)
+        skin = None if self.skin is None else self.skin[index]
+        return Faces(images, ages, female, names, self.source[index], self.glasses[index], skin)
 
 
 def held_out(names: tuple[str, ...]) -> Tensor:

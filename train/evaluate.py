@@ -36,15 +36,7 @@ from train.data import held_out, to_unit
 from train.expression import Expression, ExpressionJudge
 from train.groups import generator_groups
 from train.judges import AgeGenderJudge, IdentityJudge, JudgeError, Location
-from train.measures import (
-    background_change,
-    colour_change,
-    face_oval,
-    hair_region,
-    laplacian_variance,
-    percentile,
-    to_lab,
-)
+from train.measures import background_change, colour_change, face_oval, laplacian_variance, percentile, to_lab
 from train.report import markdown
 from train.sheet import save_sheet
 
@@ -115,12 +107,11 @@ class Measurement:
     sharpness: float  # variance of the Laplacian on the face: ratio to the unedited face's
     sharpness_small: float  # the same at the network's resolution
     variance_small: float  # that variance itself, of this picture
-    background: float  # mean absolute difference outside face and hair, of 255
-    colour: np.ndarray  # histogram of the changes of Lab a and b, but for the hair
+    background: float  # mean absolute difference outside the face, of 255
+    colour: np.ndarray  # histogram of the changes of Lab a and b
     identity: float  # distance of the face descriptors
     descriptor: np.ndarray  # [128]
     expression: Expression | None = None  # None: not judged, or no face found
-    hair: float | None = None  # how much lighter the hair is, in Lab's L (0..100); None: not known where it is
 
 
 class Bias(NamedTuple):
@@ -209,7 +200,6 @@ def measure_face(edits: Sequence[Edit], judges: Judges) -> list[Measurement]:
     original = edits[0]
     resolution = len(original.small)
     location, face, face_small = locate_face(original.image, resolution, judges)
-    hair = hair_region(None if judges.expression is None else judges.expression.find_people(original.image), face)
     lab = to_lab(original.image)
     sharpness = laplacian_variance(original.image, face)
     sharpness_small = laplacian_variance(original.small, face_small)
@@ -218,7 +208,6 @@ def measure_face(edits: Sequence[Edit], judges: Judges) -> list[Measurement]:
     for edit, descriptor in zip(edits, descriptors, strict=True):
         verdict = judges.age_gender.judge(edit.image, location)
         variance_small = laplacian_variance(edit.small, face_small)
-        edited_lab = to_lab(edit.image)
         measurements.append(
             Measurement(
                 age=verdict.age,
@@ -226,12 +215,11 @@ def measure_face(edits: Sequence[Edit], judges: Judges) -> list[Measurement]:
                 sharpness=_ratio(laplacian_variance(edit.image, face), sharpness),
                 sharpness_small=_ratio(variance_small, sharpness_small),
                 variance_small=variance_small,
-                background=background_change(original.image, edit.image, face | hair),
-                colour=colour_change(lab[~hair], edited_lab[~hair]),
+                background=background_change(original.image, edit.image, face),
+                colour=colour_change(lab, to_lab(edit.image)),
                 identity=float(np.linalg.norm(descriptor - descriptors[0])),
                 descriptor=descriptor,
                 expression=None if judges.expression is None else judges.expression.judge(edit.image),
-                hair=float((edited_lab - lab)[hair, 0].mean()) if hair.any() else None,
             )
         )
     return measurements
@@ -307,14 +295,9 @@ def summarise(
         "colour_p99": np.mean([percentile(m.colour, 99) for m in measured]),
         "colour_p99_pooled": percentile(np.sum([m.colour for m in measured], axis=0), 99),
         "identity": np.mean([m.identity for m in measured]),
-        "hair": _mean([m.hair for m in measured if m.hair is not None]),
         **_expressions_kept(measured, unedited),
     }
     return {key: None if value is None else round(float(value), 4) for key, value in row.items()}
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return float(np.mean(values)) if values else None
 
 
 def _expressions_kept(measured: Sequence[Measurement], unedited: Sequence[Measurement]) -> dict[str, float | None]:

@@ -68,14 +68,6 @@ class ExpressionJudge:
             raise JudgeError(str(error)) from error
         return None if reading is None else read_expression(reading.blendshapes)
 
-    def find_people(self, image: np.ndarray) -> np.ndarray | None:
-        """Where people are on a square [S, S, 3] uint8: [S, S] in 0..1; None where MediaPipe finds no face."""
-        try:
-            reading = self._reader.read(image, person=True)
-        except FaceReaderError as error:
-            raise JudgeError(str(error)) from error
-        return None if reading is None else reading.person
-
     def close(self) -> None:
         """End the process; closing twice is fine."""
         self._reader.close()

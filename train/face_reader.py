@@ -19,7 +19,6 @@ class Reading:
     blendshapes: dict[str, float]  # muscle group -> 0..1
     oval: np.ndarray  # [36, 2], the closed outline of the face
     mouth: np.ndarray  # [20, 2], the closed outline of what is between the lips
-    person: np.ndarray | None = None  # [S, S] float32 in 0..1, where people are; None: not asked for
 
 
 class FaceReader:
@@ -36,26 +35,20 @@ class FaceReader:
             said = str(error) or "the process does not start"
             raise FaceReaderError(f"{said} (pip install -r requirements.txt)") from error
 
-    def read(self, image: np.ndarray, person: bool = False) -> Reading | None:
+    def read(self, image: np.ndarray) -> Reading | None:
         """The largest face of a square [S, S, 3] uint8; None where MediaPipe finds none.
 
-        Args:
-            person: tell people from what is behind them too.
         Raises:
             FaceReaderError: the process died on it.
         """
         pixels = base64.b64encode(np.ascontiguousarray(image)).decode()
         try:
-            answer = self._worker.ask({"side": len(image), "pixels": pixels, "person": person})
+            answer = self._worker.ask({"side": len(image), "pixels": pixels})
         except Died as error:
             raise FaceReaderError(f"the process that reads faces died on a picture ({error})") from error
         if answer["blendshapes"] is None:
             return None
-        mask = None
-        if person:
-            values = np.frombuffer(base64.b64decode(answer["person"]), np.uint8)
-            mask = values.reshape(image.shape[:2]).astype(np.float32) / 255
-        return Reading(answer["blendshapes"], np.array(answer["oval"]), np.array(answer["mouth"]), mask)
+        return Reading(answer["blendshapes"], np.array(answer["oval"]), np.array(answer["mouth"]))
 
     def close(self) -> None:
         """End the process; closing twice is fine."""

@@ -29,7 +29,6 @@ from train.data import Faces, held_out, load_faces, to_unit
 from train.discriminators import build_discriminator
 from train.feature_discriminator import FeatureDiscriminator
 from train.forward import edit_at
-from train.grey_hair import grown_grey, turn_grey
 from train.history import History, LabelledImages, halve
 from train.losses import (
     compute_age_error,
@@ -43,7 +42,6 @@ from train.losses import (
     compute_generator_gan_loss,
     compute_r1_penalty,
     compute_recon_loss,
-    compute_region_loss,
     compute_residual_loss,
     compute_smoothness_loss,
     fade_colour_change,
@@ -65,7 +63,7 @@ from train.parallel import (
 )
 from train.runlog import RunLog
 from train.samples import choose_samples
-from train.skin_maps import load_maps
+from train.skin_maps import load_skin_maps
 from train.state import find_state, load_state, save_state
 
 YOUNGEST, OLDEST = AGE.targets[0], AGE.targets[-1]  # Q of the paper
@@ -83,8 +81,6 @@ class LossWeights:
     glasses: float = 0.0  # by `glasses_classifier`
     residual: float = 0.0
     outside: float = 1.0  # how many times dearer a change of the background is than one of the face
-    hair: float = 0.0  # with `hair_maps`
-    keep: float = 0.0  # what the generator that the run starts from does to the skin stays
     chroma: float = 0.0
     darkening: float = 0.0
     brightening: float = 0.0
@@ -135,7 +131,6 @@ class GeneratorTraining:
     colour_shown: float = 1.0  # how much of the change of colour each V sees; at 0 it can ask for lightness alone
     face_only: bool = False  # V and D see the edit on the face alone, as the app pastes it: neither asks for more
     skin_maps: str = ""  # file of train/skin_maps.py: what of each face is skin; empty: the mean face's oval
-    hair_maps: str = ""  # and one of hair, which turns grey (train/grey_hair.py); empty: hair stays
     beta1: float = 0.9
     beta2: float = 0.999
     modulation_lr: float = 1.0  # learning rate of the age modulation, as a multiple of the generator's
@@ -143,7 +138,7 @@ class GeneratorTraining:
     discriminator_lr: float = 1.0  # learning rate of D, as a multiple of the generator's (two time scales)
     history: int = 0  # edits of earlier steps to show D beside each step's own, against as many more faces; 0: none
     misplaced: bool = False  # with a history: half of its faces are real ones with the fine detail of others' edits
-    hide_background: bool = False  # D sees skin alone, of real faces too: no hair tells it the age
+    skin_only: bool = False  # D sees the face alone, of real ones too: no hair tells it the age
     r1: float = 0.0  # coefficient of the R1 penalty on D
     r1_every: int = 16  # applied (times this) every so many steps
     ema: float = 0.999  # decay of the averaged generator, a step
@@ -169,7 +164,6 @@ class Networks(NamedTuple):
     glasses: AgeClassifier | None
     generator_optimizer: torch.optim.Optimizer
     discriminator_optimizer: torch.optim.Optimizer
-    first: Generator | None = None  # the one that the run starts from, where a loss asks for it
 
 
 def build_networks(config: GeneratorTraining, device: torch.device) -> Networks:
@@ -199,18 +193,15 @@ def build_networks(config: GeneratorTraining, device: torch.device) -> Networks:
         model = load_checkpoint(AgeClassifier, ClassifierConfig, folder).requires_grad_(False)
         return model.to(device=device, memory_format=torch.channels_last)
 
-    average = copy.deepcopy(generator).requires_grad_(False).eval()
-    keeps = any(phase.weights.keep > 0 for phase in config.phases)
     return Networks(
         generator,
-        average,
+        copy.deepcopy(generator).requires_grad_(False).eval(),
         discriminator,
         frozen(config.classifier),
         frozen(config.robust_classifier) if config.robust_classifier else None,
         frozen(config.glasses_classifier) if config.glasses_classifier else None,
         torch.optim.Adam(groups, betas=betas),
         torch.optim.Adam([{"params": discriminator.parameters(), "scale": config.discriminator_lr}], betas=betas),
-        copy.deepcopy(average) if keeps else None,
     )
 
 
@@ -239,9 +230,9 @@ def update_from_edits(
     random: torch.Generator,
 ) -> dict[str, Tensor]:
     """D's step on this step's edits, and its second one where there is a history."""
-    if config.hide_background:
-        seen, images = (hide_background(x, batch.hidden) for x in (seen, batch.images))
-        batch = batch._replace(images=images, real=hide_background(batch.real, batch.real_hidden))
+    if config.skin_only:
+        seen, images = (hide_background(x, batch.background) for x in (seen, batch.images))
+        batch = batch._replace(images=images, real=hide_background(batch.real, batch.real_background))
     r1 = config.r1 * config.r1_every if step % config.r1_every == 0 else 0.0
     losses = update_discriminator(nets, seen, batch, r1, config.bf16)
     if history is not None:
@@ -285,7 +276,7 @@ def compute_generator_losses(
     share = torch.where(grows_younger, config.younger, 1.0)
     losses = {"recon": weights.recon * compute_recon_loss(reconstruction, batch.images)}
     if weights.gan > 0:
-        judged = hide_background(seen, batch.hidden) if config.hide_background else seen
+        judged = hide_background(seen, batch.background) if config.skin_only else seen
         scores = nets.discriminator(judged, batch.targets, batch.traits)
         losses["gan"] = weights.gan * compute_generator_gan_loss(scores)
     readers = [("age", nets.classifier, weights.age), ("age_robust", nets.robust, weights.age_robust)]
@@ -301,35 +292,25 @@ def compute_generator_losses(
     if nets.glasses is not None and weights.glasses > 0:
         glasses_logits, _ = read(nets.glasses)
         losses["glasses"] = weights.glasses * compute_class_loss(glasses_logits, 100 * batch.glasses)
-    on_skin = edited
-    if batch.hair is not None:
-        on_skin = show_on_face(edited, batch.images, batch.hair)  # hair has a loss of its own
-        share = grown_grey(batch.ages, batch.targets)
-        grey = turn_grey(batch.images, batch.hair, 1 - batch.hidden, share)
-        losses["hair"] = weights.hair * compute_region_loss(edited, grey, batch.hair)
-    if weights.keep > 0:
-        with torch.no_grad():
-            _, kept = edit_at(nets.first, batch.images, batch.ages, batch.targets)
-        losses["keep"] = weights.keep * compute_region_loss(edited, kept, 1 - batch.hidden)
     if weights.residual > 0:
         losses["residual"] = weights.residual * compute_residual_loss(
-            on_skin, batch.images, weights.outside, batch.background
+            edited, batch.images, weights.outside, batch.background
         )
     if weights.smoothness > 0:
-        losses["smoothness"] = weights.smoothness * compute_smoothness_loss(on_skin, batch.images)
+        losses["smoothness"] = weights.smoothness * compute_smoothness_loss(edited, batch.images)
     if weights.darkening > 0:
         free = torch.where(grows_younger, config.darkening_younger, config.darkening_older)
         losses["darkening"] = weights.darkening * compute_darkening_loss(
-            on_skin, batch.images, free, config.darkening_light
+            edited, batch.images, free, config.darkening_light
         )
     if weights.brightening > 0:
-        losses["brightening"] = weights.brightening * compute_brightening_loss(on_skin, batch.images)
+        losses["brightening"] = weights.brightening * compute_brightening_loss(edited, batch.images)
     if weights.chroma > 0 or weights.discolouring > 0:
-        uncoloured = take_lightness(on_skin, batch.images, shading)
+        uncoloured = take_lightness(edited, batch.images, shading)
         if weights.chroma > 0:
-            losses["chroma"] = weights.chroma * compute_chroma_loss(on_skin, uncoloured)
+            losses["chroma"] = weights.chroma * compute_chroma_loss(edited, uncoloured)
         if weights.discolouring > 0:
-            losses["discolouring"] = weights.discolouring * compute_discolouring_loss(on_skin, uncoloured)
+            losses["discolouring"] = weights.discolouring * compute_discolouring_loss(edited, uncoloured)
     return losses
 
 
@@ -397,7 +378,7 @@ def load_phase_data(config: GeneratorTraining, nets: Networks, phase: Phase, cac
     # The labels stay here: the next targets are drawn from them without waiting for the device.
     train = replace(train, images=train.images.to(device), ages=train.ages.round())
     if config.skin_maps:
-        train = replace(train, maps=load_maps(config.skin_maps, config.hair_maps, train.names).to(device))
+        train = replace(train, skin=load_skin_maps(config.skin_maps, train.names).to(device))
     return train, faces.select(unseen)
 
 

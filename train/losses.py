@@ -84,14 +84,6 @@ def compute_residual_loss(edited: Tensor, images: Tensor, outside: float, backgr
     return (weight * (edited - images).abs()).mean()
 
 
-def compute_region_loss(edited: Tensor, goal: Tensor, region: Tensor) -> Tensor:
-    """E region (G(x0, a1) - goal)^2: where the region [N, 1, H, W] is 1 the edit looks like `goal`.
-
-    The square, because the absolute difference pulls as hard at what is nearly right as at what is far off.
-    """
-    return (region * (edited - goal) ** 2).mean()
-
-
 def compute_smoothness_loss(edited: Tensor, images: Tensor) -> Tensor:
     """Total variation of the change, E |grad (G(x0, a1) - x0)|_1: ripples and strokes cost, shading is nearly free."""
     change = edited - images

@@ -1,6 +1,6 @@
 """Where a face may age: its skin, without hair, hat, background and the inside of the mouth.
 
-python -m train.map_skin --data FFHQ.zip --out runs/skin.npz [--hair runs/hair.npz] [--workers 2]
+python -m train.map_skin --data FFHQ.zip --out runs/skin.npz [--workers 2]
 
 The map is MediaPipe's outline of the face, raised to the hair line, less what near its border has not the colour of the
 rest. It is rough, and only weighs losses (`skin_maps` of train.generator): V and D see no change elsewhere, so neither
@@ -14,36 +14,30 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
-from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 from scipy import ndimage
+from skimage.color import rgb2lab
 from tqdm import tqdm
 
 from agetransformer.cpus import usable_cpus
 from train.archives import open_archive, open_image, read_table
 from train.face_reader import FaceReader, FaceReaderError
-from train.face_regions import (
-    OTHER,
-    SAME,
-    WORKING_SIDE,
-    colour_distance,
-    fill_outline,
-    inner_face,
-    smooth_lab,
-    upper_face,
-)
-from train.hair_map import draw_hair_map
-from train.skin_maps import SIDE, save_maps
+from train.skin_maps import SIDE, save_skin_maps
 
 _READ_SIDE = 512  # px: of the square that MediaPipe sees
+_SIDE = 192  # px: the colours are compared at this size
+_UP, _ACROSS, _DOWN = 1.45, 1.05, 1.08  # the outline ends at half the forehead: stretched about its centre
 _FEATHER = 3.0  # px, of the outline
 _HAIR_LINE = 0.92  # of a map between the two outlines: a change is dearer where hair would grow
 _EDGE = 7  # px, a square: half of it is what skin keeps from hair, so that no pattern comes at the hair line
 _RIM = 8  # px: so far beyond a shine its soft rim reaches
 _SURE = 4  # px: so far inside MediaPipe's own outline everything counts as skin, brows and beards too,
 _BROWS = 0.15  # but not in this upper part of the outline's height, where hair may hang
+_SAMPLE = 6  # px: further inside lies what the skin's colour is taken from
+_SPREAD = (8.5, 2.5, 3.0)  # L, a, b: the least deviation that is no difference; light differs more than colour
+_SAME, _OTHER = 2.0, 3.5  # deviations: up to the first skin, from the second on something else
 
 
 def draw_skin_map(image: np.ndarray, oval: np.ndarray, mouth: np.ndarray) -> np.ndarray:
@@ -56,14 +50,16 @@ def draw_skin_map(image: np.ndarray, oval: np.ndarray, mouth: np.ndarray) -> np.
     Returns:
         [SIDE, SIDE] uint8: 255 where the face may age, 0 where it may not.
     """
-    face = fill_outline(oval)
-    distance = colour_distance(smooth_lab(image), inner_face(face))
+    small = Image.fromarray(image).resize((_SIDE, _SIDE), Image.Resampling.LANCZOS)
+    lab = ndimage.gaussian_filter(rgb2lab(np.asarray(small)), (1.5, 1.5, 0))
+    face = _fill(oval)
+    distance = _difference(lab, ndimage.binary_erosion(face, iterations=_SAMPLE))
     sure = ndimage.binary_erosion(face, iterations=_SURE)
-    sure[: round(WORKING_SIDE * (oval[:, 1].min() + _BROWS * np.ptp(oval[:, 1])))] = False
-    other = ((distance - SAME) / (OTHER - SAME)).clip(0, 1) * ~sure
+    sure[: round(_SIDE * (oval[:, 1].min() + _BROWS * np.ptp(oval[:, 1])))] = False
+    other = ((distance - _SAME) / (_OTHER - _SAME)).clip(0, 1) * ~sure
     other = ndimage.median_filter(other, 5)  # single hairs and spots
-    lips = ndimage.binary_dilation(fill_outline(mouth), iterations=1).astype(np.float32)
-    upper = upper_face(oval)
+    lips = ndimage.binary_dilation(_fill(mouth), iterations=1).astype(np.float32)
+    upper = _fill(_stretched(oval))
     alike = (face | upper) & (other < 0.5)
     shine = ndimage.binary_fill_holes(alike) & ~alike  # on the forehead, with skin all around it
     other[ndimage.binary_dilation(shine, iterations=_RIM)] = 0
@@ -74,30 +70,44 @@ def draw_skin_map(image: np.ndarray, oval: np.ndarray, mouth: np.ndarray) -> np.
     return np.asarray(Image.fromarray((255 * skin).round().astype(np.uint8)).resize((SIDE, SIDE), Image.Resampling.BOX))
 
 
-class FaceMaps(NamedTuple):
-    """Of one face, [SIDE, SIDE] uint8 each."""
-
-    skin: np.ndarray
-    hair: np.ndarray | None  # where it was asked for
-
-
-def read_face_maps(square: np.ndarray, reader: FaceReader, hair: bool = False) -> FaceMaps | None:
-    """The maps of an FFHQ-aligned square [S, S, 3] uint8; None where no face is found.
+def read_skin_map(square: np.ndarray, reader: FaceReader) -> np.ndarray | None:
+    """The map [SIDE, SIDE] uint8 of an FFHQ-aligned square [S, S, 3] uint8; None where no face is found.
 
     Raises:
         FaceReaderError: the process that reads faces died.
     """
     image = np.asarray(Image.fromarray(square).resize((_READ_SIDE, _READ_SIDE), Image.Resampling.LANCZOS))
-    face = reader.read(image, person=hair)
+    face = reader.read(image)
     # Another face may stand beside the one that the square was aligned to.
     if face is None or np.abs(face.oval.mean(axis=0) - 0.5).max() > 0.2:
         return None
-    skin = draw_skin_map(image, face.oval, face.mouth)
-    return FaceMaps(skin, None if face.person is None else draw_hair_map(image, face.oval, face.person, skin))
+    return draw_skin_map(image, face.oval, face.mouth)
 
 
-def draw_face_maps(archives: Sequence[Path], workers: int, hair: bool = False) -> dict[str, FaceMaps]:
-    """File name -> maps, for the faces of the archives that MediaPipe finds.
+def _difference(lab: np.ndarray, sample: np.ndarray) -> np.ndarray:
+    """[H, W]: how many deviations each pixel's colour is from the median colour of the sample [H, W]."""
+    if not sample.any():
+        return np.zeros(sample.shape)
+    difference = lab - np.median(lab[sample], axis=0)
+    spread = 1.48 * np.median(np.abs(difference[sample]), axis=0)  # the standard deviation, of normal values
+    return np.sqrt(((difference / np.maximum(spread, _SPREAD)) ** 2).sum(axis=-1))
+
+
+def _stretched(oval: np.ndarray) -> np.ndarray:
+    centre = (oval.min(axis=0) + oval.max(axis=0)) / 2
+    x, y = (oval - centre).T
+    return centre + np.column_stack([x * _ACROSS, y * np.where(y < 0, _UP, _DOWN)])
+
+
+def _fill(outline: np.ndarray) -> np.ndarray:
+    """[_SIDE, _SIDE] bool, true inside."""
+    mask = Image.new("1", (_SIDE, _SIDE))
+    ImageDraw.Draw(mask).polygon([tuple(point) for point in (outline * _SIDE).tolist()], fill=1)
+    return np.array(mask)
+
+
+def draw_skin_maps(archives: Sequence[Path], workers: int) -> dict[str, np.ndarray]:
+    """File name -> map, for the faces of the archives that MediaPipe finds.
 
     Raises:
         FaceReaderError: MediaPipe is missing.
@@ -105,7 +115,7 @@ def draw_face_maps(archives: Sequence[Path], workers: int, hair: bool = False) -
     """
     names = {archive: [row["file"] for row in read_table(archive)] for archive in archives}  # before MediaPipe starts
     readers: SimpleQueue[FaceReader] = SimpleQueue()
-    maps: dict[str, FaceMaps] = {}
+    maps: dict[str, np.ndarray] = {}
     opened = [FaceReader() for _ in range(workers)]
     for reader in opened:
         readers.put(reader)
@@ -114,7 +124,7 @@ def draw_face_maps(archives: Sequence[Path], workers: int, hair: bool = False) -
         square = np.asarray(open_image(data, name))
         reader = readers.get()
         try:
-            drawn = read_face_maps(square, reader, hair)
+            drawn = read_skin_map(square, reader)
         finally:
             readers.put(reader)
         if drawn is not None:
@@ -136,20 +146,17 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", nargs="+", type=Path, required=True, help="archives of FFHQ-aligned faces")
-    parser.add_argument("--out", type=Path, required=True, help="the file of skin maps to write, .npz")
-    parser.add_argument("--hair", type=Path, help="and one of hair maps (`hair_maps` of train.generator)")
+    parser.add_argument("--out", type=Path, required=True, help="the file to write, .npz")
     parser.add_argument("--workers", type=int, default=usable_cpus(), help="processes that run MediaPipe")
     arguments = parser.parse_args()
     try:
-        maps = draw_face_maps(arguments.data, arguments.workers, arguments.hair is not None)
+        maps = draw_skin_maps(arguments.data, arguments.workers)
         if not maps:
             sys.exit("no face was found in the data: are these FFHQ-aligned squares?")
-        save_maps(arguments.out, {name: drawn.skin for name, drawn in maps.items()})
-        if arguments.hair is not None:
-            save_maps(arguments.hair, {name: drawn.hair for name, drawn in maps.items() if drawn.hair is not None})
+        save_skin_maps(arguments.out, maps)
     except (FaceReaderError, OSError, ValueError) as error:
         sys.exit(str(error))
-    print(f"{len(maps)} skin maps in {arguments.out}" + (f", hair maps in {arguments.hair}" if arguments.hair else ""))
+    print(f"{len(maps)} skin maps in {arguments.out}")
 
 
 if __name__ == "__main__":

@@ -36,35 +36,20 @@ def face_oval(landmarks: np.ndarray | None, size: int) -> np.ndarray:
     return np.array(mask)
 
 
-def hair_region(person: np.ndarray | None, face: np.ndarray) -> np.ndarray:
-    """What of a person is above the chin and not the face: hair, and ears and hats with it.
-
-    Args:
-        person: where people are, [H, W] in 0..1; None: not known.
-        face: [H, W] bool.
-    Returns:
-        [H, W] bool, empty where nothing is known of people.
-    """
-    if person is None:
-        return np.zeros_like(face)
-    above_chin = np.arange(len(face))[:, None] <= np.flatnonzero(face.any(axis=1))[-1]
-    return (person > 0.5) & above_chin & ~face
-
-
 def laplacian_variance(image: np.ndarray, mask: np.ndarray) -> float:
     """Variance of the Laplacian of the luma inside the mask [H, W]: the usual measure of sharpness."""
     luma = image.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
     return float(ndimage.laplace(luma)[mask].var())
 
 
-def background_change(image: np.ndarray, edited: np.ndarray, head: np.ndarray) -> float:
-    """Mean absolute difference outside face and hair [H, W], of 255."""
+def background_change(image: np.ndarray, edited: np.ndarray, face: np.ndarray) -> float:
+    """Mean absolute difference outside the face [H, W], of 255."""
     difference = np.abs(image.astype(np.int16) - edited)
-    return float(difference[~head].mean())
+    return float(difference[~face].mean())
 
 
 def colour_change(lab: np.ndarray, edited_lab: np.ndarray) -> np.ndarray:
-    """Histogram [COLOUR_BINS] of the absolute changes of a and b over all pixels of two Lab images [..., 3].
+    """Histogram [COLOUR_BINS] of the absolute changes of a and b over all pixels of two Lab images [H, W, 3].
 
     Lab's a and b run over about 256 units, so a unit here is one of 255.
     """

@@ -47,25 +47,16 @@ from train.generator import (
     train_step,
 )
 from train.judges import IdentityJudge, JudgeError
-from train.map_skin import read_face_maps
+from train.map_skin import read_skin_map
 from train.memory import keep_freed_memory
 from train.prepare import BAD_INPUT, PrepareError, list_photos
 from train.samples import SAMPLE_AGES, measure_samples, save_samples
-from train.skin_maps import stack_hair_maps, stack_skin_maps
+from train.skin_maps import stack_skin_maps
 
 FEWEST = 5  # photos
 
 _WEIGHTS = LossWeights(
-    recon=10.0,
-    age=0.02,
-    age_robust=0.3,
-    gan=0.0,
-    gender=0.3,
-    residual=1.0,
-    outside=80.0,
-    smoothness=1.0,
-    chroma=100.0,
-    hair=30.0,
+    recon=10.0, age=0.02, age_robust=0.3, gan=0.0, gender=0.3, residual=1.0, outside=80.0, smoothness=1.0, chroma=100.0
 )
 _AGE = re.compile(r"_age_(\d+(?:\.\d+)?)$")
 
@@ -173,11 +164,8 @@ def align_person(settings: Personalisation, ages: dict[str, float], nets: Networ
     whole = torch.tensor([ages[photo] for photo in photos], device=images.device).round()
     female = read_gender(nets.classifier, images).expand(len(photos)).contiguous()
     with closing(FaceReader()) as reader:
-        drawn = [read_face_maps(done[photo], reader, hair=True) for photo in photos]
-    skin = stack_skin_maps([None if maps is None else maps.skin for maps in drawn])
-    hair = stack_hair_maps([None if maps is None else maps.hair for maps in drawn])
-    maps = torch.cat([skin, hair], dim=1).to(images.device)
-    return Faces(images, whole, female, tuple(photos), torch.zeros_like(female, dtype=torch.int64), female * 0, maps)
+        skin = stack_skin_maps([read_skin_map(done[photo], reader) for photo in photos]).to(images.device)
+    return Faces(images, whole, female, tuple(photos), torch.zeros_like(female, dtype=torch.int64), female * 0, skin)
 
 
 @torch.inference_mode()

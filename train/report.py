@@ -29,7 +29,6 @@ _HEADINGS = (
     "colour",
     "pooled",
     "identity",
-    "hair",
 )
 _EXPRESSION_HEADINGS = ("smile kept", "neutral kept", "happiness kept")
 _EXPRESSION_KEYS = ("smile_kept", "neutral_kept", "happiness_kept")  # fmt: skip
@@ -51,10 +50,9 @@ def markdown(result: dict, groups: bool = True) -> str:
         "on real faces labelled with that age. Error: mean absolute difference to the target, in brackets that of the "
         "unedited faces. Rises: share judged older than at the target before. Gender kept: by the same judge, against "
         "its verdict on the unedited face. Sharpness: variance of the Laplacian on the face, ratio to the input's. "
-        "Background: mean absolute change outside face and hair, of 255. Colour: 99th percentile of the change in Lab "
-        "a and b outside the hair, mean over faces and over all pixels pooled. Hair: how much lighter it is, in Lab's "
-        "L of 0 to 100 (hair: what MediaPipe sees of a person above the chin, but for the face; without MediaPipe it "
-        "counts as background). Identity: distance of dlib's face descriptors; "
+        "Background: mean absolute change outside the face, of 255. Colour: 99th percentile of the change in Lab a and "
+        "b over the whole square, mean over faces and over all pixels pooled. Identity: distance of dlib's face "
+        "descriptors; "
         f"a stranger's is {_number(result['stranger'], 2)}. On the unedited faces the judge is off the labels by "
         f"{_number(result['judge_error'], 1)} years and agrees on gender in {_percent(result['judge_gender_agrees'])}."
         f"\n{result['expression_missing'] or _EXPRESSION}\n\n" + _bias(result["judge_bias"])
@@ -152,7 +150,6 @@ def _row(name: str, row: dict, expression: bool) -> list[str]:
         _number(row["colour_p99"], 1),
         _number(row["colour_p99_pooled"], 1),
         _number(row["identity"], 2),
-        _number(row["hair"], 1),
         *([_percent(row[key]) for key in _EXPRESSION_KEYS] if expression else []),
     ]
 

@@ -19,7 +19,7 @@ from train.losses import background_prior
 SIDE = 96
 
 
-def save_maps(path: Path, maps: Mapping[str, np.ndarray]) -> None:
+def save_skin_maps(path: Path, maps: Mapping[str, np.ndarray]) -> None:
     """Write maps, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(path) as aside, aside.open("wb") as file:
@@ -31,14 +31,8 @@ def load_skin_maps(path: str | Path, names: Sequence[str]) -> Tensor:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not a file of `save_maps`, or one of other faces.
+        ValueError: not a file of `save_skin_maps`, or one of other faces.
     """
-    known = _read_maps(path, names)
-    return stack_skin_maps([known.get(name) for name in names])
-
-
-def _read_maps(path: str | Path, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """File name -> map; errors as `load_skin_maps`."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file; `python -m train.map_skin` writes it")
     try:
@@ -50,19 +44,7 @@ def _read_maps(path: str | Path, names: Sequence[str]) -> dict[str, np.ndarray]:
         ) from error
     if not any(name in known for name in names):
         raise ValueError(f"{path}: no map of any face of the data; `python -m train.map_skin` writes them")
-    return known
-
-
-def load_maps(skin: str | Path, hair: str | Path, names: Sequence[str]) -> Tensor:
-    """The maps of skin, and those of hair unless `hair` is empty: [N, 1 or 2, SIDE, SIDE] uint8; see `load_skin_maps`.
-
-    Where a face has no map of its hair, it has no hair.
-    """
-    maps = load_skin_maps(skin, names)
-    if not hair:
-        return maps
-    known = _read_maps(hair, names)
-    return torch.cat([maps, stack_hair_maps([known.get(name) for name in names])], dim=1)
+    return stack_skin_maps([known.get(name) for name in names])
 
 
 def stack_skin_maps(maps: Sequence[np.ndarray | None]) -> Tensor:
@@ -71,12 +53,6 @@ def stack_skin_maps(maps: Sequence[np.ndarray | None]) -> Tensor:
     return torch.from_numpy(np.stack([mean if drawn is None else drawn for drawn in maps]))[:, None]
 
 
-def stack_hair_maps(maps: Sequence[np.ndarray | None]) -> Tensor:
-    """Maps [SIDE, SIDE] uint8 -> [N, 1, SIDE, SIDE]; None is no hair."""
-    none = np.zeros((SIDE, SIDE), np.uint8)
-    return torch.from_numpy(np.stack([none if drawn is None else drawn for drawn in maps]))[:, None]
-
-
-def resize_maps(maps: Tensor, side: int) -> Tensor:
-    """uint8 maps [N, C, M, M] -> float32 [N, C, side, side] in 0..1."""
+def resize_skin(maps: Tensor, side: int) -> Tensor:
+    """uint8 maps [N, 1, M, M] -> float32 [N, 1, side, side] in 0..1."""
     return F.interpolate(maps.float() / 255, size=(side, side), mode="bilinear", align_corners=False)

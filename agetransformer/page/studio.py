@@ -174,7 +174,7 @@ class Studio:
         workspace = self.workspace(visit)
         result, squares = workspace.preview, []
         for encoding in workspace.preview_encodings:
-            squares += self.editor.decode(encoding, [age], look.strength)
+            squares += self.editor.decode(encoding, [age], look.strength, look.hair)
             result = self.editor.paste(result, encoding.face, squares[-1], look.hair)
         if len(workspace.chosen) > 1:
             return result, result.crop(_around(workspace))
@@ -195,7 +195,7 @@ class Studio:
         for age in ages:
             result = photo
             for encoding in workspace.encodings:
-                (square,) = self.editor.decode(encoding, [age], look.strength)
+                (square,) = self.editor.decode(encoding, [age], look.strength, look.hair)
                 result = self.editor.paste_pixels(result, encoding.face, square, look.hair)
             yield result
 
@@ -220,7 +220,7 @@ class Studio:
         self._check(ages, look)
         rows = []
         for encoding in self.workspace(visit).encodings:
-            face, images = encoding.face, self.editor.decode(encoding, ages, look.strength)
+            face, images = encoding.face, self.editor.decode(encoding, ages, look.strength, look.hair)
             images = [self.editor.masked(face, image, look.hair) for image in images]
             rows.append(age_grid(face.image, face.age, images, ages))
         return stack_grids(rows)
