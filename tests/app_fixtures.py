@@ -33,7 +33,7 @@ def draw_photo(path: Path, size: tuple[int, int], *faces: tuple[tuple[int, int, 
     return path
 
 
-MARGIN = 10  # pixels at the border of the square that stay without the hair
+MARGIN = 24  # pixels at the border of the square that stay without the hair
 
 
 def grey_of(age: float) -> int:

@@ -255,13 +255,14 @@ def test_strength_and_area_change_the_photo(browser, portrait):
     assert browser.until(lambda: np.array_equal(*browser.pictures()), "no change at strength 0")
     slider.send_keys(Keys.END)
     browser.until(lambda: not np.array_equal(*browser.pictures()), "a change at strength 150")
-    margin = (slice(140, 144), slice(320, 480))  # above the face, and in other blocks of the JPEG
-    assert np.array_equal(*(picture[margin] for picture in browser.pictures()))
+    margin = (slice(152, 158), slice(320, 480))  # of the square, and in blocks of the JPEG without its inside
+    assert not np.array_equal(*(picture[margin] for picture in browser.pictures()))
     browser.until(lambda: len(browser.all("#area label")) == 2, "two areas")
     browser.click(browser.all("#area label")[1])
     assert browser.until(
-        lambda: not np.array_equal(*(picture[margin] for picture in browser.pictures())), "a change beyond the face"
+        lambda: np.array_equal(*(picture[margin] for picture in browser.pictures())), "a change of the face alone"
     )
+    assert not np.array_equal(*(picture[FACE] for picture in browser.pictures()))
     browser.open()  # with the usual strength again
 
 
