@@ -12,6 +12,7 @@ _CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
 _UP, _ACROSS, _DOWN = 1.45, 1.05, 1.08  # MediaPipe's outline ends at half the forehead: stretched about its centre
 _SAMPLE = 6  # px: so far inside the outline lies what the skin's colour is taken from
 _SKIN_SPREAD = (8.5, 2.5, 3.0)  # L, a, b: the least deviation that is no difference; light differs more than colour
+_MOST_SPREAD = 1.5  # times that: the rest is glasses and shadows
 _HAIR_SPREAD = (9.0, 3.0, 4.0)
 _SAME, _OTHER = 2.0, 3.5  # deviations: up to the first the same, from the second on something else
 _TONES = 3  # parts of the hair by its lightness, each with a colour of its own: highlights and shadows
@@ -58,7 +59,10 @@ def map_hair(image: np.ndarray, outline: np.ndarray, person: np.ndarray) -> np.n
     lab = cv2.GaussianBlur(cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), (0, 0), 1.5)
     presence = cv2.resize(person.astype(np.float32), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
     face, upper = _filled(outline), _filled(_raised(outline))
-    from_skin = _deviations(lab, lab[_eroded(face, _SAMPLE)], _SKIN_SPREAD)
+    sample = lab[_eroded(face, _SAMPLE)]
+    from_skin = _deviations(lab, sample, _SKIN_SPREAD)
+    if len(sample) > 0:
+        from_skin[(face | upper) & (lab[..., 0] > np.median(sample[:, 0]))] = 0  # a forehead shines
     own = _largest_part_in(presence > 0.5, face)
 
     (left, top), (right, bottom) = outline.min(axis=0) * _SIDE, outline.max(axis=0) * _SIDE
@@ -116,7 +120,8 @@ def _deviations(lab: np.ndarray, sample: np.ndarray, least: tuple[float, float, 
         return np.zeros(lab.shape[:2])
     median = np.median(sample, axis=0)
     spread = 1.48 * np.median(np.abs(sample - median), axis=0)  # the standard deviation, of normal values
-    return np.sqrt((((lab - median) / np.maximum(spread, least)) ** 2).sum(axis=-1))
+    spread = spread.clip(least, _MOST_SPREAD * np.array(least))
+    return np.sqrt((((lab - median) / spread) ** 2).sum(axis=-1))
 
 
 def _ramp(values: np.ndarray, start: float, end: float) -> np.ndarray:
