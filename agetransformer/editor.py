@@ -198,7 +198,9 @@ class AgeEditor:
         if face.geometry is not None:
             outline = face.geometry.landmarks_in_square[list(hair_map.OVAL)]
         mask = hair_map.map_hair(pixels, outline, person)
-        return measure_hair(pixels, mask, hair_map.face_region(outline, len(pixels))) if mask.any() else None
+        if not mask.any():
+            return None
+        return measure_hair(pixels.astype(np.float32) / 255, mask, hair_map.face_region(outline, len(pixels)))
 
     @torch.inference_mode()
     def decode(
@@ -223,12 +225,13 @@ class AgeEditor:
         edited = self.engine.decode(encoding.encoding, torch.tensor(targets))
         changes = (edited - encoding.reduced).permute(0, 2, 3, 1).numpy() * (127.5 * strength)
         if hair and encoding.hair is not None:
+            pixels = (encoding.reduced[0].permute(1, 2, 0).numpy() + 1) / 2
             for change, target in zip(changes, targets, strict=True):
                 if (share := grown_grey(encoding.face.age, target)) > 0:
-                    change += grey_change(encoding.hair, share) * (255 * strength)
+                    change += grey_change(pixels, encoding.hair, share) * (255 * strength)
         original = np.asarray(encoding.face.image).astype(np.float32)
-        pixels = (np.rint(original + _resize(change, len(original))).clip(0, 255) for change in changes)
-        return [Image.fromarray(image.astype(np.uint8)) for image in pixels]
+        images = (np.rint(original + _resize(change, len(original))).clip(0, 255) for change in changes)
+        return [Image.fromarray(image.astype(np.uint8)) for image in images]
 
     def masked(self, face: Face, image: Image.Image, hair: bool = True) -> Image.Image:
         """Of a decoded square what `paste` takes: the change of the face and, unless told otherwise, of the hair."""

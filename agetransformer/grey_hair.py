@@ -22,10 +22,8 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
 class Hair:
     """The hair of one square, as it is."""
 
-    pixels: np.ndarray  # [R, R, 3] float32, the square in 0..1
     mask: np.ndarray  # [R, R] float32 in 0..1, where hair is
-    light: np.ndarray  # [R, R] float32, the luma of each pixel
-    tone: np.ndarray  # [R, R] float32, the luma of the hair around it
+    tone: np.ndarray  # [R, R] float32, the luma of the hair around each pixel, 0..1
     grey: float  # the tone of grey hair in this photo
 
 
@@ -40,28 +38,34 @@ def grown_grey(age: float, target: float) -> float:
     return max(0.0, (grey_share(target) - before) / (1 - before))
 
 
-def measure_hair(image: np.ndarray, mask: np.ndarray, face: np.ndarray) -> Hair:
+def measure_hair(pixels: np.ndarray, mask: np.ndarray, face: np.ndarray) -> Hair:
     """What `grey_change` needs to know.
 
     Args:
-        image: [R, R, 3] uint8 RGB.
+        pixels: [R, R, 3] float32 RGB in 0..1.
         mask: [M, M] float32 in 0..1, how much of each pixel is hair.
         face: [R, R] bool, where skin is.
     """
-    side = len(image)
-    pixels = image.astype(np.float32) / 255
+    side = len(pixels)
     light = pixels @ _LUMA
     mask = cv2.resize(mask, (side, side), interpolation=cv2.INTER_LINEAR)
     weight = mask + np.float32(1e-4)  # what is beside the hair is no part of its tone
     tone = cv2.GaussianBlur(light * weight, (0, 0), _TONE * side) / cv2.GaussianBlur(weight, (0, 0), _TONE * side)
     skin = light[face].mean() if face.any() else light.mean()
-    return Hair(pixels, mask, light, tone, float(np.clip(_LIGHT * skin, _LEAST_LIGHT, _MOST_LIGHT)))
+    return Hair(mask, tone, float(np.clip(_LIGHT * skin, _LEAST_LIGHT, _MOST_LIGHT)))
 
 
-def grey_change(hair: Hair, share: float) -> np.ndarray:
-    """What this share of the hair changes by turning grey: [R, R, 3] float32, to add to pixels in 0..1."""
+def grey_change(pixels: np.ndarray, hair: Hair, share: float) -> np.ndarray:
+    """What this share of the hair changes by turning grey.
+
+    Args:
+        pixels: [R, R, 3] float32 in 0..1, those that were measured.
+        share: 0..1.
+    Returns:
+        [R, R, 3] float32, to add to the pixels.
+    """
+    light = pixels @ _LUMA
     goal = hair.tone + share * (hair.grey - hair.tone).clip(0)
     gain = (((goal + 0.02) / (hair.tone + 0.02)) ** _STRANDS).clip(max=_MOST_STRANDS)
-    light = goal + gain * (hair.light - hair.tone)
-    colour = (1 - _COLOUR_LOST * share) * (hair.pixels - hair.light[..., None])
-    return hair.mask[..., None] * ((light[..., None] + colour).clip(0, 1) - hair.pixels)
+    grey = (goal + gain * (light - hair.tone))[..., None] + (1 - _COLOUR_LOST * share) * (pixels - light[..., None])
+    return hair.mask[..., None] * (grey.clip(0, 1) - pixels)
