@@ -46,7 +46,7 @@ def face_mask(geometry: "FaceGeometry | None", size: int) -> np.ndarray:
 def head_mask(geometry: "FaceGeometry | None", size: int) -> np.ndarray:
     """`face_mask` and, above the chin, all of the square: the hair that the face's own mask cuts off.
 
-    What lies behind the head is in it too; there the network changes nothing.
+    What lies behind the head is in it too; there the network changes next to nothing, and no hair is.
     """
     chin = _generic_outline()[:, 1].max() if geometry is None else _outline(geometry)[:, 1].max()
     below = (((np.arange(size) + 0.5) / size - chin) / _CHIN_FEATHER + 1).clip(0, 1)

@@ -139,6 +139,11 @@ def test_d_sees_skin_alone_and_other_faces_with_misplaced_detail(workspace, tmp_
     assert again.real_ages.tolist() == [*own.ages[:2], *own.real_ages[2:]]
 
 
+def test_misplaced_detail_wants_a_history(workspace):
+    with pytest.raises(ValueError, match="misplaced: .* set history too"):
+        build_networks(tiny(workspace, misplaced=True), torch.device("cpu"))
+
+
 def test_misplaced_detail_is_mirrored_and_shading_is_left_out():
     images, real = torch.zeros(1, 3, 96, 96), torch.full((1, 3, 96, 96), 0.5)
     edited = images.clone()

@@ -170,6 +170,8 @@ def build_networks(config: GeneratorTraining, device: torch.device) -> Networks:
     """Fresh generator, discriminator and optimizers; frozen classifiers from their checkpoints."""
     if config.discriminator == "pair" and own_share().count > 1:
         raise ValueError("discriminator: 'pair' needs a single process: what each of the two sees differs between many")
+    if config.misplaced and config.history == 0:
+        raise ValueError("misplaced: takes half of D's history; set history too, to 200 for example")
     torch.manual_seed(config.seed)
     if config.start:
         generator = load_checkpoint(Generator, GeneratorConfig, config.start)
