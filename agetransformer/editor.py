@@ -182,13 +182,7 @@ class AgeEditor:
         """The hair of a face's square at the network's resolution."""
         pixels = np.asarray(small)
         try:
-            from agetransformer.segmentation import PersonSegmenter  # here, because MediaPipe takes seconds to load
-
-            with self._lock:
-                if self._segmenter is None:
-                    self._segmenter = PersonSegmenter()
-                    weakref.finalize(self, self._segmenter.close)
-                person = self._segmenter.segment(pixels)
+            person = self._find_person(pixels)
         except (ImportError, CheckpointError, RuntimeError) as error:
             if face.geometry is not None:
                 raise
@@ -201,6 +195,16 @@ class AgeEditor:
         if not mask.any():
             return None
         return measure_hair(pixels.astype(np.float32) / 255, mask, hair_map.face_region(outline, len(pixels)))
+
+    def _find_person(self, pixels: np.ndarray) -> np.ndarray:
+        """`PersonSegmenter.segment`."""
+        from agetransformer.segmentation import PersonSegmenter  # here, because MediaPipe takes seconds to load
+
+        with self._lock:
+            if self._segmenter is None:
+                self._segmenter = PersonSegmenter()
+                weakref.finalize(self, self._segmenter.close)
+            return self._segmenter.segment(pixels)
 
     @torch.inference_mode()
     def decode(
@@ -275,7 +279,9 @@ class AgeEditor:
             PhotoError: the photo cannot be read.
         """
         if self.device.type != "cpu":  # a GPU may be lent for the length of a call only
-            self.find_faces(Image.new("RGB", (self.resolution, self.resolution)))
+            empty = Image.new("RGB", (self.resolution, self.resolution))
+            self.find_faces(empty)
+            self._find_person(np.asarray(empty))
             return
         image = load_photo(photo)
         faces = self.find_faces(image)
