@@ -33,9 +33,8 @@ def face_mask(geometry: "FaceGeometry | None", size: int) -> np.ndarray:
         [size, size] float32 in 0..1: 1 on the face, softly 0 beyond hair line, temples and chin, 0 along the border.
     """
     side = _WORKING_SIDE
-    outline = _generic_outline() if geometry is None else _outline(geometry)
     mask: np.ndarray = np.zeros((side, side), np.float32)
-    outline = outline.clip(_MARGIN, 1 - _MARGIN)
+    outline = _outline(geometry).clip(_MARGIN, 1 - _MARGIN)
     # fillPoly's coordinates have 4 fractional bits and count from the centre of the first pixel.
     cv2.fillPoly(mask, [np.round((outline * side - 0.5) * 16).astype(np.int32)], 1.0, cv2.LINE_8, 4)
     mask = cv2.GaussianBlur(mask, (0, 0), _FEATHER * side, borderType=cv2.BORDER_CONSTANT)
@@ -48,10 +47,9 @@ def head_mask(geometry: "FaceGeometry | None", size: int) -> np.ndarray:
 
     What lies behind the head is in it too; there the network changes next to nothing, and no hair is.
     """
-    chin = _generic_outline()[:, 1].max() if geometry is None else _outline(geometry)[:, 1].max()
-    below = (((np.arange(size) + 0.5) / size - chin) / _CHIN_FEATHER + 1).clip(0, 1)
-    above = 1 - below * below * (3 - 2 * below)
-    return np.maximum(face_mask(geometry, size), crop_mask(size) * above[:, None].astype(np.float32))
+    chin = _outline(geometry)[:, 1].max()
+    above = 1 - _smooth_step(((np.arange(size) + 0.5) / size - chin) / _CHIN_FEATHER + 1)
+    return np.maximum(face_mask(geometry, size), crop_mask(size) * above[:, None])
 
 
 def crop_mask(size: int) -> np.ndarray:
@@ -61,8 +59,7 @@ def crop_mask(size: int) -> np.ndarray:
         [size, size] float32 in 0..1: 1 inside, a smooth step down to 0 towards the border, the last 2 % of the side 0.
     """
     distance = (np.minimum(np.arange(size), np.arange(size)[::-1]) + 0.5) / size
-    step = ((distance - _CROP_ZERO) / _CROP_FEATHER).clip(0, 1)
-    ramp = (step * step * (3 - 2 * step)).astype(np.float32)
+    ramp = _smooth_step((distance - _CROP_ZERO) / _CROP_FEATHER)
     return np.outer(ramp, ramp)
 
 
@@ -125,8 +122,16 @@ def _add(pixels: np.ndarray, change: np.ndarray) -> np.ndarray:
     return np.rint(pixels + change).clip(0, 255).astype(np.uint8)
 
 
-def _outline(geometry: "FaceGeometry") -> np.ndarray:
-    """[K, 2]: the stretched hull of the landmarks, as fractions of the square's side."""
+def _smooth_step(values: np.ndarray) -> np.ndarray:
+    """float32: 0 up to 0, 1 from 1 on, without a kink."""
+    step = values.clip(0, 1)
+    return (step * step * (3 - 2 * step)).astype(np.float32)
+
+
+def _outline(geometry: "FaceGeometry | None") -> np.ndarray:
+    """[K, 2]: the stretched hull of the landmarks, as fractions of the square's side; None is an average face."""
+    if geometry is None:
+        return _generic_outline()
     hull = cv2.convexHull(geometry.landmarks_in_square.astype(np.float32))[:, 0]
     centre = (hull.min(axis=0) + hull.max(axis=0)) / 2
     x, y = (hull - centre).T

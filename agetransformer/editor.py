@@ -21,6 +21,7 @@ from agetransformer import compositing, hair_map, hub
 from agetransformer.checkpoint import CheckpointError, load_checkpoint
 from agetransformer.classifier import AgeClassifier, ClassifierConfig
 from agetransformer.engine import Engine, EngineEncoding
+from agetransformer.face_outline import OVAL, mean_outline
 from agetransformer.grey_hair import Hair, grey_change, grown_grey, measure_hair
 from agetransformer.imageio import load_photo
 from agetransformer.networks import Generator, GeneratorConfig
@@ -188,9 +189,9 @@ class AgeEditor:
                 raise
             logger.warning("hair stays as it is: %s", error)  # an aligned square needs no MediaPipe for anything else
             return None
-        outline = hair_map.mean_outline()
+        outline = mean_outline()
         if face.geometry is not None:
-            outline = face.geometry.landmarks_in_square[list(hair_map.OVAL)]
+            outline = face.geometry.landmarks_in_square[list(OVAL)]
         mask = hair_map.map_hair(pixels, outline, person)
         if not mask.any():
             return None

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 import numpy as np
 from PIL import Image
 
-from agetransformer.hair_map import OVAL
+from agetransformer.face_outline import OVAL
 from agetransformer.json_lines import serve
 
 # The inner ones of MediaPipe's FACE_LANDMARKS_LIPS, in order.

@@ -6,10 +6,10 @@ It is rough: a hat whose colour hair may have is taken for hair, and a beard is 
 import cv2
 import numpy as np
 
-_MEAN_CENTRE, _MEAN_AXES = (0.5, 0.58), (0.28, 0.32)
+from agetransformer.face_outline import raised_outline
+
 _SIDE = 192  # px: colours are compared at this size
 _CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
-_UP, _ACROSS, _DOWN = 1.45, 1.05, 1.08  # MediaPipe's outline ends at half the forehead: stretched about its centre
 _SAMPLE = 6  # px: so far inside the outline lies what the skin's colour is taken from
 _SKIN_SPREAD = (8.5, 2.5, 3.0)  # L, a, b: the least deviation that is no difference; light differs more than colour
 _MOST_SPREAD = 1.5  # times that: the rest is glasses and shadows
@@ -32,19 +32,6 @@ _FOREHEAD = 0.55  # above this height of the square
 _STRANDS = 3  # px: hair reaches so far beyond its edge
 
 
-# MediaPipe's landmarks along the closed line FACE_LANDMARKS_FACE_OVAL.
-OVAL = (
-    10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
-    152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
-)  # fmt: skip
-
-
-def mean_outline() -> np.ndarray:
-    """Where that line lies in FFHQ-aligned squares on average, [36, 2] as fractions of the side."""
-    angles = np.linspace(0, 2 * np.pi, len(OVAL), endpoint=False)
-    return _MEAN_CENTRE + np.column_stack([np.sin(angles), -np.cos(angles)]) * _MEAN_AXES
-
-
 def map_hair(image: np.ndarray, outline: np.ndarray, person: np.ndarray) -> np.ndarray:
     """How much of each pixel is hair.
 
@@ -58,7 +45,7 @@ def map_hair(image: np.ndarray, outline: np.ndarray, person: np.ndarray) -> np.n
     small = cv2.resize(image, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
     lab = cv2.GaussianBlur(cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), (0, 0), 1.5)
     presence = cv2.resize(person.astype(np.float32), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
-    face, upper = _filled(outline), _filled(_raised(outline))
+    face, upper = _filled(outline), _filled(raised_outline(outline))
     sample = lab[_eroded(face, _SAMPLE)]
     from_skin = _deviations(lab, sample, _SKIN_SPREAD)
     if len(sample) > 0:
@@ -127,13 +114,6 @@ def _deviations(lab: np.ndarray, sample: np.ndarray, least: tuple[float, float, 
 def _ramp(values: np.ndarray, start: float, end: float) -> np.ndarray:
     """0 at `start`, 1 at `end` and beyond."""
     return ((values - start) / (end - start)).clip(0, 1)
-
-
-def _raised(outline: np.ndarray) -> np.ndarray:
-    """The outline up to the hair line."""
-    centre = (outline.min(axis=0) + outline.max(axis=0)) / 2
-    x, y = (outline - centre).T
-    return centre + np.column_stack([x * _ACROSS, y * np.where(y < 0, _UP, _DOWN)])
 
 
 def _filled(outline: np.ndarray) -> np.ndarray:

@@ -89,7 +89,9 @@ def test_a_resumed_run_equals_an_uninterrupted_one(workspace, tmp_path, monkeypa
     assert samples and Image.open(samples[0]).size[0] > 6 * 64
 
 
-def test_with_a_history_d_learns_from_edits_of_earlier_steps_too(workspace, tmp_path, monkeypatch):
+@pytest.fixture
+def shown_to_d(monkeypatch) -> list[tuple[torch.Tensor, Batch]]:
+    """What each of D's steps was on: edits, and the batch that says what is real."""
     from train import generator
 
     shown, real_update = [], generator.update_discriminator
@@ -99,9 +101,13 @@ def test_with_a_history_d_learns_from_edits_of_earlier_steps_too(workspace, tmp_
         return real_update(nets, fake, batch, *arguments)
 
     monkeypatch.setattr(generator, "update_discriminator", recording)
+    return shown
+
+
+def test_with_a_history_d_learns_from_edits_of_earlier_steps_too(workspace, tmp_path, shown_to_d):
     config = tiny(workspace, phases=(Phase(16, 64, 2, 1e-3),), robust_classifier="", history=2)
     train_generator(config, tmp_path / "run", cache=str(tmp_path))
-    own, old = shown[::2], shown[1::2]
+    own, old = shown_to_d[::2], shown_to_d[1::2]
     assert len(own) == len(old) == 8
     faces = [fake[index] for fake, _ in own for index in range(2)]
     targets = torch.cat([batch.targets for _, batch in own])
@@ -115,20 +121,11 @@ def test_with_a_history_d_learns_from_edits_of_earlier_steps_too(workspace, tmp_
     assert from_before >= 6
 
 
-def test_d_sees_skin_alone_and_other_faces_with_misplaced_detail(workspace, tmp_path, monkeypatch):
-    from train import generator
-
-    shown, real_update = [], generator.update_discriminator
-
-    def recording(nets, fake, batch, *arguments):
-        shown.append((fake.clone(), batch))
-        return real_update(nets, fake, batch, *arguments)
-
-    monkeypatch.setattr(generator, "update_discriminator", recording)
+def test_d_sees_skin_alone_and_other_faces_with_misplaced_detail(workspace, tmp_path, shown_to_d):
     options = {"history": 8, "misplaced": True, "skin_only": True}
     config = tiny(workspace, phases=(Phase(4, 64, 4, 1e-3),), robust_classifier="", **options)
     train_generator(config, tmp_path / "run", cache=str(tmp_path))
-    (edits, own), (fakes, again) = shown
+    (edits, own), (fakes, again) = shown_to_d
     for images in (edits, own.real, fakes, again.real):
         assert (images[..., :6, :6] == 0).all() and images[..., 30:40, 28:36].abs().max() > 0.1
     torch.testing.assert_close(fakes[:2], edits[:2])  # nothing was kept before them

@@ -1,18 +1,17 @@
 """Hair: where it is, and how it turns grey."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
 from agetransformer import AgeEditor, Face
+from agetransformer.face_outline import OVAL, mean_outline
 from agetransformer.grey_hair import Hair, grey_change, grey_share, grown_grey, measure_hair
-from agetransformer.hair_map import OVAL, face_region, map_hair, mean_outline
-from tests.test_skin_maps import HAIR, SKIN, ellipse
+from agetransformer.hair_map import face_region, map_hair
+from tests.test_skin_maps import HAIR, SKIN, ellipse, portrait_square
 
-ASTRONAUT = Path(__file__).parent.parent / "assets" / "astronaut.jpg"
 WALL, SHIRT = (150, 170, 190), (70, 110, 60)
 HEAD = ellipse((0.5, 0.5), (0.34, 0.42))  # hair and all
 SHOULDERS = np.array([[0.1, 1.0], [0.25, 0.9], [0.75, 0.9], [0.9, 1.0]])
@@ -118,10 +117,7 @@ def editor(embedded: None) -> AgeEditor:
 
 @pytest.fixture(scope="module")
 def portrait() -> Image.Image:
-    """Eileen Collins (NASA, public domain), cropped roughly as FFHQ would."""
-    with Image.open(ASTRONAUT) as photo:
-        side = photo.width / 512
-        return photo.convert("RGB").crop(tuple(round(side * v) for v in (122, 10, 332, 220))).resize((256, 256))
+    return portrait_square(256)
 
 
 def test_the_editor_turns_hair_grey_in_older_faces_alone(editor: AgeEditor, portrait: Image.Image) -> None:

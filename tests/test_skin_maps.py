@@ -114,12 +114,18 @@ def test_shards_have_no_maps(tmp_path):
         open_phase(config, None, Phase(8, 64), 0, str(tmp_path))
 
 
+def portrait_square(side: int) -> Image.Image:
+    """Eileen Collins (NASA, public domain), cropped roughly as FFHQ would."""
+    with Image.open(ROOT / "assets" / "astronaut.jpg") as photo:
+        scale = photo.width / 512
+        box = tuple(round(scale * v) for v in (122, 10, 332, 220))
+        return photo.convert("RGB").crop(box).resize((side, side))
+
+
 @pytest.fixture
 def archive(tmp_path) -> Path:
-    """Eileen Collins (NASA, public domain), cropped roughly as FFHQ would, and a picture of nobody."""
-    photo = Image.open(ROOT / "assets" / "astronaut.jpg").convert("RGB")
-    side = photo.width / 512
-    photo.crop(tuple(round(side * v) for v in (122, 10, 332, 220))).resize((512, 512)).save(tmp_path / "her.png")
+    """Eileen Collins, and a picture of nobody."""
+    portrait_square(512).save(tmp_path / "her.png")
     Image.new("RGB", (512, 512), CLOTHES).save(tmp_path / "nobody.png")
     with zipfile.ZipFile(tmp_path / "faces.zip", "w") as file:
         for name in ("her.png", "nobody.png"):

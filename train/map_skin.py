@@ -22,13 +22,13 @@ from skimage.color import rgb2lab
 from tqdm import tqdm
 
 from agetransformer.cpus import usable_cpus
+from agetransformer.face_outline import raised_outline
 from train.archives import open_archive, open_image, read_table
 from train.face_reader import FaceReader, FaceReaderError
 from train.skin_maps import SIDE, save_skin_maps
 
 _READ_SIDE = 512  # px: of the square that MediaPipe sees
 _SIDE = 192  # px: the colours are compared at this size
-_UP, _ACROSS, _DOWN = 1.45, 1.05, 1.08  # the outline ends at half the forehead: stretched about its centre
 _FEATHER = 3.0  # px, of the outline
 _HAIR_LINE = 0.92  # of a map between the two outlines: a change is dearer where hair would grow
 _EDGE = 7  # px, a square: half of it is what skin keeps from hair, so that no pattern comes at the hair line
@@ -59,7 +59,7 @@ def draw_skin_map(image: np.ndarray, oval: np.ndarray, mouth: np.ndarray) -> np.
     other = ((distance - _SAME) / (_OTHER - _SAME)).clip(0, 1) * ~sure
     other = ndimage.median_filter(other, 5)  # single hairs and spots
     lips = ndimage.binary_dilation(_fill(mouth), iterations=1).astype(np.float32)
-    upper = _fill(_stretched(oval))
+    upper = _fill(raised_outline(oval))
     alike = (face | upper) & (other < 0.5)
     shine = ndimage.binary_fill_holes(alike) & ~alike  # on the forehead, with skin all around it
     other[ndimage.binary_dilation(shine, iterations=_RIM)] = 0
@@ -91,12 +91,6 @@ def _difference(lab: np.ndarray, sample: np.ndarray) -> np.ndarray:
     difference = lab - np.median(lab[sample], axis=0)
     spread = 1.48 * np.median(np.abs(difference[sample]), axis=0)  # the standard deviation, of normal values
     return np.sqrt(((difference / np.maximum(spread, _SPREAD)) ** 2).sum(axis=-1))
-
-
-def _stretched(oval: np.ndarray) -> np.ndarray:
-    centre = (oval.min(axis=0) + oval.max(axis=0)) / 2
-    x, y = (oval - centre).T
-    return centre + np.column_stack([x * _ACROSS, y * np.where(y < 0, _UP, _DOWN)])
 
 
 def _fill(outline: np.ndarray) -> np.ndarray:

@@ -1,0 +1,25 @@
+"""The closed line around a face as MediaPipe draws it, [K, 2] as fractions of an FFHQ-aligned square's side."""
+
+import numpy as np
+
+# Its landmarks along it: FACE_LANDMARKS_FACE_OVAL.
+OVAL = (
+    10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
+    152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
+)  # fmt: skip
+
+_MEAN_CENTRE, _MEAN_AXES = (0.5, 0.58), (0.28, 0.32)
+_UP, _ACROSS, _DOWN = 1.45, 1.05, 1.08  # the line ends at half the forehead: stretched about its centre
+
+
+def mean_outline() -> np.ndarray:
+    """Where the line lies on average, [36, 2]."""
+    angles = np.linspace(0, 2 * np.pi, len(OVAL), endpoint=False)
+    return _MEAN_CENTRE + np.column_stack([np.sin(angles), -np.cos(angles)]) * _MEAN_AXES
+
+
+def raised_outline(outline: np.ndarray) -> np.ndarray:
+    """The line up to the hair line, [K, 2]."""
+    centre = (outline.min(axis=0) + outline.max(axis=0)) / 2
+    x, y = (outline - centre).T
+    return centre + np.column_stack([x * _ACROSS, y * np.where(y < 0, _UP, _DOWN)])
