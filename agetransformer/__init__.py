@@ -5,13 +5,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from agetransformer.checkpoint import CheckpointError
-    from agetransformer.editor import AgeEditor, Face, FaceEncoding
+    from agetransformer.editor import AgeEditor, FaceEncoding
+    from agetransformer.faces import EditedFace, Face
     from agetransformer.grid import age_grid
     from agetransformer.imageio import PhotoError, load_photo, save_png
 
 __all__ = [
     "AgeEditor",
     "CheckpointError",
+    "EditedFace",
     "Face",
     "FaceEncoding",
     "PhotoError",
@@ -23,7 +25,8 @@ __all__ = [
 _HOMES = {
     "AgeEditor": "editor",
     "CheckpointError": "checkpoint",
-    "Face": "editor",
+    "EditedFace": "faces",
+    "Face": "faces",
     "FaceEncoding": "editor",
     "PhotoError": "imageio",
     "age_grid": "grid",

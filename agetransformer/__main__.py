@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 if TYPE_CHECKING:
-    from agetransformer.editor import AgeEditor, Face
+    from agetransformer.editor import AgeEditor
+    from agetransformer.faces import Face
 
 BAD_INPUT = 2  # exit code, the same as argparse's for a bad argument
 _NO_FACE = (
@@ -237,10 +238,10 @@ def _edit_photo(
     def results() -> Iterator[tuple[Image.Image | np.ndarray, Path, float]]:
         for age, age_path in zip(ages, age_paths, strict=True):
             result = pixels
-            for face, encoding, row in zip(faces, encodings, rows, strict=True):
+            for encoding, row in zip(encodings, rows, strict=True):
                 (edited,) = editor.decode(encoding, [age], hair=hair)
-                result = editor.paste_pixels(result, face, edited, hair)
-                row.append(editor.masked(face, edited, hair))
+                result = editor.paste_pixels(result, edited)
+                row.append(edited.masked)
             yield add_mark(result) if marked else result, age_path, age
 
     for age_path in save_pngs(results(), editor.name):

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from agetransformer import compositing
-from agetransformer.editor import AgeEditor, Face, FaceEncoding, check_age
+from agetransformer.editor import AgeEditor, FaceEncoding, check_age
+from agetransformer.faces import Face
 from agetransformer.files import written_whole
 from agetransformer.imageio import DIGITAL_SOURCE_TYPE, disclosure, disclosure_xmp
 
@@ -68,19 +68,12 @@ def sweep_frames(
         ValueError: the photo does not belong to the face.
     """
     small, encoding = _fit(photo, encoding, config.max_side)
-    face, pixels = encoding.face, np.asarray(small)
-    side = face.image.width
-    mask = (compositing.head_mask if config.hair else compositing.face_mask)(face.geometry, side)
-    original = np.asarray(face.image)
+    pixels = np.asarray(small)
     frames: dict[float, Image.Image] = {}
     for age in sweep_ages(config):
         if age not in frames:
-            edited = np.asarray(editor.decode(encoding, [age], config.strength, config.hair)[0])
-            if face.geometry is None:
-                result = compositing.blend(original, edited, mask)
-            else:
-                result = compositing.paste(pixels, face.geometry, original, edited, mask)
-            frames[age] = Image.fromarray(result)
+            (edited,) = editor.decode(encoding, [age], config.strength, config.hair)
+            frames[age] = Image.fromarray(editor.paste_pixels(pixels, edited))
         yield frames[age]
 
 

@@ -1,5 +1,6 @@
 """An edited face back into its photo: the change alone is warped and added, so the photo keeps its own pixels."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import cv2
@@ -15,7 +16,6 @@ _STRETCH_UP, _STRETCH_SIDE, _STRETCH_DOWN = 1.45, 1.15, 1.12
 _FEATHER = 0.035  # standard deviation of the soft edge, as a fraction of the square's side
 _TAIL = 0.02  # the Gaussian's tail below this is cut to 0
 _MARGIN = 0.092  # the outline keeps this distance from the square's border: 2 % of the side stays 0 (the tail, 2.05 sd)
-_CHIN_FEATHER = 0.15  # of the side: so far above the mask's chin the hair begins to stay
 _CROP_ZERO, _CROP_FEATHER = 0.02, 0.13  # of the side: `crop_mask` is 0 up to the first, then rises over the second
 _WORKING_SIDE = 256  # px; the mask is smooth, so it is made at this size and resized
 
@@ -42,16 +42,6 @@ def face_mask(geometry: "FaceGeometry | None", size: int) -> np.ndarray:
     return cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA if size < side else cv2.INTER_LINEAR)
 
 
-def head_mask(geometry: "FaceGeometry | None", size: int) -> np.ndarray:
-    """`face_mask` and, above the chin, all of the square: the hair that the face's own mask cuts off.
-
-    What lies behind the head is in it too; there the network changes next to nothing, and no hair is.
-    """
-    chin = _outline(geometry)[:, 1].max()
-    above = 1 - _smooth_step(((np.arange(size) + 0.5) / size - chin) / _CHIN_FEATHER + 1)
-    return np.maximum(face_mask(geometry, size), crop_mask(size) * above[:, None])
-
-
 def crop_mask(size: int) -> np.ndarray:
     """All of a square but for its border.
 
@@ -63,63 +53,47 @@ def crop_mask(size: int) -> np.ndarray:
     return np.outer(ramp, ramp)
 
 
-def blend(original: np.ndarray, edited: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The edit inside the mask, the original outside; all in one frame.
-
-    Args:
-        original, edited: [S, S, 3] uint8.
-        mask: [S, S] in 0..1.
-    Returns:
-        [S, S, 3] uint8, equal to `original` wherever the mask is 0.
-    """
-    return _add(original, _masked_change(original, edited, mask))
+def add_change(pixels: np.ndarray, change: np.ndarray) -> np.ndarray:
+    """Pixels uint8 and what is added to them, float32 in levels of 255 -> uint8."""
+    return np.rint(pixels + change).clip(0, 255).astype(np.uint8)
 
 
-def paste(
-    photo: np.ndarray, geometry: "FaceGeometry", original: np.ndarray, edited: np.ndarray, mask: np.ndarray
-) -> np.ndarray:
-    """Put an edited face back where it came from, at the photo's own resolution.
+def paste(photo: np.ndarray, changes: "Sequence[tuple[np.ndarray, FaceGeometry]]") -> np.ndarray:
+    """Put a change of a face back where the face came from, at the photo's own resolution.
 
-    The masked change `edited - original` is warped into the photo and added to its pixels: detail that the edit leaves
-    alone stays the photo's own, even where the square is smaller than the face in the photo.
+    A change is warped into the photo and added to its pixels: detail that the edit leaves alone stays the photo's own,
+    even where the square is smaller than the face in the photo.
 
     Args:
         photo: [H, W, 3] uint8.
-        original: [S, S, 3] uint8, `align`ed out of the photo.
-        edited: [S, S, 3] uint8, the same square after the edit.
-        mask: [S, S] in 0..1, from `face_mask`.
+        changes: each [S, S, 3] float32 in levels of 255, 0 along its border, and the square that it is a change of.
     Returns:
-        [H, W, 3] uint8, a new array; bit-identical to `photo` outside the mask.
+        [H, W, 3] uint8, a new array; bit-identical to `photo` where nothing changes.
     Raises:
         ValueError: the face lies outside the photo.
     """
+    result = photo.copy()
+    for change, geometry in changes:
+        values, (left, top, right, bottom) = _warp(change, geometry, photo.shape[:2])
+        result[top:bottom, left:right] = add_change(result[top:bottom, left:right], values)
+    return result
+
+
+def paste_image(photo: Image.Image, changes: "Sequence[tuple[np.ndarray, FaceGeometry]]") -> Image.Image:
+    """`paste` for an RGB image; reads and writes only the face's part of it, which is quicker."""
+    result = photo.copy()
+    for change, geometry in changes:
+        values, box = _warp(change, geometry, (photo.height, photo.width))
+        result.paste(Image.fromarray(add_change(np.asarray(result.crop(box)), values)), box[:2])
+    return result
+
+
+def _warp(
+    change: np.ndarray, geometry: "FaceGeometry", shape: tuple[int, int]
+) -> tuple[np.ndarray, tuple[int, int, int, int]]:
     from agetransformer.alignment import unalign  # here, because it loads MediaPipe, which aligned squares never need
 
-    change, (left, top, right, bottom) = unalign(_masked_change(original, edited, mask), geometry, photo.shape)
-    result = photo.copy()
-    result[top:bottom, left:right] = _add(photo[top:bottom, left:right], change)
-    return result
-
-
-def paste_image(
-    photo: Image.Image, geometry: "FaceGeometry", original: np.ndarray, edited: np.ndarray, mask: np.ndarray
-) -> Image.Image:
-    """`paste` for an RGB image; reads and writes only the face's part of it, which is quicker."""
-    from agetransformer.alignment import unalign
-
-    change, box = unalign(_masked_change(original, edited, mask), geometry, (photo.height, photo.width))
-    result = photo.copy()
-    result.paste(Image.fromarray(_add(np.asarray(photo.crop(box)), change)), box[:2])
-    return result
-
-
-def _masked_change(original: np.ndarray, edited: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """[S, S, 3] float32: how much is added to each pixel, in 0..255 units."""
-    return (edited.astype(np.float32) - original) * mask[..., None].astype(np.float32)
-
-
-def _add(pixels: np.ndarray, change: np.ndarray) -> np.ndarray:
-    return np.rint(pixels + change).clip(0, 255).astype(np.uint8)
+    return unalign(change, geometry, shape)
 
 
 def _smooth_step(values: np.ndarray) -> np.ndarray:

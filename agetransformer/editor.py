@@ -1,6 +1,5 @@
 """AgeEditor: photo -> faces -> encodings -> the same faces at any age -> photo."""
 
-import logging
 import math
 import os
 import tempfile
@@ -11,48 +10,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-import cv2
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from agetransformer import compositing, hair_map, hub
-from agetransformer.checkpoint import CheckpointError, load_checkpoint
+from agetransformer import compositing, hub
+from agetransformer.checkpoint import load_checkpoint
 from agetransformer.classifier import AgeClassifier, ClassifierConfig
 from agetransformer.engine import Engine, EngineEncoding
 from agetransformer.face_outline import OVAL, mean_outline
-from agetransformer.grey_hair import Hair, grey_change, grown_grey, measure_hair
+from agetransformer.faces import EditedFace, Face, surroundings_side
+from agetransformer.grey_hair import Hair, fill_outline, fit_mask, grey_change, grown_grey, measure_hair, own_part
+from agetransformer.hair_segmenter import HairSegmenter, HairSegmenterConfig
 from agetransformer.imageio import load_photo
 from agetransformer.networks import Generator, GeneratorConfig
 
 if TYPE_CHECKING:
-    from agetransformer.alignment import FaceFinder, FaceGeometry
-    from agetransformer.segmentation import PersonSegmenter
-
-logger = logging.getLogger(__name__)
+    from agetransformer.alignment import FaceFinder
 
 Photo = str | os.PathLike[str] | bytes | BinaryIO | Image.Image
 
 AGES = (20, 69)  # Q of the paper, section 3: the target ages that the generator is trained for
 STRONGEST = 1.5  # times the network's change; beyond that it looks painted
+_INNER = 0.85  # of a face's outline: skin for sure
+_LEAST_HAIR = 0.5  # of 0..1: where no pixel is so likely hair, there is none
 _MAX_SIDE = 1024  # px; a larger face keeps its detail in the photo itself, `paste` only adds the change
-
-
-@dataclass(frozen=True, eq=False)
-class Face:
-    """One face of a photo."""
-
-    geometry: "FaceGeometry | None"  # where it is in the photo; None when the photo itself is an aligned square
-    image: Image.Image  # FFHQ-aligned square, RGB
-    age: float  # apparent age in years, V's estimate
-
-    @property
-    def position(self) -> "FaceGeometry":
-        """`geometry` of a face that was found in a photo; ValueError for one that was given as an aligned square."""
-        if self.geometry is None:
-            raise ValueError("this face was given as an aligned square and has no place in a photo")
-        return self.geometry
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +55,14 @@ class AgeEditor:
     """
 
     def __init__(
-        self, generator: Generator, classifier: AgeClassifier, *, name: str, card: str = "", device: str = "auto"
+        self,
+        generator: Generator,
+        classifier: AgeClassifier,
+        segmenter: HairSegmenter,
+        *,
+        name: str,
+        card: str = "",
+        device: str = "auto",
     ):
         """
         Args:
@@ -87,15 +77,15 @@ class AgeEditor:
         self.generator = generator.cpu().eval()
         self.engine = Engine(self.generator, str(self.device))
         self.classifier = classifier.eval().to(self.device)
+        self.segmenter = segmenter.eval().to(self.device)
         self._finder: FaceFinder | None = None
-        self._segmenter: PersonSegmenter | None = None
         self._lock = threading.Lock()
 
     @classmethod
     def from_pretrained(
         cls, source: str | Path | None = None, *, revision: str | None = None, device: str = "auto"
     ) -> "AgeEditor":
-        """Load a generator, with the embedded age classifier.
+        """Load a generator, with the embedded age classifier and hair segmenter.
 
         Args:
             source: None for the embedded checkpoint, a checkpoint folder, or "owner/repo" on the Hub.
@@ -106,9 +96,10 @@ class AgeEditor:
         checkpoint = hub.resolve(source, revision)
         generator = load_checkpoint(Generator, GeneratorConfig, checkpoint.folder)
         classifier = load_checkpoint(AgeClassifier, ClassifierConfig, hub.CLASSIFIER_FOLDER)
+        segmenter = load_checkpoint(HairSegmenter, HairSegmenterConfig, hub.HAIR_SEGMENTER_FOLDER)
         card = checkpoint.folder / hub.CARD_NAME
         text = card.read_text(encoding="utf-8") if card.is_file() else ""
-        return cls(generator, classifier, name=str(checkpoint), card=text, device=device)
+        return cls(generator, classifier, segmenter, name=str(checkpoint), card=text, device=device)
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write the generator's checkpoint folder: config, weights, model card."""
@@ -129,7 +120,7 @@ class AgeEditor:
         return self.generator.config.resolution
 
     def find_faces(self, photo: Photo) -> list[Face]:
-        """All faces of a photo, largest first; [] when there is none.
+        """All faces of a photo, with their surroundings, largest first; [] when there is none.
 
         Raises:
             PhotoError: the photo cannot be read.
@@ -147,7 +138,9 @@ class AgeEditor:
         for geometry in geometries:
             side = min(_MAX_SIDE, max(self.resolution, round(geometry.side)))
             square = Image.fromarray(alignment.align(pixels, geometry, side))
-            faces.append(Face(geometry, square, self.estimate_age(square)))
+            wide = surroundings_side(self.resolution)
+            around = alignment.align(pixels, geometry.widened(wide / self.resolution), wide)
+            faces.append(Face(geometry, square, self.estimate_age(square), Image.fromarray(around)))
         return faces
 
     def face_from_aligned(self, image: Photo) -> Face:
@@ -180,38 +173,28 @@ class AgeEditor:
         return FaceEncoding(face, reduced, self.engine.encode(reduced), self._find_hair(face, small) if hair else None)
 
     def _find_hair(self, face: Face, small: Image.Image) -> Hair | None:
-        """The hair of a face's square at the network's resolution."""
-        pixels = np.asarray(small)
-        try:
-            person = self._find_person(pixels)
-        except (ImportError, CheckpointError, RuntimeError) as error:
-            if face.geometry is not None:
-                raise
-            logger.warning("hair stays as it is: %s", error)  # an aligned square needs no MediaPipe for anything else
-            return None
+        """The hair in a face's surroundings, or in its square at the network's resolution where there are none."""
+        picture = small if face.surroundings is None else face.surroundings
+        squares = picture.width / small.width  # how many of the face's square the picture is wide
+        seen = 16 * round(self.segmenter.config.resolution * squares / 16)
+        resized = _to_tensor(picture.resize((seen, seen), Image.Resampling.LANCZOS))
+        mask = self.segmenter.predict(resized.to(self.device))[0].cpu().numpy()
         outline = mean_outline()
         if face.geometry is not None:
-            outline = face.geometry.landmarks_in_square[list(OVAL)]
-        mask = hair_map.map_hair(pixels, outline, person)
-        if not mask.any():
+            outline = face.geometry.widened(squares).landmarks_in_square[list(OVAL)]
+        pixels = np.asarray(picture)
+        mask = fit_mask(own_part(mask, outline), pixels)
+        if face.geometry is not None:
+            mask = mask * compositing.crop_mask(len(mask))
+        if mask.max() < _LEAST_HAIR:
             return None
-        return measure_hair(pixels.astype(np.float32) / 255, mask, hair_map.face_region(outline, len(pixels)))
-
-    def _find_person(self, pixels: np.ndarray) -> np.ndarray:
-        """`PersonSegmenter.segment`."""
-        from agetransformer.segmentation import PersonSegmenter  # here, because MediaPipe takes seconds to load
-
-        with self._lock:
-            if self._segmenter is None:
-                self._segmenter = PersonSegmenter()
-                weakref.finalize(self, self._segmenter.close)
-            return self._segmenter.segment(pixels)
+        return measure_hair(pixels, mask, fill_outline(outline, len(pixels), _INNER), small.width)
 
     @torch.inference_mode()
     def decode(
         self, encoding: FaceEncoding, ages: Sequence[float], strength: float = 1.0, hair: bool = True
-    ) -> list[Image.Image]:
-        """The face at each age, as whole aligned squares of the size of `face.image`.
+    ) -> list[EditedFace]:
+        """The face at each age; `EditedFace.image` is its aligned square, `paste` puts it into its photo.
 
         What the network changes at its own resolution is enlarged and added to the face's own pixels; so is what the
         hair changes by turning grey (`agetransformer.grey_hair`, no part of the network).
@@ -229,47 +212,38 @@ class AgeEditor:
             return []
         edited = self.engine.decode(encoding.encoding, torch.tensor(targets))
         changes = (edited - encoding.reduced).permute(0, 2, 3, 1).numpy() * (127.5 * strength)
-        if hair and encoding.hair is not None:
-            pixels = (encoding.reduced[0].permute(1, 2, 0).numpy() + 1) / 2
-            for change, target in zip(changes, targets, strict=True):
-                if (share := grown_grey(encoding.face.age, target)) > 0:
-                    change += grey_change(pixels, encoding.hair, share) * (255 * strength)
-        original = np.asarray(encoding.face.image).astype(np.float32)
-        images = (np.rint(original + _resize(change, len(original))).clip(0, 255) for change in changes)
-        return [Image.fromarray(image.astype(np.uint8)) for image in images]
+        faces = []
+        for change, target in zip(changes, targets, strict=True):
+            share = grown_grey(encoding.face.age, target) if hair and encoding.hair is not None else 0.0
+            grey = grey_change(encoding.hair, share) * strength if encoding.hair is not None and share > 0 else None
+            faces.append(EditedFace(encoding.face, target, change, grey))
+        return faces
 
-    def masked(self, face: Face, image: Image.Image, hair: bool = True) -> Image.Image:
-        """Of a decoded square what `paste` takes: the change of the face and, unless told otherwise, of the hair."""
-        return Image.fromarray(compositing.blend(*_squares(face, image, hair)))
-
-    def paste(self, photo: Photo, face: Face, image: Image.Image, hair: bool = True) -> Image.Image:
-        """Put a decoded face into its photo at full resolution; outside the face's square every pixel stays.
+    def paste(self, photo: Photo, edited: EditedFace) -> Image.Image:
+        """Put a decoded face into its photo at full resolution; outside the face and its hair every pixel stays.
 
         Args:
-            photo: the one that `face` was found in, or one in which other faces of it were pasted already.
-            image: an edited square of the size of `face.image`.
-            hair: take the change of the hair too, softly up to the square's border; otherwise of the face alone.
+            photo: the one that the face was found in, or one in which other faces of it were pasted already.
         Raises:
             PhotoError: the photo cannot be read.
-            ValueError: the square or the photo does not belong to the face.
+            ValueError: the photo does not belong to the face.
         """
         picture = load_photo(photo)
-        if face.geometry is None:
-            return Image.fromarray(self.paste_pixels(np.asarray(picture), face, image, hair))
-        return compositing.paste_image(picture, face.geometry, *_squares(face, image, hair))
+        if edited.face.geometry is None:
+            return Image.fromarray(self.paste_pixels(np.asarray(picture), edited))
+        return compositing.paste_image(picture, edited.placed_changes())
 
-    def paste_pixels(self, photo: np.ndarray, face: Face, image: Image.Image, hair: bool = True) -> np.ndarray:
+    def paste_pixels(self, photo: np.ndarray, edited: EditedFace) -> np.ndarray:
         """`paste` for a photo that is an array, [H, W, 3] uint8, to a new one; quicker where many ages are written.
 
         Raises:
-            ValueError: the square or the photo does not belong to the face.
+            ValueError: the photo does not belong to the face.
         """
-        original, edited, mask = _squares(face, image, hair)
-        if face.geometry is not None:
-            return compositing.paste(photo, face.geometry, original, edited, mask)
-        if photo.shape != original.shape:
+        if edited.face.geometry is not None:
+            return compositing.paste(photo, edited.placed_changes())
+        if photo.shape[:2] != edited.face.image.size:
             raise ValueError("this face was given as an aligned square; pass that square as the photo")
-        return compositing.blend(original, edited, mask)
+        return np.asarray(edited.masked)
 
     def warm_up(self, photo: Photo) -> None:
         """Load the face finder and run each network once, so that the first edit takes no longer than the next.
@@ -280,31 +254,20 @@ class AgeEditor:
             PhotoError: the photo cannot be read.
         """
         if self.device.type != "cpu":  # a GPU may be lent for the length of a call only
-            empty = Image.new("RGB", (self.resolution, self.resolution))
-            self.find_faces(empty)
-            self._find_person(np.asarray(empty))
+            self.find_faces(Image.new("RGB", (self.resolution, self.resolution)))
             return
         image = load_photo(photo)
         faces = self.find_faces(image)
         face = faces[0] if faces else self.face_from_aligned(image.resize((self.resolution, self.resolution)))
-        (edited,) = self.decode(self.encode(face), AGES[:1])
-        self.masked(face, edited)
+        for edited in self.decode(self.encode(face), AGES[-1:]):
+            self.paste(image, edited) if faces else edited.masked
 
     def close(self) -> None:
         """Free MediaPipe's models; they come back when they are needed."""
         with self._lock:
-            for model in (self._finder, self._segmenter):
-                if model is not None:
-                    model.close()
-            self._finder = self._segmenter = None
-
-
-def _squares(face: Face, image: Image.Image, hair: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A face's square before and after an edit [S, S, 3] uint8, and how much of the change is taken [S, S]."""
-    _check_size(face, image)
-    side = face.image.width
-    mask = (compositing.head_mask if hair else compositing.face_mask)(face.geometry, side)
-    return np.asarray(face.image), np.asarray(image.convert("RGB")), mask
+            if self._finder is not None:
+                self._finder.close()
+            self._finder = None
 
 
 def check_age(age: float) -> float:
@@ -336,14 +299,3 @@ def _to_tensor(image: Image.Image) -> Tensor:
     """RGB [H, W] -> [1, 3, H, W] float32 in [-1, 1], contiguous."""
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]
     return pixels.to(torch.float32, memory_format=torch.contiguous_format).div_(127.5).sub_(1)
-
-
-def _resize(change: np.ndarray, side: int) -> np.ndarray:
-    """[R, R, 3] float32 -> [side, side, 3]; antialiased when it shrinks."""
-    interpolation = cv2.INTER_AREA if side < len(change) else cv2.INTER_CUBIC
-    return cv2.resize(change, (side, side), interpolation=interpolation)
-
-
-def _check_size(face: Face, image: Image.Image) -> None:
-    if image.size != face.image.size:
-        raise ValueError(f"the edited square is {image.size}, but the face's square is {face.image.size}")

@@ -12,6 +12,7 @@ from agetransformer.checkpoint import CONFIG_NAME, WEIGHTS_NAME, CheckpointError
 CARD_NAME = "README.md"
 GENERATOR_FOLDER = Path(__file__).parent.parent / "checkpoints" / "generator"
 CLASSIFIER_FOLDER = Path(__file__).parent.parent / "checkpoints" / "classifier"
+HAIR_SEGMENTER_FOLDER = Path(__file__).parent.parent / "checkpoints" / "hair-segmenter"
 
 _FILES = [CONFIG_NAME, WEIGHTS_NAME, CARD_NAME]
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)

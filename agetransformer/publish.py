@@ -33,7 +33,7 @@ SPACE_FILES = (
     "assets",
     "checkpoints/LICENSE.md",
     "checkpoints/face_landmarker",
-    "checkpoints/selfie_segmenter",
+    "checkpoints/hair-segmenter",
     CLASSIFIER,
     GENERATOR,
 )

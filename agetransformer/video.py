@@ -14,9 +14,9 @@ import numpy as np
 from av.video.stream import VideoStream
 from PIL import Image
 
-from agetransformer import compositing
 from agetransformer.alignment import FaceFinder, FaceGeometry, align
-from agetransformer.editor import AgeEditor, Face, check_age
+from agetransformer.editor import AgeEditor, check_age
+from agetransformer.faces import Face
 from agetransformer.footage import VideoError, colour_of, duration, frame_rate, opened, stamped, still
 from agetransformer.mark import add_mark
 from agetransformer.mp4 import add_h264, to_frame, writing_mp4
@@ -180,8 +180,7 @@ def _edited(editor: AgeEditor, pixels: np.ndarray, geometry: FaceGeometry, age: 
     face = Face(geometry, Image.fromarray(square), math.nan)  # its present age does not matter
     # A map of hair is not steady enough from frame to frame.
     (edited,) = editor.decode(editor.encode(face, hair=False), [age])
-    mask = compositing.face_mask(geometry, size)
-    return compositing.paste(pixels, geometry, square, np.asarray(edited), mask)
+    return editor.paste_pixels(pixels, edited)
 
 
 def _check_length(seconds: float, config: VideoConfig) -> None:

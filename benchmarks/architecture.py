@@ -39,8 +39,7 @@ def draw(editor: AgeEditor, photo: Path, out: Path) -> None:
         raise ValueError(f"{photo}: no face was found; take another photo")
     encoding = editor.encode(faces[0], hair=False)  # the network alone
     own_age = min(max(faces[0].age, editor_module.AGES[0]), editor_module.AGES[1])
-    edited = editor.decode(encoding, [own_age, AGES[1]])
-    same, old = (editor.masked(faces[0], image, hair=False) for image in edited)
+    same, old = (edited.masked for edited in editor.decode(encoding, [own_age, AGES[1]]))
     generator = editor.generator
     with torch.inference_mode():
         maps = generator.encode(encoding.reduced)

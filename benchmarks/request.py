@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from agetransformer import alignment, compositing, editor, imageio
-from agetransformer.editor import AgeEditor, Face
+from agetransformer import alignment, faces, imageio
+from agetransformer.editor import AgeEditor
 from agetransformer.engine import Engine
+from agetransformer.faces import EditedFace
 from benchmarks.machine import describe_machine, warn_if_busy
 from benchmarks.photo import make_photo
 from benchmarks.timing import Stopwatch, Timing
@@ -32,7 +33,9 @@ STAGES = {
     "estimate the age": (AgeEditor, "estimate_age"),
     "encode": (Engine, "encode"),
     "decode five ages": (Engine, "decode"),
-    "enlarge the change": (AgeEditor, "decode"),
+    "find the hair": (AgeEditor, "_find_hair"),
+    "turn it grey": (AgeEditor, "decode"),
+    "enlarge the change": (faces, "_resize"),
     "composite": (AgeEditor, "paste_pixels"),
     "compress PNG": (imageio, "compress_pixels"),
     "write": (imageio, "save_png"),
@@ -58,7 +61,7 @@ def ours(age_editor: AgeEditor, data: bytes, folder: Path) -> None:
     def results() -> Iterator[tuple[np.ndarray, Path, float]]:
         for age in AGES:
             (edited,) = age_editor.decode(encoding, [age])
-            yield age_editor.paste_pixels(pixels, face, edited), folder / f"{age:g}.png", age
+            yield age_editor.paste_pixels(pixels, edited), folder / f"{age:g}.png", age
 
     for _ in imageio.save_pngs(results(), "benchmark"):
         pass
@@ -74,14 +77,8 @@ def plain(age_editor: AgeEditor, data: bytes, folder: Path) -> None:
         small = np.array(face.image.resize((side, side), Image.Resampling.LANCZOS), np.float32)
         image = torch.from_numpy(small).permute(2, 0, 1)[None] / 127.5 - 1
         change = (age_editor.generator(image, torch.tensor([age])) - image)[0].permute(1, 2, 0).numpy() * 127.5
-        edited = (np.asarray(face.image) + editor._resize(change, face.image.width)).round().clip(0, 255)
-        paste_arrays(photo, face, edited.astype(np.uint8)).save(folder / f"{age:g}.png")
-
-
-def paste_arrays(photo: Image.Image, face: Face, edited: np.ndarray) -> Image.Image:
-    mask = compositing.head_mask(face.geometry, len(edited))
-    original = np.asarray(face.image)
-    return Image.fromarray(compositing.paste(np.asarray(photo), face.geometry, original, edited, mask))
+        pixels = age_editor.paste_pixels(np.asarray(photo), EditedFace(face, age, change))
+        Image.fromarray(pixels).save(folder / f"{age:g}.png")
 
 
 def measure(
@@ -119,7 +116,7 @@ def with_side(age_editor: AgeEditor, side: int) -> AgeEditor:
     """The same weights at another resolution."""
     generator = age_editor.generator
     generator.config = replace(generator.config, resolution=side)
-    return AgeEditor(generator, age_editor.classifier, name=age_editor.name, device="cpu")
+    return AgeEditor(generator, age_editor.classifier, age_editor.segmenter, name=age_editor.name, device="cpu")
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from agetransformer.alignment import FaceGeometry
-from agetransformer.editor import Face
+from agetransformer.faces import Face
 from agetransformer.imageio import load_photo
 from agetransformer.page.config import PageConfig
 
@@ -45,6 +45,13 @@ class SquareEncoding:
     face: Face
 
 
+@dataclass(frozen=True)
+class EditedSquare:
+    face: Face
+    masked: Image.Image
+    hair: bool
+
+
 class SquareEditor:
     """What the page needs of an AgeEditor."""
 
@@ -69,23 +76,22 @@ class SquareEditor:
 
     def decode(
         self, encoding: SquareEncoding, ages: Sequence[float], strength: float = 1.0, hair: bool = True
-    ) -> list[Image.Image]:
+    ) -> list["EditedSquare"]:
         image = encoding.face.image
-        return [Image.blend(image, Image.new("RGB", image.size, (grey_of(age),) * 3), strength) for age in ages]
+        greys = (Image.new("RGB", image.size, (grey_of(age),) * 3) for age in ages)
+        return [EditedSquare(encoding.face, Image.blend(image, grey, strength), hair) for grey in greys]
 
-    def masked(self, face: Face, image: Image.Image, hair: bool = True) -> Image.Image:
-        return image
+    def paste(self, photo: Image.Image, edited: "EditedSquare") -> Image.Image:
+        margin = 0 if edited.hair else -MARGIN
+        quad = edited.face.geometry.quad
+        left, top = (round(float(value)) - margin for value in quad.min(axis=0))
+        right, bottom = (round(float(value)) + margin for value in quad.max(axis=0))
+        result = photo.copy()
+        result.paste(edited.masked.resize((right - left, bottom - top)), (left, top))
+        return result
 
-    def paste(self, photo: Image.Image, face: Face, image: Image.Image, hair: bool = True) -> Image.Image:
-        margin = 0 if hair else -MARGIN
-        left, top = (round(float(value)) - margin for value in face.geometry.quad.min(axis=0))
-        right, bottom = (round(float(value)) + margin for value in face.geometry.quad.max(axis=0))
-        edited = photo.copy()
-        edited.paste(image.resize((right - left, bottom - top)), (left, top))
-        return edited
-
-    def paste_pixels(self, photo: np.ndarray, face: Face, image: Image.Image, hair: bool = True) -> np.ndarray:
-        return np.asarray(self.paste(Image.fromarray(photo), face, image, hair))
+    def paste_pixels(self, photo: np.ndarray, edited: "EditedSquare") -> np.ndarray:
+        return np.asarray(self.paste(Image.fromarray(photo), edited))
 
 
 class SlowEditor(SquareEditor):

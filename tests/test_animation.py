@@ -84,7 +84,7 @@ def test_frames_are_what_the_editor_pastes(editor: AgeEditor) -> None:
     ages = sweep_ages(SHORT)
     assert len(frames) == len(ages) == 6
     for age, frame in zip(ages, frames, strict=True):
-        expected = editor.paste(photo, face, editor.decode(encoding, [age])[0])
+        expected = editor.paste(photo, editor.decode(encoding, [age])[0])
         assert np.array_equal(np.asarray(frame), np.asarray(expected))
     assert (np.asarray(frames[0]) != np.asarray(frames[3])).any()
 
@@ -102,7 +102,7 @@ def test_a_large_photo_is_shrunk_and_its_face_lands_in_the_same_place(editor: Ag
     change[top:bottom, left:right] = 0
     assert not change.any()
     # The full-size edit, shrunk, is the same picture up to resampling.
-    whole = editor.paste(photo, encoding.face, editor.decode(encoding, [69])[0]).resize((401, 267))
+    whole = editor.paste(photo, editor.decode(encoding, [69])[0]).resize((401, 267))
     assert np.abs(np.asarray(frames[3]).astype(int) - np.asarray(whole)).mean() < 1
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from agetransformer.classifier import AgeClassifier
 from agetransformer.editor import AgeEditor
+from agetransformer.hair_segmenter import HairSegmenter
 from agetransformer.networks import Generator, GeneratorConfig
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,7 +27,10 @@ FACE = (slice(60, 170), slice(170, 280))  # rows, columns: eyes to chin of the a
 def client(tmp_path_factory):
     torch.manual_seed(0)
     editor = AgeEditor(
-        Generator(GeneratorConfig(resolution=64, residual=True, age_sigma=4.0)), AgeClassifier(), name="untrained@0"
+        Generator(GeneratorConfig(resolution=64, residual=True, age_sigma=4.0)),
+        AgeClassifier(),
+        HairSegmenter(),
+        name="untrained@0",
     )
     with running_page(editor, tmp_path_factory.mktemp("server")) as url:
         yield Client(url, verbose=False, download_files=tmp_path_factory.mktemp("client"))

@@ -132,6 +132,12 @@ REDUCED = {
     "python -m train.map_skin --data FFHQ.zip --out runs/skin.npz": Reduced(
         "wants faces that MediaPipe finds; tests/test_skin_maps.py maps one with it"
     ),
+    "python -m train.label_hair --data FFHQ.zip --out runs/hair-labels.npz": Reduced(
+        "wants another package's weights; tests/test_hair_training.py labels with a parser of its own"
+    ),
+    "python -m train.hair_segmenter --config train/configs/hair.yaml --out checkpoints/hair-segmenter": Reduced(
+        "wants those labels; tests/test_hair_training.py trains one"
+    ),
     "python -m benchmarks.inference --out benchmarks/results": Reduced("minutes, on a machine with nothing else to do"),
     "python -m benchmarks.inference --out benchmarks/results --device cuda": Reduced("wants a GPU"),
     "python -m benchmarks.request --out benchmarks/results": Reduced("minutes, on a machine with nothing else to do"),
@@ -325,7 +331,7 @@ def python_examples(text: str) -> list[str]:
 
 def use_editor(namespace: dict, workspace: Path) -> None:
     """The API example of the README."""
-    assert [image.size for image in namespace["images"]] == [namespace["encoding"].face.image.size] * 3
+    assert [face.image.size for face in namespace["faces"]] == [namespace["encoding"].face.image.size] * 3
     original = np.asarray(Image.open(workspace / "assets" / "astronaut.jpg").convert("RGB"))
     photo = np.asarray(namespace["photo"])
     assert photo.shape == original.shape and (photo != original).any()

@@ -46,7 +46,7 @@ def geometry(centre: tuple[float, float], side: float) -> FaceGeometry:
 @pytest.mark.parametrize("side", [40, 64, 300])
 def test_squares_of_any_size_keep_it(editor: AgeEditor, side: int) -> None:
     face = editor.face_from_aligned(smooth_picture(side, side))
-    images = editor.decode(editor.encode(face), AGES)
+    images = [edited.image for edited in editor.decode(editor.encode(face), AGES)]
     assert face.geometry is None and 0 <= face.age <= 100
     assert [(image.mode, image.size) for image in images] == [("RGB", (side, side))] * 3
     assert not np.array_equal(np.asarray(images[0]), np.asarray(images[2]))
@@ -57,18 +57,19 @@ def test_at_the_network_resolution_the_result_is_the_network_output(
 ) -> None:
     monkeypatch.setattr(editor, "engine", Engine(editor.generator, "cpu", "torch"))  # in float32
     picture = smooth_picture(64, 64)
-    (image,) = editor.decode(editor.encode(editor.face_from_aligned(picture)), [33.3])
+    (edited,) = editor.decode(editor.encode(editor.face_from_aligned(picture)), [33.3])
     x = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None] / 127.5 - 1
     with torch.no_grad():
         expected = editor.generator(x, torch.tensor([33.3]))[0].permute(1, 2, 0) * 127.5 + 127.5
-    assert np.abs(np.asarray(image) - expected.clamp(0, 255).numpy()).max() <= 1
+    assert np.abs(np.asarray(edited.image) - expected.clamp(0, 255).numpy()).max() <= 1
+    assert edited.age == 33.3
 
 
 def test_detail_beyond_the_network_resolution_is_kept(editor: AgeEditor) -> None:
     """The result minus the input is smooth: the input's finest grain went through untouched."""
     grain = np.random.default_rng(0).integers(100, 156, (512, 512, 3), dtype=np.uint8)
-    (image,) = editor.decode(editor.encode(editor.face_from_aligned(Image.fromarray(grain))), [60])
-    change = np.asarray(image).astype(np.float32) - grain
+    (edited,) = editor.decode(editor.encode(editor.face_from_aligned(Image.fromarray(grain))), [60])
+    change = np.asarray(edited.image).astype(np.float32) - grain
     assert np.abs(change).max() > 3
     for axis in (0, 1):
         assert (
@@ -80,7 +81,7 @@ def test_detail_beyond_the_network_resolution_is_kept(editor: AgeEditor) -> None
 def test_strength_scales_the_change(editor: AgeEditor) -> None:
     grey = Image.fromarray(np.random.default_rng(0).integers(100, 156, (64, 64, 3), dtype=np.uint8))
     encoding = editor.encode(editor.face_from_aligned(grey))
-    none, half, full, more = (editor.decode(encoding, [60], strength)[0] for strength in (0, 0.5, 1, 1.5))
+    none, half, full, more = (editor.decode(encoding, [60], strength)[0].image for strength in (0, 0.5, 1, 1.5))
     change = np.asarray(full).astype(float) - np.asarray(grey)  # float: bytes would wrap around
     assert np.array_equal(np.asarray(none), np.asarray(grey)) and np.abs(change).max() > 3
     for image, strength in ((half, 0.5), (more, 1.5)):
@@ -90,48 +91,33 @@ def test_strength_scales_the_change(editor: AgeEditor) -> None:
             editor.decode(encoding, [60], strength)
 
 
-def test_the_hair_changes_too_unless_told_otherwise(editor: AgeEditor) -> None:
-    picture = smooth_picture(256, 256)
-    face = editor.face_from_aligned(picture)
-    edited = Image.eval(picture, lambda value: 255 - value)
-    face_only, both = (np.asarray(editor.paste(picture, face, edited, hair)) for hair in (False, True))
-    corner = (slice(44, 52), slice(44, 52))  # beside the hair
-    assert np.array_equal(face_only[corner], np.asarray(picture)[corner])
-    assert np.array_equal(both[corner], np.asarray(edited)[corner])
-    assert np.array_equal(both[:5], np.asarray(picture)[:5]) and np.array_equal(both[251:], np.asarray(picture)[251:])
-    assert np.array_equal(both[245, :40], np.asarray(picture)[245, :40])  # beside the chin
-
-
 def test_paste_changes_the_face_only(editor: AgeEditor) -> None:
     photo = smooth_picture(800, 640)
     place = geometry((500, 300), 200)
     square = Image.fromarray(align(np.asarray(photo), place, 200))
     face = Face(place, square, 30.0)
-    (edited,) = editor.decode(editor.encode(face), [65])
-    result = editor.paste(photo, face, edited)
-    for everything in (False, True):
-        pixels = editor.paste_pixels(np.asarray(photo), face, edited, everything)
-        assert np.array_equal(pixels, editor.paste(photo, face, edited, everything))
+    (edited,) = editor.decode(editor.encode(face, hair=False), [65])
+    result = editor.paste(photo, edited)
+    assert np.array_equal(editor.paste_pixels(np.asarray(photo), edited), result)
     changed = (np.asarray(result) != np.asarray(photo)).any(axis=2)
     rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
     assert result.size == photo.size and changed[320, 500]
     assert rows.min() >= 200 and rows.max() < 400 and columns.min() >= 400 and columns.max() < 600
     # in the middle of the face the photo now shows the edited square
-    assert np.abs(np.asarray(result)[270:350, 460:540].astype(int) - np.asarray(edited)[70:150, 60:140]).max() <= 1
+    square = np.asarray(edited.image)
+    assert np.abs(np.asarray(result)[270:350, 460:540].astype(int) - square[70:150, 60:140]).max() <= 1
 
 
 def test_aligned_square_is_its_own_photo(editor: AgeEditor) -> None:
     picture = smooth_picture(256, 256)
     face = editor.face_from_aligned(picture)
     (edited,) = editor.decode(editor.encode(face), [65])
-    result = np.asarray(editor.paste(picture, face, edited))
+    result = np.asarray(editor.paste(picture, edited))
     assert np.array_equal(result[:5], np.asarray(picture)[:5])
-    assert np.array_equal(result[100:160, 100:160], np.asarray(edited)[100:160, 100:160])
-    assert np.array_equal(result, np.asarray(editor.masked(face, edited)))
+    assert np.array_equal(result[100:160, 100:160], np.asarray(edited.image)[100:160, 100:160])
+    assert np.array_equal(result, np.asarray(edited.masked))
     with pytest.raises(ValueError, match="aligned square"):
-        editor.paste(smooth_picture(320, 256), face, edited)
-    with pytest.raises(ValueError, match="square is"):
-        editor.paste(picture, face, edited.resize((64, 64)))
+        editor.paste(smooth_picture(320, 256), edited)
 
 
 @pytest.mark.parametrize("age", [19.9, 70, -5, float("nan"), float("inf")])
@@ -159,13 +145,13 @@ def test_refusals(editor: AgeEditor, tmp_path: Path) -> None:
 def test_users_at_once_get_their_own_faces(editor: AgeEditor) -> None:
     """Encodings are values: decoded interleaved and in threads, they give what they give alone."""
     pictures = [smooth_picture(64, 64, seed) for seed in range(4)]
-    alone = [np.asarray(editor.decode(editor.encode(editor.face_from_aligned(p)), [50])[0]) for p in pictures]
+    alone = [np.asarray(editor.decode(editor.encode(editor.face_from_aligned(p)), [50])[0].image) for p in pictures]
     encodings = [editor.encode(editor.face_from_aligned(picture)) for picture in pictures]
     together: list[list[np.ndarray]] = [[] for _ in pictures]
 
     def work(index: int) -> None:
         for _ in range(3):
-            together[index].append(np.asarray(editor.decode(encodings[index], [50])[0]))
+            together[index].append(np.asarray(editor.decode(encodings[index], [50])[0].image))
 
     threads = [threading.Thread(target=work, args=(index,)) for index in range(4)]
     for thread in threads:
@@ -182,7 +168,7 @@ def test_users_at_once_get_their_own_faces(editor: AgeEditor) -> None:
 def test_save_and_load_again(editor: AgeEditor, tmp_path: Path) -> None:
     picture = smooth_picture(64, 64)
     again = AgeEditor.from_pretrained(editor.save_pretrained(tmp_path / "copy"))
-    results = [np.asarray(e.decode(e.encode(e.face_from_aligned(picture)), [30])[0]) for e in (editor, again)]
+    results = [np.asarray(e.decode(e.encode(e.face_from_aligned(picture)), [30])[0].image) for e in (editor, again)]
     assert np.array_equal(*results)
     assert again.card == editor.card == "# Untrained\n"
     assert again.name.startswith("copy@sha256:")
@@ -203,7 +189,7 @@ def test_a_real_portrait(editor: AgeEditor) -> None:
     assert np.abs(centre - [222, 118]).max() < 20  # her nose
     photo = load_photo(buffer.getvalue())
     (edited,) = editor.decode(editor.encode(face), [65])
-    changed = (np.asarray(editor.paste(photo, face, edited)) != np.asarray(photo)).any(axis=2)
+    changed = (np.asarray(editor.paste(photo, edited)) != np.asarray(photo)).any(axis=2)
     assert changed[118, 222] and not changed[300:].any() and not changed[:, 400:].any()
     assert editor.find_faces(Image.new("RGB", (640, 480), "green")) == []
     editor.close()

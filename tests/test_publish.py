@@ -57,7 +57,7 @@ PLAIN_FILES = {
     "assets/grid.png": "PNG",
     "checkpoints/LICENSE.md": "by-nc",
     "checkpoints/face_landmarker/face_landmarker.task": "task",
-    "checkpoints/selfie_segmenter/selfie_segmenter.tflite": "tflite",
+    "checkpoints/hair-segmenter/model.safetensors": "weights",
     "checkpoints/classifier/README.md": "# V",
 }
 OTHER_FILES = {

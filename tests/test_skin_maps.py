@@ -11,11 +11,12 @@ from PIL import Image, ImageDraw
 
 from train.batches import age_balance, draw_batch
 from train.data import load_faces
+from train.face_maps import save_maps
 from train.face_reader import FaceReader, FaceReaderError
 from train.generator import GeneratorTraining, Phase, open_phase
 from train.losses import background_prior, show_on_face
 from train.map_skin import draw_skin_map, main
-from train.skin_maps import SIDE, load_skin_maps, resize_skin, save_skin_maps
+from train.skin_maps import SIDE, load_skin_maps, resize_skin
 
 ROOT = Path(__file__).parent.parent
 SKIN, HAIR, CLOTHES, TEETH = (200, 160, 140), (40, 30, 30), (60, 80, 160), (250, 250, 245)
@@ -70,7 +71,7 @@ def test_a_shine_with_skin_all_around_it_is_skin():
 def test_maps_come_back_by_name_and_others_are_the_mean_oval(tmp_path):
     path = tmp_path / "deep" / "skin.npz"
     drawn = draw_skin_map(face(), OVAL, MOUTH)
-    save_skin_maps(path, {"a.png": drawn})
+    save_maps(path, {"a.png": drawn})
     maps = load_skin_maps(path, ["b.png", "a.png"])
     assert maps.shape == (2, 1, SIDE, SIDE) and np.array_equal(maps[1, 0], drawn)
     assert (maps[0, 0] / 255 - (1 - background_prior(SIDE))).abs().max() < 0.01
@@ -83,9 +84,9 @@ def test_what_is_no_file_of_these_faces_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"python -m train\.map_skin"):
         load_skin_maps(tmp_path / "skin.npz", ["a.png"])
     (tmp_path / "skin.npz").write_bytes(b"PK\x03\x04 cut short")
-    with pytest.raises(ValueError, match="not skin maps"):
+    with pytest.raises(ValueError, match="not such maps"):
         load_skin_maps(tmp_path / "skin.npz", ["a.png"])
-    save_skin_maps(tmp_path / "skin.npz", {"a.png": np.zeros((SIDE, SIDE), np.uint8)})
+    save_maps(tmp_path / "skin.npz", {"a.png": np.zeros((SIDE, SIDE), np.uint8)})
     with pytest.raises(ValueError, match="no map of any face of the data"):
         load_skin_maps(tmp_path / "skin.npz", ["b.png"])
 
@@ -94,7 +95,7 @@ def test_a_batch_has_the_maps_of_its_faces_flipped_with_them(tiny_faces, tmp_pat
     """Each face's map is its own red channel, so the two must agree after drawing and flipping."""
     faces = load_faces((str(tiny_faces),), SIDE, chips=False, cache=str(tmp_path))
     red = {name: image[0].numpy() for name, image in zip(faces.names, faces.images, strict=True)}
-    save_skin_maps(tmp_path / "skin.npz", red)
+    save_maps(tmp_path / "skin.npz", red)
     faces = type(faces)(
         *(getattr(faces, name) for name in ("images", "ages", "female", "names", "source", "glasses")),
         load_skin_maps(tmp_path / "skin.npz", faces.names),

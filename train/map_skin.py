@@ -24,8 +24,9 @@ from tqdm import tqdm
 from agetransformer.cpus import usable_cpus
 from agetransformer.face_outline import raised_outline
 from train.archives import open_archive, open_image, read_table
+from train.face_maps import save_maps
 from train.face_reader import FaceReader, FaceReaderError
-from train.skin_maps import SIDE, save_skin_maps
+from train.skin_maps import SIDE
 
 _READ_SIDE = 512  # px: of the square that MediaPipe sees
 _SIDE = 192  # px: the colours are compared at this size
@@ -147,7 +148,7 @@ def main() -> None:
         maps = draw_skin_maps(arguments.data, arguments.workers)
         if not maps:
             sys.exit("no face was found in the data: are these FFHQ-aligned squares?")
-        save_skin_maps(arguments.out, maps)
+        save_maps(arguments.out, maps)
     except (FaceReaderError, OSError, ValueError) as error:
         sys.exit(str(error))
     print(f"{len(maps)} skin maps in {arguments.out}")

@@ -15,7 +15,8 @@ import numpy as np
 from PIL import Image
 
 from agetransformer.animation import SweepConfig, save_sweep, sweep_frames
-from agetransformer.editor import STRONGEST, AgeEditor, Face, FaceEncoding
+from agetransformer.editor import STRONGEST, AgeEditor, FaceEncoding
+from agetransformer.faces import Face
 from agetransformer.grid import age_grid, stack_grids
 from agetransformer.imageio import load_photo, save_png, save_pngs
 from agetransformer.mark import add_mark
@@ -172,14 +173,13 @@ class Studio:
         """The photo at preview size with the chosen faces at `age`, and a close-up for the row of ages."""
         self._check([age], look)
         workspace = self.workspace(visit)
-        result, squares = workspace.preview, []
+        result, faces = workspace.preview, []
         for encoding in workspace.preview_encodings:
-            squares += self.editor.decode(encoding, [age], look.strength, look.hair)
-            result = self.editor.paste(result, encoding.face, squares[-1], look.hair)
+            faces += self.editor.decode(encoding, [age], look.strength, look.hair)
+            result = self.editor.paste(result, faces[-1])
         if len(workspace.chosen) > 1:
             return result, result.crop(_around(workspace))
-        (square,) = squares
-        return result, self.editor.masked(workspace.preview_encodings[0].face, square, look.hair)
+        return result, faces[0].masked
 
     def close_up(self, visit: Visit) -> Image.Image:
         """The chosen faces as they are: the aligned square of one, the part of the photo with several."""
@@ -195,8 +195,8 @@ class Studio:
         for age in ages:
             result = photo
             for encoding in workspace.encodings:
-                (square,) = self.editor.decode(encoding, [age], look.strength, look.hair)
-                result = self.editor.paste_pixels(result, encoding.face, square, look.hair)
+                (edited,) = self.editor.decode(encoding, [age], look.strength, look.hair)
+                result = self.editor.paste_pixels(result, edited)
             yield result
 
     def save_photos(self, visit: Visit, ages: Sequence[float], look: Look = Look(), mark: bool = False) -> list[str]:
@@ -220,9 +220,8 @@ class Studio:
         self._check(ages, look)
         rows = []
         for encoding in self.workspace(visit).encodings:
-            face, images = encoding.face, self.editor.decode(encoding, ages, look.strength, look.hair)
-            images = [self.editor.masked(face, image, look.hair) for image in images]
-            rows.append(age_grid(face.image, face.age, images, ages))
+            face, edited = encoding.face, self.editor.decode(encoding, ages, look.strength, look.hair)
+            rows.append(age_grid(face.image, face.age, [one.masked for one in edited], ages))
         return stack_grids(rows)
 
     def sweep(self, look: Look, youngest: float | None = None, oldest: float | None = None) -> SweepConfig:

@@ -1,0 +1,81 @@
+"""A face of a photo, and the same face at another age."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from agetransformer.compositing import add_change, face_mask
+
+if TYPE_CHECKING:
+    from agetransformer.alignment import FaceGeometry
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """One face of a photo."""
+
+    geometry: "FaceGeometry | None"  # where it is in the photo; None when the photo itself is an aligned square
+    image: Image.Image  # FFHQ-aligned square, RGB
+    age: float  # apparent age in years, V's estimate
+    surroundings: Image.Image | None = None  # a wider square with the same middle, RGB, `surroundings_side` pixels
+
+    @property
+    def position(self) -> "FaceGeometry":
+        """`geometry` of a face that was found in a photo; ValueError for one that was given as an aligned square."""
+        if self.geometry is None:
+            raise ValueError("this face was given as an aligned square and has no place in a photo")
+        return self.geometry
+
+
+def surroundings_side(side: int) -> int:
+    """How wide a face's surroundings are where its square has `side` pixels: half as wide again."""
+    return side + 2 * (side // 4)
+
+
+@dataclass(frozen=True, eq=False)
+class EditedFace:
+    """A face at another age. What changes is kept at the network's resolution, R pixels to the face's square."""
+
+    face: Face
+    age: float  # years
+    change: np.ndarray  # [R, R, 3] float32 in levels of 255: what the network adds to the square
+    grey: np.ndarray | None = None  # the same of hair that turns grey: [F, F, 3] with the same middle, F >= R
+
+    @property
+    def image(self) -> Image.Image:
+        """The face's square at that age, all of it as the network makes it; RGB, of the size of `face.image`."""
+        return self._square(1.0)
+
+    @property
+    def masked(self) -> Image.Image:
+        """The same with the network's change on the face alone, as it is pasted into a photo."""
+        return self._square(face_mask(self.face.geometry, self.face.image.width)[..., None])
+
+    def placed_changes(self) -> "list[tuple[np.ndarray, FaceGeometry]]":
+        """What `compositing.paste` takes: the change of the face and, where there is one, that of the hair."""
+        geometry, side = self.face.position, self.face.image.width
+        changes = [(_resize(self.change, side) * face_mask(geometry, side)[..., None], geometry)]
+        if self.grey is not None:
+            factor = len(self.grey) / len(self.change)
+            changes.append((_resize(self.grey, round(side * factor)), geometry.widened(factor)))
+        return changes
+
+    def _square(self, mask: np.ndarray | float) -> Image.Image:
+        side = self.face.image.width
+        change = _resize(self.change, side) * mask
+        if self.grey is not None:
+            margin = (len(self.grey) - len(self.change)) // 2
+            inner = slice(margin, margin + len(self.change))
+            change += _resize(self.grey[inner, inner], side)
+        return Image.fromarray(add_change(np.asarray(self.face.image), change))
+
+
+def _resize(change: np.ndarray, side: int) -> np.ndarray:
+    """[R, R, 3] float32 -> [side, side, 3]; antialiased when it shrinks."""
+    if side == len(change):
+        return change.copy()
+    interpolation = cv2.INTER_AREA if side < len(change) else cv2.INTER_CUBIC
+    return cv2.resize(change, (side, side), interpolation=interpolation)

