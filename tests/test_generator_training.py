@@ -27,6 +27,7 @@ from train.generator import (
     find_phase,
     train_generator,
 )
+from train.hair_segmenter import HairTraining
 from train.losses import background_prior, show_on_face
 from train.misplace import misplace_edits
 
