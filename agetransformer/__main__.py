@@ -57,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     video.add_argument("--age", type=_age, required=True, help="target age within 20..69")
     video.add_argument("--out", type=Path, metavar="OUT.mp4", help="default: <video>_age_<age>.mp4 beside the input")
     video.add_argument("--longest", type=float, default=300, metavar="SECONDS", help="refuse longer videos (300)")
+    _add_hair(video)
     _add_common(video)
     video.set_defaults(run=_video)
     options = parser.parse_args(arguments)
@@ -127,7 +128,7 @@ def _video(options: argparse.Namespace) -> int:
 
     out = options.out or options.video.with_name(f"{options.video.stem}_age_{options.age:g}.mp4")
     editor = _editor(options, out.parent)
-    config = VideoConfig(longest=options.longest, mark=options.mark)
+    config = VideoConfig(longest=options.longest, hair=options.hair, mark=options.mark)
     try:
         with tqdm(total=1, bar_format="{percentage:3.0f}%|{bar}| {elapsed}, {remaining} left") as bar:
 

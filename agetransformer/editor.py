@@ -27,7 +27,7 @@ from agetransformer.imageio import load_photo
 from agetransformer.networks import Generator, GeneratorConfig
 
 if TYPE_CHECKING:
-    from agetransformer.alignment import FaceFinder
+    from agetransformer.alignment import FaceFinder, FaceGeometry
 
 Photo = str | os.PathLike[str] | bytes | BinaryIO | Image.Image
 
@@ -134,14 +134,25 @@ class AgeEditor:
                 weakref.finalize(self, self._finder.close)  # at exit too: MediaPipe cannot be torn down later
             geometries = self._finder.find(image)
         pixels = np.asarray(image)
-        faces = []
-        for geometry in geometries:
-            side = min(_MAX_SIDE, max(self.resolution, round(geometry.side)))
-            square = Image.fromarray(alignment.align(pixels, geometry, side))
-            wide = surroundings_side(self.resolution)
-            around = alignment.align(pixels, geometry.widened(wide / self.resolution), wide)
-            faces.append(Face(geometry, square, self.estimate_age(square), Image.fromarray(around)))
-        return faces
+        return [self.cut_face(pixels, geometry) for geometry in geometries]
+
+    def cut_face(
+        self, photo: np.ndarray, geometry: "FaceGeometry", side: int | None = None, age: float | None = None
+    ) -> Face:
+        """A face that is known to be in a photo, with its surroundings.
+
+        Args:
+            photo: [H, W, 3] uint8 RGB.
+            side: of its square in pixels; None is the one that it has in the photo, within the network's and 1024.
+            age: in years, where that is known; None asks V.
+        """
+        from agetransformer.alignment import align
+
+        side = side or min(_MAX_SIDE, max(self.resolution, round(geometry.side)))
+        square = Image.fromarray(align(photo, geometry, side))
+        wide = surroundings_side(self.resolution)
+        around = align(photo, geometry.widened(wide / self.resolution), wide)
+        return Face(geometry, square, self.estimate_age(square) if age is None else age, Image.fromarray(around))
 
     def face_from_aligned(self, image: Photo) -> Face:
         """A face from a square that is FFHQ-aligned already.

@@ -1,6 +1,5 @@
 """A person at another age through a whole video: every frame edited, sound and timing kept."""
 
-import math
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -12,11 +11,9 @@ import av
 import cv2
 import numpy as np
 from av.video.stream import VideoStream
-from PIL import Image
 
-from agetransformer.alignment import FaceFinder, FaceGeometry, align
+from agetransformer.alignment import FaceFinder, FaceGeometry
 from agetransformer.editor import AgeEditor, check_age
-from agetransformer.faces import Face
 from agetransformer.footage import VideoError, colour_of, duration, frame_rate, opened, stamped, still
 from agetransformer.mark import add_mark
 from agetransformer.mp4 import add_h264, to_frame, writing_mp4
@@ -24,6 +21,7 @@ from agetransformer.sound import Sound
 from agetransformer.tracking import Track, TrackConfig, follow_face, smooth_track
 
 _LARGEST_SQUARE = 1024  # px; the change has the network's resolution, so twice that is enough
+_READINGS = 5  # frames that V tells the age from
 _TRACKING = 0.35  # about the part of the work that is done when the faces are found
 
 
@@ -34,6 +32,7 @@ class VideoConfig:
     track: TrackConfig = field(default_factory=TrackConfig)
     crf: int = 18  # x264's quality: visually lossless
     preset: str = "fast"  # x264's speed
+    hair: bool = True  # it turns grey too
     mark: bool = False  # write "AI-edited" into a corner
 
 
@@ -128,6 +127,7 @@ def _write(
     progress: Callable[[float], None],
 ) -> VideoReport:
     meter = FlickerMeter()
+    own_age = _own_age(editor, source, track, config)
     with opened(source) as (container, stream), writing_mp4(target, [age], editor.name) as output:
         audible = [one for one in container.streams.audio if one.codec_context is not None]
         waiting: list[av.Packet] = []  # of sound, until the frames before them are written
@@ -144,7 +144,7 @@ def _write(
         time_base = cast(Fraction, stream.time_base)  # that of a stream that is being read is known
         for done, ((frame, pts), geometry) in enumerate(zip(stamped(decoded()), track, strict=True)):
             original = still(frame, pts, config.max_side).pixels
-            result = original if geometry is None else _edited(editor, original, geometry, age)
+            result = original if geometry is None else _edited(editor, original, geometry, own_age, age, config.hair)
             meter.add(original, result, geometry)
             if config.mark:
                 result = np.asarray(add_mark(result))
@@ -173,14 +173,25 @@ def _pass_on(waiting: list[av.Packet], sounds: dict[int, Sound]) -> None:
     waiting.clear()
 
 
-def _edited(editor: AgeEditor, pixels: np.ndarray, geometry: FaceGeometry, age: float) -> np.ndarray:
+def _edited(
+    editor: AgeEditor, pixels: np.ndarray, geometry: FaceGeometry, own_age: float, age: float, hair: bool
+) -> np.ndarray:
     """One frame with the face at another age; [H, W, 3] uint8."""
-    size = min(_LARGEST_SQUARE, 2 * editor.resolution)
-    square = align(pixels, geometry, size)
-    face = Face(geometry, Image.fromarray(square), math.nan)  # its present age does not matter
-    # A map of hair is not steady enough from frame to frame.
-    (edited,) = editor.decode(editor.encode(face, hair=False), [age])
+    face = editor.cut_face(pixels, geometry, min(_LARGEST_SQUARE, 2 * editor.resolution), own_age)
+    (edited,) = editor.decode(editor.encode(face, hair), [age])
     return editor.paste_pixels(pixels, edited)
+
+
+def _own_age(editor: AgeEditor, source: Path, track: Track, config: VideoConfig) -> float:
+    """How old the face is, in years: the median of what V says of the first frames that have it."""
+    ages: list[float] = []
+    with opened(source) as (container, stream):
+        for (frame, pts), geometry in zip(stamped(container.decode(stream)), track, strict=False):
+            if geometry is not None:
+                ages.append(editor.cut_face(still(frame, pts, config.max_side).pixels, geometry).age)
+            if len(ages) == _READINGS:
+                break
+    return float(np.median(ages))
 
 
 def _check_length(seconds: float, config: VideoConfig) -> None:

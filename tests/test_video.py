@@ -90,6 +90,20 @@ def test_rotated_phone_videos_come_out_upright(
     assert np.abs(pixels(result)[:, :, :60] - np.stack(frames[:3])[:, :, :60]).mean() < 6
 
 
+def test_hair_turns_grey_steadily_unless_told_otherwise(
+    editor: AgeEditor, frames: list[np.ndarray], tmp_path: Path
+) -> None:
+    source = write_clip(tmp_path / "in.mp4", frames[:4], audio=None)
+    results = []
+    for hair in (True, False):
+        edit_video(editor, source, tmp_path / f"{hair}.mp4", 65, VideoConfig(hair=hair))
+        results.append(pixels(decoded(tmp_path / f"{hair}.mp4")).mean(axis=3))
+    change = results[0] - results[1]
+    hair = change.mean(axis=0) > 10
+    assert 0.02 < hair.mean() < 0.25 and not hair[200:].any()  # above her chin alone
+    assert np.abs(np.diff(change, axis=0)).mean(axis=0)[hair].mean() < 0.25 * change.mean(axis=0)[hair].mean()
+
+
 def test_frames_without_a_face_stay(editor: AgeEditor, frames: list[np.ndarray], tmp_path: Path) -> None:
     wall = np.full_like(frames[0], 110)
     wall[:, ::16] = 60
