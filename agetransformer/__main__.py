@@ -79,7 +79,7 @@ def _add_photos(command: argparse.ArgumentParser) -> None:
 
 
 def _add_hair(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--keep-hair", dest="hair", action="store_false", help="the hair does not turn grey")
+    command.add_argument("--keep-hair", dest="hair", action="store_false", help="the hair keeps its colour")
 
 
 def _add_common(command: argparse.ArgumentParser) -> None:

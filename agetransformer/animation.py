@@ -36,7 +36,7 @@ class SweepConfig:
     max_side: int = 768  # px of the longer side
     there_and_back: bool = True
     strength: float = 1.0  # of the change, as in `AgeEditor.decode`
-    hair: bool = True  # it turns grey too
+    hair: bool = True  # its colour changes too
 
     def __post_init__(self) -> None:
         if check_age(self.youngest) >= check_age(self.oldest):

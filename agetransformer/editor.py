@@ -19,9 +19,9 @@ from agetransformer import compositing, hub
 from agetransformer.checkpoint import load_checkpoint
 from agetransformer.classifier import AgeClassifier, ClassifierConfig
 from agetransformer.engine import Engine, EngineEncoding
-from agetransformer.face_outline import OVAL, mean_outline
+from agetransformer.face_outline import BROWS, OVAL, mean_outline
 from agetransformer.faces import EditedFace, Face, surroundings_side
-from agetransformer.grey_hair import Hair, fill_outline, fit_mask, grey_change, grown_grey, measure_hair, own_part
+from agetransformer.hair_colour import Hair, fill_outline, fit_mask, hair_change, measure_hair, own_part
 from agetransformer.hair_segmenter import HairSegmenter, HairSegmenterConfig
 from agetransformer.imageio import load_photo
 from agetransformer.networks import Generator, GeneratorConfig
@@ -176,7 +176,7 @@ class AgeEditor:
         """The half of the work that does not depend on the target age.
 
         Args:
-            hair: look for the hair too, so that it can turn grey.
+            hair: look for the hair too, so that its colour can change.
         """
         side = self.resolution
         small = face.image.resize((side, side), Image.Resampling.LANCZOS)
@@ -190,16 +190,19 @@ class AgeEditor:
         seen = 16 * round(self.segmenter.config.resolution * squares / 16)
         resized = _to_tensor(picture.resize((seen, seen), Image.Resampling.LANCZOS))
         mask = self.segmenter.predict(resized.to(self.device))[0].cpu().numpy()
-        outline = mean_outline()
+        pixels, outline = np.asarray(picture), mean_outline()
+        brows: np.ndarray = np.zeros(pixels.shape[:2], bool)
         if face.geometry is not None:
-            outline = face.geometry.widened(squares).landmarks_in_square[list(OVAL)]
-        pixels = np.asarray(picture)
+            landmarks = face.geometry.widened(squares).landmarks_in_square
+            outline = landmarks[list(OVAL)]
+            for brow in BROWS:
+                brows |= fill_outline(landmarks[list(brow)], len(pixels))
         mask = fit_mask(own_part(mask, outline), pixels)
         if face.geometry is not None:
             mask = mask * compositing.crop_mask(len(mask))
         if mask.max() < _LEAST_HAIR:
             return None
-        return measure_hair(pixels, mask, fill_outline(outline, len(pixels), _INNER), small.width)
+        return measure_hair(pixels, mask, fill_outline(outline, len(pixels), _INNER), brows, small.width)
 
     @torch.inference_mode()
     def decode(
@@ -208,12 +211,12 @@ class AgeEditor:
         """The face at each age; `EditedFace.image` is its aligned square, `paste` puts it into its photo.
 
         What the network changes at its own resolution is enlarged and added to the face's own pixels; so is what the
-        hair changes by turning grey (`agetransformer.grey_hair`, no part of the network).
+        hair changes by turning grey, or brown again (`agetransformer.hair_colour`, no part of the network).
 
         Args:
             ages: years within 20..69, fractions allowed.
             strength: how much of the change is added, 0..1.5; 1 is what the network says, 0 the face as it is.
-            hair: whether the hair turns grey, where `encode` found it.
+            hair: whether the hair changes its colour, where `encode` found it.
         Raises:
             ValueError: an age outside 20..69, or a strength outside 0..1.5.
         """
@@ -225,9 +228,12 @@ class AgeEditor:
         changes = (edited - encoding.reduced).permute(0, 2, 3, 1).numpy() * (127.5 * strength)
         faces = []
         for change, target in zip(changes, targets, strict=True):
-            share = grown_grey(encoding.face.age, target) if hair and encoding.hair is not None else 0.0
-            grey = grey_change(encoding.hair, share) * strength if encoding.hair is not None and share > 0 else None
-            faces.append(EditedFace(encoding.face, target, change, grey))
+            recoloured = None
+            if hair and encoding.hair is not None:
+                recoloured = hair_change(encoding.hair, encoding.face.age, target)
+            if recoloured is not None:
+                recoloured *= strength
+            faces.append(EditedFace(encoding.face, target, change, recoloured))
         return faces
 
     def paste(self, photo: Photo, edited: EditedFace) -> Image.Image:

@@ -42,7 +42,7 @@ class EditedFace:
     face: Face
     age: float  # years
     change: np.ndarray  # [R, R, 3] float32 in levels of 255: what the network adds to the square
-    grey: np.ndarray | None = None  # the same of hair that turns grey: [F, F, 3] with the same middle, F >= R
+    hair: np.ndarray | None = None  # the same of the hair by its colour: [F, F, 3] with the same middle, F >= R
 
     @property
     def image(self) -> Image.Image:
@@ -58,18 +58,18 @@ class EditedFace:
         """What `compositing.paste` takes: the change of the face and, where there is one, that of the hair."""
         geometry, side = self.face.position, self.face.image.width
         changes = [(_resize(self.change, side) * face_mask(geometry, side)[..., None], geometry)]
-        if self.grey is not None:
-            factor = len(self.grey) / len(self.change)
-            changes.append((_resize(self.grey, round(side * factor)), geometry.widened(factor)))
+        if self.hair is not None:
+            factor = len(self.hair) / len(self.change)
+            changes.append((_resize(self.hair, round(side * factor)), geometry.widened(factor)))
         return changes
 
     def _square(self, mask: np.ndarray | float) -> Image.Image:
         side = self.face.image.width
         change = _resize(self.change, side) * mask
-        if self.grey is not None:
-            margin = (len(self.grey) - len(self.change)) // 2
+        if self.hair is not None:
+            margin = (len(self.hair) - len(self.change)) // 2
             inner = slice(margin, margin + len(self.change))
-            change += _resize(self.grey[inner, inner], side)
+            change += _resize(self.hair[inner, inner], side)
         return Image.fromarray(add_change(np.asarray(self.face.image), change))
 
 

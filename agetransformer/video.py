@@ -32,7 +32,7 @@ class VideoConfig:
     track: TrackConfig = field(default_factory=TrackConfig)
     crf: int = 18  # x264's quality: visually lossless
     preset: str = "fast"  # x264's speed
-    hair: bool = True  # it turns grey too
+    hair: bool = True  # its colour changes too
     mark: bool = False  # write "AI-edited" into a corner
 
 

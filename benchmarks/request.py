@@ -34,7 +34,7 @@ STAGES = {
     "encode": (Engine, "encode"),
     "decode five ages": (Engine, "decode"),
     "find the hair": (AgeEditor, "_find_hair"),
-    "turn it grey": (AgeEditor, "decode"),
+    "change its colour": (AgeEditor, "decode"),
     "enlarge the change": (faces, "_resize"),
     "composite": (AgeEditor, "paste_pixels"),
     "compress PNG": (imageio, "compress_pixels"),

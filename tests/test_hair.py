@@ -10,13 +10,16 @@ from PIL import Image
 from agetransformer import AgeEditor
 from agetransformer.face_outline import OVAL, mean_outline
 from agetransformer.faces import EditedFace, Face, surroundings_side
-from agetransformer.grey_hair import (
+from agetransformer.hair_colour import (
     Hair,
+    brown_change,
     fill_outline,
     fit_mask,
     grey_change,
     grey_share,
     grown_grey,
+    hair_change,
+    lost_grey,
     measure_hair,
     own_part,
 )
@@ -31,6 +34,12 @@ def test_grey_comes_with_the_years_and_does_not_go():
     assert shares == sorted(shares) and shares[1] < 0.05 and 0.3 < shares[3] < 0.45 and shares[4] > 0.6
     assert grown_grey(30, 65) > 0.6 and 0 < grown_grey(60, 65) < 0.4
     assert grown_grey(60, 60) == grown_grey(60, 25) == 0
+
+
+def test_grey_goes_with_the_years_that_it_came_with():
+    assert lost_grey(70, 25) > 0.95 and 0.3 < lost_grey(70, 55) < 0.6
+    assert lost_grey(70, 70) == lost_grey(25, 70) == 0
+    assert lost_grey(30, 20) < 0.15  # it may be bleached
 
 
 def test_the_mean_outline_is_where_faces_are():
@@ -68,7 +77,8 @@ def strands(light: float = 1.0) -> Hair:
     pixels[32:] = (0.8, 0.6, 0.5)
     mask: np.ndarray = np.zeros((64, 64), np.float32)
     mask[:32] = 1
-    return measure_hair(np.rint(255 * light * pixels).astype(np.uint8), mask, mask == 0, 64)
+    pixels = np.rint(255 * light * pixels).astype(np.uint8)
+    return measure_hair(pixels, mask, mask == 0, np.zeros_like(mask, bool), 64)
 
 
 def test_hair_turns_light_and_colourless_and_keeps_its_strands():
@@ -87,9 +97,58 @@ def test_hair_turns_light_and_colourless_and_keeps_its_strands():
 
 def test_white_hair_stays_and_the_dark_does_not_glow():
     white, full = np.full((64, 64, 3), 204, np.uint8), np.ones((64, 64), np.float32)
-    assert np.abs(grey_change(measure_hair(white, full, full > 0, 64), 0.7)).max() < 3
+    assert np.abs(grey_change(measure_hair(white, full, full > 0, full < 0, 64), 0.7)).max() < 3
     hair = strands(light=0.25)
     assert (hair.pixels + grey_change(hair, 0.7))[8:24].mean() < 92
+
+
+def old_hair(colour: float = 1.0) -> Hair:
+    """Grey hair of light and dark strands above skin with dark brows, 64 px; at 0 in black and white."""
+    pixels = np.tile(np.float32([0.62, 0.6, 0.58]), (64, 64, 1))
+    pixels[:, ::2] *= 1.2
+    pixels[32:] = (0.8, 0.6, 0.5)
+    pixels[40:44] = 0.2
+    grey = pixels @ np.float32([0.299, 0.587, 0.114])
+    pixels = grey[..., None] + colour * (pixels - grey[..., None])
+    rows = np.arange(64)[:, None] + np.zeros((64, 64), int)
+    brows = (rows >= 40) & (rows < 44)
+    mask = (rows < 32).astype(np.float32)
+    return measure_hair(np.rint(255 * pixels).astype(np.uint8), mask, (rows >= 32) & ~brows, brows, 64)
+
+
+def test_grey_hair_turns_brown_and_keeps_its_strands():
+    hair, top = old_hair(), slice(8, 24)
+    before = hair.pixels.astype(np.float32)
+    after = before + brown_change(hair, 1.0)
+    assert np.array_equal(after[32:], before[32:])  # the skin
+    assert 40 < after[top].mean() < 70  # as dark as the brows
+    red, green, blue = after[top].mean(axis=(0, 1))
+    assert red > 1.15 * green > 1.3 * blue
+    assert (after[top, ::2] - after[top, 1::2]).mean() > 5
+    half = before + brown_change(hair, 0.5)
+    assert after[top].mean() + 15 < half[top].mean() < before[top].mean() - 15
+    pale = old_hair(colour=0.0)
+    shades = (pale.pixels + brown_change(pale, 1.0))[top]
+    assert np.ptp(shades, axis=-1).max() < 1 and shades.mean() < 70  # a black and white photo stays one
+
+
+def test_hair_that_is_not_grey_keeps_its_colour():
+    blond = np.tile(np.float32([190, 150, 100]), (64, 64, 1))
+    blond[32:] = (204, 153, 128)
+    black = np.full((64, 64, 3), 30, np.uint8)
+    black[32:] = (204, 153, 128)
+    mask: np.ndarray = np.zeros((64, 64), np.float32)
+    mask[:32] = 1
+    for pixels in (blond.astype(np.uint8), black):
+        hair = measure_hair(pixels, mask, mask == 0, np.zeros_like(mask, bool), 64)
+        assert np.abs(brown_change(hair, 1.0)).max() < 8
+
+
+def test_the_age_says_which_way_the_hair_goes():
+    hair = old_hair()
+    younger, same, older = (hair_change(hair, 60, target) for target in (30, 60, 69))
+    assert younger[8:24].mean() < -50 and same is None and older is not None
+    assert np.abs(older).max() < 40  # most of it is grey already
 
 
 def test_a_square_and_its_surroundings_have_one_middle():

@@ -1,0 +1,199 @@
+"""Hair that turns grey with the years, and grey hair that was brown once: a rule, and no part of the network.
+
+Grey strands are light and colourless, in the light that is there; what tells strand from strand stays, and so do the
+shadows. What colour grey hair had, nobody can see: it becomes brown, as dark as the brows.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from agetransformer.face_outline import raised_outline
+
+_MOST, _HALF_AGE, _YEARS = 0.75, 55.0, 6.0  # the share of grey: a logistic curve of the age
+_GREY_BY_AGE = 0.3  # a share from which on hair without colour is grey by age; below it may be bleached, in proportion
+_TONE = 1 / 64  # of the face's square: the Gaussian that parts the hair's tone from its strands
+_LOCKS = 1 / 16  # the same for how grey a lock is
+_LIGHT = 1.1  # how light grey hair is, as a multiple of the skin's lightness in the photo,
+_LEAST_LIGHT, _MOST_LIGHT = 0.35, 0.65  # and within these bounds, of 0..1
+_SHADES, _SHADING = (0.3, 1.5), 0.7  # the new colour has the shadows of the old one, so far and by this power
+_COLOUR_LOST = 0.85  # of the colour, where all is grey
+_STRANDS, _MOST_STRANDS = 0.6, 2.2  # strands gain or lose contrast by this power of the tone's gain, so much at most
+_COLOURFUL = (0.6, 0.85)  # of the skin's saturation: hair with less than the first is grey, beyond the second not
+_BROWN = np.array([0.30, -0.04, -0.42], np.float32)  # R, G, B of brown hair beyond its tone, as shares of it
+_SATURATED = 0.25  # skin of less saturation is in a paler photo, where brown is paler too
+_DARKEST, _USUAL, _LIGHTEST = 0.22, 0.32, 0.42  # how light brown hair is, as multiples of the skin's lightness
+_COVERED = 1.3  # how much faster than its tone grey hair loses its colourlessness
+_EDGE, _CONTRAST = 1 / 72, 0.04  # of the picture's side; of 0..1: a weaker edge is none
+_UNLIKELY, _HALF = 0.25, 0.5  # of 0..1: what is less likely hair than the first is none
+_LEAST_SIGMA = 3  # px: a picture is shrunk before a wider blur, down to this one
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
+
+
+@dataclass(frozen=True, eq=False)
+class Hair:
+    """The hair in a picture of a face, as it is."""
+
+    pixels: np.ndarray  # [F, F, 3] uint8 RGB, the picture
+    mask: np.ndarray  # [F, F] float32 in 0..1, where hair is
+    tone: np.ndarray  # [F, F] float32, the luma of the hair around each pixel, 0..1
+    greyness: np.ndarray  # [F, F] float32 in 0..1, how colourless it is around each pixel
+    usual: float  # its mean tone
+    grey: float  # the mean tone that it has when all of it is grey
+    brown: float  # and when nothing is
+    colour: float  # of the photo: 1 usual, 0 black and white
+
+
+def own_part(mask: np.ndarray, outline: np.ndarray) -> np.ndarray:
+    """Of a mask of hair what hangs together with a face: that of people behind it is left out.
+
+    Args:
+        mask: [M, M] float32 in 0..1, how likely each pixel is hair.
+        outline: of the face by MediaPipe, closed [K, 2], fractions of the side.
+    Returns:
+        [M, M] float32 in 0..1.
+    """
+    side = len(mask)
+    mask = ((mask - _UNLIKELY) / (1 - 2 * _UNLIKELY)).clip(0, 1)
+    head = cv2.dilate(fill_outline(raised_outline(outline), side).astype(np.uint8), np.ones((3, 3), np.uint8))
+    _, parts = cv2.connectedComponents((mask > 0).astype(np.uint8), connectivity=4)
+    return mask * np.isin(parts, parts[(head > 0) & (mask > _HALF)])
+
+
+def fit_mask(mask: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """A mask of hair at the size of its picture, its edge drawn to the picture's own (He et al. 2013, "Guided Image
+    Filtering").
+
+    Args:
+        mask: [M, M] float32 in 0..1.
+        pixels: [F, F, 3] uint8 RGB.
+    Returns:
+        [F, F] float32 in 0..1.
+    """
+    side = len(pixels)
+    large = cv2.resize(mask, (side, side), interpolation=cv2.INTER_LINEAR)
+    radius = max(1, round(_EDGE * side))
+    return cv2.ximgproc.guidedFilter(pixels, large, radius, (255 * _CONTRAST) ** 2).clip(0, 1)
+
+
+def fill_outline(outline: np.ndarray, side: int, scale: float = 1.0) -> np.ndarray:
+    """[side, side] bool: inside a closed line [K, 2] of fractions of the side, scaled about its middle."""
+    centre = outline.mean(axis=0)
+    mask: np.ndarray = np.zeros((side, side), np.uint8)
+    cv2.fillPoly(mask, [np.round((centre + scale * (outline - centre)) * side).astype(np.int32)], 1)
+    return mask > 0
+
+
+def grey_share(age: float) -> float:
+    """How much of the hair is grey at an age in years, 0..1."""
+    return _MOST / (1 + float(np.exp((_HALF_AGE - age) / _YEARS)))
+
+
+def grown_grey(age: float, target: float) -> float:
+    """Of the hair that is not grey at `age`, the share that is at `target`, 0..1; 0 for who grows younger."""
+    before = grey_share(age)
+    return max(0.0, (grey_share(target) - before) / (1 - before))
+
+
+def lost_grey(age: float, target: float) -> float:
+    """Of the hair that is grey at `age`, the share that was not at `target`, 0..1; 0 for who grows older.
+
+    Of the young it is less: what is light and colourless on their heads has not turned grey.
+    """
+    before = grey_share(age)
+    return max(0.0, (before - grey_share(target)) / before) * min(1.0, before / _GREY_BY_AGE)
+
+
+def measure_hair(pixels: np.ndarray, mask: np.ndarray, skin: np.ndarray, brows: np.ndarray, side: float) -> Hair:
+    """What `hair_change` needs to know.
+
+    Args:
+        pixels: [F, F, 3] uint8 RGB.
+        mask: [F, F] float32 in 0..1, how much of each pixel is hair.
+        skin: [F, F] bool, pixels of the face.
+        brows: [F, F] bool, pixels of the brows; where there are none, those of most people are taken.
+        side: of the face's square, in pixels.
+    """
+    values = pixels.astype(np.float32) / 255
+    light = values @ _LUMA
+    saturation = np.sqrt(((values - light[..., None]) ** 2).sum(axis=-1)) / (light + 0.05)
+    weight = mask + np.float32(1e-4)  # what is beside the hair is no part of it
+
+    def around(what: np.ndarray, reach: float) -> np.ndarray:
+        return _blurred(what * weight, reach * side) / _blurred(weight, reach * side)
+
+    face = skin if skin.any() else np.ones_like(skin)
+    skin_light, skin_saturation = float(np.median(light[face])), float(np.median(saturation[face]))
+    tone = around(light, _TONE)
+    colourful = around(saturation, _LOCKS) / max(skin_saturation, _SATURATED / 3)
+    low, high = _COLOURFUL
+    brow = float(np.quantile(light[brows], 0.25)) if brows.any() else _USUAL * skin_light
+    return Hair(
+        pixels,
+        mask,
+        tone,
+        ((high - colourful) / (high - low)).clip(0, 1),
+        max(float((tone * mask).sum() / max(mask.sum(), 1e-6)), 1e-3),
+        float(np.clip(_LIGHT * light[face].mean(), _LEAST_LIGHT, _MOST_LIGHT)),
+        float(np.clip(brow, _DARKEST * skin_light, _LIGHTEST * skin_light)),
+        min(1.0, skin_saturation / _SATURATED),
+    )
+
+
+def hair_change(hair: Hair, age: float, target: float) -> np.ndarray | None:
+    """What the hair of somebody who is `age` changes by at the age `target`, both in years.
+
+    Returns:
+        [F, F, 3] float32, to add to the picture, in levels of 255; None: nothing.
+    """
+    if (share := grown_grey(age, target)) > 0:
+        return grey_change(hair, share)
+    if (share := lost_grey(age, target)) > 0:
+        return brown_change(hair, share)
+    return None
+
+
+def grey_change(hair: Hair, share: float) -> np.ndarray:
+    """What this share of the hair, 0..1, changes by turning grey: [F, F, 3] float32 as `hair_change`."""
+    pixels, light = _values(hair)
+    goal = hair.tone + share * (hair.grey * _shades(hair) - hair.tone).clip(0)
+    strands = _strand_gain(hair, goal) * (light - hair.tone)
+    grey = (goal + strands)[..., None] + (1 - _COLOUR_LOST * share) * (pixels - light[..., None])
+    return 255 * hair.mask[..., None] * (grey.clip(0, 1) - pixels)
+
+
+def brown_change(hair: Hair, share: float) -> np.ndarray:
+    """What this share of the grey in the hair, 0..1, changes by turning brown: [F, F, 3] float32 as `hair_change`."""
+    pixels, light = _values(hair)
+    lost = share * hair.greyness
+    goal = hair.tone + lost * (hair.brown * _shades(hair) - hair.tone).clip(max=0)
+    gain = _strand_gain(hair, goal)
+    covered = (_COVERED * (1 - goal / (hair.tone + 0.02))).clip(0, 1) * hair.greyness  # dark hair needs no colour
+    own = gain * (1 - covered / 2)
+    brown = (goal + gain * (light - hair.tone))[..., None] * (1 + hair.colour * covered[..., None] * _BROWN)
+    return 255 * hair.mask[..., None] * ((brown + own[..., None] * (pixels - light[..., None])).clip(0, 1) - pixels)
+
+
+def _values(hair: Hair) -> tuple[np.ndarray, np.ndarray]:
+    """The picture in 0..1, and its luma."""
+    pixels = hair.pixels.astype(np.float32) / 255
+    return pixels, pixels @ _LUMA
+
+
+def _blurred(values: np.ndarray, sigma: float) -> np.ndarray:
+    """A Gaussian of `sigma` pixels; a wide one on a smaller picture, which is quicker and hardly another."""
+    small = max(1, round(len(values) / max(1, sigma // _LEAST_SIGMA)))
+    shrunk = cv2.resize(values, (small, small), interpolation=cv2.INTER_AREA)
+    blurred = cv2.GaussianBlur(shrunk, (0, 0), sigma * small / len(values))
+    return cv2.resize(blurred, values.shape[::-1], interpolation=cv2.INTER_LINEAR)
+
+
+def _shades(hair: Hair) -> np.ndarray:
+    """[F, F]: how light the hair is by its shadows alone, 1 usually."""
+    return (hair.tone / hair.usual).clip(*_SHADES) ** _SHADING
+
+
+def _strand_gain(hair: Hair, goal: np.ndarray) -> np.ndarray:
+    """[F, F]: by how much strands differ more where the tone becomes `goal`."""
+    return (((goal + 0.02) / (hair.tone + 0.02)) ** _STRANDS).clip(max=_MOST_STRANDS)
