@@ -6,7 +6,7 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -20,7 +20,7 @@ from agetransformer.checkpoint import load_checkpoint
 from agetransformer.classifier import AgeClassifier, ClassifierConfig
 from agetransformer.engine import Engine, EngineEncoding
 from agetransformer.face_outline import BROWS, OVAL, mean_outline
-from agetransformer.faces import EditedFace, Face, surroundings_side
+from agetransformer.faces import EditedFace, Face, see_neighbour, surroundings_side
 from agetransformer.hair_colour import Hair, fill_outline, fit_mask, hair_change, measure_hair, own_part
 from agetransformer.hair_segmenter import HairSegmenter, HairSegmenterConfig
 from agetransformer.imageio import load_photo
@@ -134,7 +134,11 @@ class AgeEditor:
                 weakref.finalize(self, self._finder.close)  # at exit too: MediaPipe cannot be torn down later
             geometries = self._finder.find(image)
         pixels = np.asarray(image)
-        return [self.cut_face(pixels, geometry) for geometry in geometries]
+        faces = [self.cut_face(pixels, geometry) for geometry in geometries]
+        return [
+            replace(face, neighbours=tuple(see_neighbour(own, other) for other in geometries if other is not own))
+            for face, own in zip(faces, geometries, strict=True)
+        ]
 
     def cut_face(
         self, photo: np.ndarray, geometry: "FaceGeometry", side: int | None = None, age: float | None = None
@@ -197,7 +201,9 @@ class AgeEditor:
             outline = landmarks[list(OVAL)]
             for brow in BROWS:
                 brows |= fill_outline(landmarks[list(brow)], len(pixels))
-        mask = fit_mask(own_part(mask, outline), pixels)
+        margin = (squares - 1) / 2  # of the picture beside the face's square, in sides of it
+        others = [((one.x + margin) / squares, (one.y + margin) / squares, one.size) for one in face.neighbours]
+        mask = fit_mask(own_part(mask, outline, others), pixels)
         if face.geometry is not None:
             mask = mask * compositing.crop_mask(len(mask))
         if mask.max() < _LEAST_HAIR:

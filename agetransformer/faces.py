@@ -21,6 +21,7 @@ class Face:
     image: Image.Image  # FFHQ-aligned square, RGB
     age: float  # apparent age in years, V's estimate
     surroundings: Image.Image | None = None  # a wider square with the same middle, RGB, `surroundings_side` pixels
+    neighbours: "tuple[Neighbour, ...]" = ()  # the photo's other faces
 
     @property
     def position(self) -> "FaceGeometry":
@@ -28,6 +29,22 @@ class Face:
         if self.geometry is None:
             raise ValueError("this face was given as an aligned square and has no place in a photo")
         return self.geometry
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """Another face of the photo, as a face sees it."""
+
+    x: float  # where its middle is: 0..1 is this face's square, from left to right
+    y: float  # and from top to bottom
+    size: float  # of its square, as a multiple of this face's
+
+
+def see_neighbour(face: "FaceGeometry", other: "FaceGeometry") -> Neighbour:
+    """The other face as the first one sees it."""
+    to_photo = face.crop_to_photo(1)
+    x, y = np.linalg.inv(to_photo[:, :2]) @ (other.landmarks.mean(axis=0) - to_photo[:, 2])
+    return Neighbour(float(x), float(y), other.side / face.side)
 
 
 def surroundings_side(side: int) -> int:

@@ -4,6 +4,7 @@ Grey strands are light and colourless, in the light that is there; what tells st
 shadows. What colour grey hair had, nobody can see: it becomes brown, as dark as the brows.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -45,18 +46,23 @@ class Hair:
     colour: float  # of the photo: 1 usual, 0 black and white
 
 
-def own_part(mask: np.ndarray, outline: np.ndarray) -> np.ndarray:
-    """Of a mask of hair what hangs together with a face: that of people behind it is left out.
+def own_part(mask: np.ndarray, outline: np.ndarray, others: Sequence[tuple[float, float, float]] = ()) -> np.ndarray:
+    """Of a mask of hair what hangs together with a face and is nearer to it than to others.
 
     Args:
         mask: [M, M] float32 in 0..1, how likely each pixel is hair.
         outline: of the face by MediaPipe, closed [K, 2], fractions of the side.
+        others: x and y of the middle of each other face, fractions of the side, and its size as a multiple of this one.
     Returns:
         [M, M] float32 in 0..1.
     """
     side = len(mask)
     mask = ((mask - _UNLIKELY) / (1 - 2 * _UNLIKELY)).clip(0, 1)
     head = cv2.dilate(fill_outline(raised_outline(outline), side).astype(np.uint8), np.ones((3, 3), np.uint8))
+    across, down = np.meshgrid(*2 * [(np.arange(side) + 0.5) / side])
+    own = np.hypot(across - outline[:, 0].mean(), down - outline[:, 1].mean())
+    for x, y, size in others:
+        mask = mask * (own <= np.hypot(across - x, down - y) / size)
     _, parts = cv2.connectedComponents((mask > 0).astype(np.uint8), connectivity=4)
     return mask * np.isin(parts, parts[(head > 0) & (mask > _HALF)])
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from agetransformer import AgeEditor
 from agetransformer.face_outline import OVAL, mean_outline
-from agetransformer.faces import EditedFace, Face, surroundings_side
+from agetransformer.faces import EditedFace, Face, see_neighbour, surroundings_side
 from agetransformer.hair_colour import (
     Hair,
     brown_change,
@@ -24,6 +24,7 @@ from agetransformer.hair_colour import (
     own_part,
 )
 from agetransformer.imageio import load_photo
+from tests.test_editor import geometry
 from tests.test_skin_maps import portrait_square
 
 ROOT = Path(__file__).parent.parent
@@ -56,6 +57,21 @@ def test_hair_of_people_behind_is_left_out():
     own = own_part(mask, mean_outline())
     assert (own[12:20, 30:66] == 1).all() and own[:, 70:].max() == 0 and own[60:].max() == 0
     assert own_part(np.full((96, 96), 0.2, np.float32), mean_outline()).max() == 0
+
+
+def test_hair_between_two_faces_is_of_the_nearer_one():
+    mask: np.ndarray = np.zeros((96, 96), np.float32)
+    mask[30:40] = 0.9
+    own = own_part(mask, mean_outline(), [(1.1, 0.58, 1.0)])
+    assert own[35, 5:74].min() == 1 and own[35, 78:].max() == 0  # half way is 0.8 of the side
+    larger = own_part(mask, mean_outline(), [(1.1, 0.58, 2.0)])
+    assert larger[35, 5:60].min() == 1 and larger[35, 70:].max() == 0
+
+
+def test_a_face_sees_where_its_neighbour_is():
+    one, other = geometry((200, 200), 100), geometry((320, 150), 50)
+    seen = see_neighbour(one, other)
+    assert (seen.x, seen.y, seen.size) == pytest.approx((0.5 + 1.2, 0.5 - 0.5 + 0.035, 0.5), abs=0.01)
 
 
 def test_a_mask_takes_the_edge_of_the_picture():
