@@ -105,6 +105,8 @@ def test_brightening_loss_counts_what_is_brighter_than_a_filled_wrinkle():
     lips = images.clone()
     lips[..., 0, :] = 0.7
     assert compute_brightening_loss(lips, images).item() == pytest.approx(0.5**2 / 4)
+    free = torch.full((len(images),), 0.45)
+    assert compute_brightening_loss(lips, images, free).item() == pytest.approx(0.25**2 / 4)
 
 
 def test_darkening_loss_counts_what_is_darker_than_wrinkles():

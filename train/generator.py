@@ -123,6 +123,7 @@ class GeneratorTraining:
     phases: tuple[Phase, ...] = ()
     darkening_older: float = 0.2  # by how much a pixel of a face that grows older may darken, of the range 2
     darkening_younger: float = 0.2  # and of one that grows younger: its wrinkles go, and no dark line should come
+    brightening_younger: float = 0.2  # and by how much a pixel of such a face may brighten; of the others 0.2
     darkening_light: float = 0.0  # where a photo is darker than this (of 0..1), those count for more, in proportion
     younger: float = 1.0  # how much V's losses count where a face grows younger
     min_gap: int = 25  # a*: the smallest |a1 - a0| in years
@@ -306,7 +307,8 @@ def compute_generator_losses(
             edited, batch.images, free, config.darkening_light
         )
     if weights.brightening > 0:
-        losses["brightening"] = weights.brightening * compute_brightening_loss(edited, batch.images)
+        free = torch.where(grows_younger, config.brightening_younger, 0.2)
+        losses["brightening"] = weights.brightening * compute_brightening_loss(edited, batch.images, free)
     if weights.chroma > 0 or weights.discolouring > 0:
         uncoloured = take_lightness(edited, batch.images, shading)
         if weights.chroma > 0:

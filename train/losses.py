@@ -109,8 +109,11 @@ def compute_darkening_loss(
     return (darkening - free).clamp(min=0).square().mean()
 
 
-def compute_brightening_loss(edited: Tensor, images: Tensor, free: float = 0.2) -> Tensor:
-    """Mean square of what pixels brighten by more than `free` (of the range 2): wrinkles fill, white lips cost."""
+def compute_brightening_loss(edited: Tensor, images: Tensor, free: float | Tensor = 0.2) -> Tensor:
+    """Mean square of what pixels brighten by more than `free` (of the range 2): wrinkles fill, white lips cost.
+
+    Args: as of `compute_darkening_loss`.
+    """
     return compute_darkening_loss(images, edited, free)
 
 
