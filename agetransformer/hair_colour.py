@@ -17,7 +17,8 @@ _GREY_BY_AGE = 0.3  # a share from which on hair without colour is grey by age; 
 _TONE = 1 / 64  # of the face's square: the Gaussian that parts the hair's tone from its strands
 _LOCKS = 1 / 16  # the same for how grey a lock is
 _LIGHT = 1.1  # how light grey hair is, as a multiple of the skin's lightness in the photo,
-_LEAST_LIGHT, _MOST_LIGHT = 0.35, 0.65  # and within these bounds, of 0..1
+_LEAST_LIGHT, _MOST_LIGHT = 0.4, 0.75  # and within these bounds, as multiples of what is white in the photo:
+_WHITE, _WHITEST = 0.98, 0.85  # this quantile of its lightness, up to that
 _SHADES, _SHADING = (0.3, 1.5), 0.7  # the new colour has the shadows of the old one, so far and by this power
 _COLOUR_LOST = 0.85  # of the colour, where all is grey
 _STRANDS, _MOST_STRANDS = 0.6, 2.2  # strands gain or lose contrast by this power of the tone's gain, so much at most
@@ -134,6 +135,7 @@ def measure_hair(pixels: np.ndarray, mask: np.ndarray, skin: np.ndarray, brows: 
     tone = around(light, _TONE)
     colourful = around(saturation, _LOCKS) / max(skin_saturation, _SATURATED / 3)
     low, high = _COLOURFUL
+    white = min(float(np.quantile(light, _WHITE)), _WHITEST)
     brow = float(np.quantile(light[brows], 0.25)) if brows.any() else _USUAL * skin_light
     return Hair(
         pixels,
@@ -141,7 +143,7 @@ def measure_hair(pixels: np.ndarray, mask: np.ndarray, skin: np.ndarray, brows: 
         tone,
         ((high - colourful) / (high - low)).clip(0, 1),
         max(float((tone * mask).sum() / max(mask.sum(), 1e-6)), 1e-3),
-        float(np.clip(_LIGHT * light[face].mean(), _LEAST_LIGHT, _MOST_LIGHT)),
+        float(np.clip(_LIGHT * light[face].mean(), _LEAST_LIGHT * white, _MOST_LIGHT * white)),
         float(np.clip(brow, _DARKEST * skin_light, _LIGHTEST * skin_light)),
         min(1.0, skin_saturation / _SATURATED),
     )

@@ -114,6 +114,7 @@ def test_hair_turns_light_and_colourless_and_keeps_its_strands():
 def test_white_hair_stays_and_the_dark_does_not_glow():
     white, full = np.full((64, 64, 3), 204, np.uint8), np.ones((64, 64), np.float32)
     assert np.abs(grey_change(measure_hair(white, full, full > 0, full < 0, 64), 0.7)).max() < 3
+    assert strands(light=0.25).grey < 0.5 * strands().grey
     hair = strands(light=0.25)
     assert (hair.pixels + grey_change(hair, 0.7))[8:24].mean() < 92
 
