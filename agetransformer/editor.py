@@ -19,6 +19,7 @@ from agetransformer import compositing, hub
 from agetransformer.checkpoint import load_checkpoint
 from agetransformer.classifier import AgeClassifier, ClassifierConfig
 from agetransformer.engine import Engine, EngineEncoding
+from agetransformer.exposure import expose, missing_exposure
 from agetransformer.face_outline import BROWS, OVAL, mean_outline
 from agetransformer.faces import EditedFace, Face, see_neighbour, surroundings_side
 from agetransformer.hair_colour import Hair, fill_outline, fit_mask, hair_change, measure_hair, own_part
@@ -43,9 +44,10 @@ class FaceEncoding:
     """What is needed to see a face at any age; made once, decoded many times."""
 
     face: Face
-    reduced: Tensor  # [1, 3, R, R] float32 in [-1, 1] on the CPU: the face at the network's resolution
+    reduced: Tensor  # [1, 3, R, R] float32 in [-1, 1] on the CPU: the face as the network saw it
     encoding: EngineEncoding
     hair: Hair | None = None  # None: none was found, or not looked for
+    exposure: float = 1.0  # how many times brighter than it is the network saw the face
 
 
 class AgeEditor:
@@ -173,19 +175,24 @@ class AgeEditor:
     @torch.inference_mode()
     def estimate_age(self, square: Image.Image) -> float:
         """Apparent age in years of the face in an FFHQ-aligned square."""
-        return self.classifier.predict(_to_tensor(square).to(self.device)).item()
+        exposed = expose(square, missing_exposure(square))
+        return self.classifier.predict(_to_tensor(exposed).to(self.device)).item()
 
     @torch.inference_mode()
     def encode(self, face: Face, hair: bool = True) -> FaceEncoding:
         """The half of the work that does not depend on the target age.
+
+        The network sees a face in the dark brightened (`agetransformer.exposure`), and what it changes is dimmed again.
 
         Args:
             hair: look for the hair too, so that its colour can change.
         """
         side = self.resolution
         small = face.image.resize((side, side), Image.Resampling.LANCZOS)
-        reduced = _to_tensor(small)
-        return FaceEncoding(face, reduced, self.engine.encode(reduced), self._find_hair(face, small) if hair else None)
+        exposure = missing_exposure(small)
+        reduced = _to_tensor(expose(small, exposure))
+        found = self._find_hair(face, small) if hair else None
+        return FaceEncoding(face, reduced, self.engine.encode(reduced), found, exposure)
 
     def _find_hair(self, face: Face, small: Image.Image) -> Hair | None:
         """The hair in a face's surroundings, or in its square at the network's resolution where there are none."""
@@ -231,7 +238,7 @@ class AgeEditor:
         if not targets:
             return []
         edited = self.engine.decode(encoding.encoding, torch.tensor(targets))
-        changes = (edited - encoding.reduced).permute(0, 2, 3, 1).numpy() * (127.5 * strength)
+        changes = (edited - encoding.reduced).permute(0, 2, 3, 1).numpy() * (127.5 * strength / encoding.exposure)
         faces = []
         for change, target in zip(changes, targets, strict=True):
             recoloured = None

@@ -91,6 +91,21 @@ def test_strength_scales_the_change(editor: AgeEditor) -> None:
             editor.decode(encoding, [60], strength)
 
 
+def test_a_dark_photo_changes_by_as_much_less(editor: AgeEditor) -> None:
+    bright = smooth_picture(64, 64)
+    dark = Image.eval(bright, lambda value: round(value / 3))
+    changes = []
+    for picture in (bright, dark):
+        face = editor.face_from_aligned(picture)
+        encoding = editor.encode(face, hair=False)
+        changes.append(editor.decode(encoding, [65])[0].change)
+    assert 2 < encoding.exposure < 3.1
+    assert np.abs(changes[1]).mean() * encoding.exposure == pytest.approx(np.abs(changes[0]).mean(), rel=0.25)
+    assert editor.encode(editor.face_from_aligned(bright), hair=False).exposure == 1
+    assert editor.encode(editor.face_from_aligned(Image.new("RGB", (64, 64))), hair=False).exposure == 4
+    assert abs(editor.face_from_aligned(bright).age - editor.face_from_aligned(dark).age) < 2
+
+
 def test_paste_changes_the_face_only(editor: AgeEditor) -> None:
     photo = smooth_picture(800, 640)
     place = geometry((500, 300), 200)
