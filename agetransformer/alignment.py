@@ -62,8 +62,13 @@ class FaceGeometry:
 
     def widened(self, factor: float) -> "FaceGeometry":
         """The same face with a square of so many times the side, about the same middle."""
-        centre = self.quad.mean(axis=0)
-        return replace(self, quad=centre + (self.quad - centre) * factor)
+        return self.part((1 - factor) / 2, (1 - factor) / 2, factor)
+
+    def part(self, left: float, top: float, side: float) -> "FaceGeometry":
+        """The same face with another square: its left, top and side are fractions of this one's side."""
+        to_photo = self.crop_to_photo(1)
+        corners = np.array([(left, top), (left, top + side), (left + side, top + side), (left + side, top)])
+        return replace(self, quad=corners @ to_photo[:, :2].T + to_photo[:, 2])
 
     def crop_to_photo(self, size: int) -> np.ndarray:
         """Affine map [2, 3] from coordinates in a size x size crop to photo coordinates."""
@@ -91,6 +96,11 @@ def align(photo: np.ndarray, geometry: FaceGeometry, size: int) -> np.ndarray:
         [size, size, 3] uint8.
     """
     return _warp(photo, geometry.crop_to_photo(size), (size, size), cv2.BORDER_REFLECT, cv2.INTER_LANCZOS4)
+
+
+def glance(photo: np.ndarray, geometry: FaceGeometry, size: int) -> np.ndarray:
+    """`align`, in less time: averaged, then linear."""
+    return _warp(photo, geometry.crop_to_photo(size), (size, size), cv2.BORDER_REFLECT, cv2.INTER_LINEAR)
 
 
 def unalign(

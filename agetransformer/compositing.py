@@ -1,6 +1,6 @@
 """An edited face back into its photo: the change alone is warped and added, so the photo keeps its own pixels."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import cv2
@@ -66,15 +66,15 @@ def paste(photo: np.ndarray, changes: "Sequence[tuple[np.ndarray, FaceGeometry]]
 
     Args:
         photo: [H, W, 3] uint8.
-        changes: each [S, S, 3] float32 in levels of 255, 0 along its border, and the square that it is a change of.
+        changes: each [S, S, 3] float32 in levels of 255, 0 along its border, and the square that it is a change of;
+            the face's own first.
     Returns:
         [H, W, 3] uint8, a new array; bit-identical to `photo` where nothing changes.
     Raises:
         ValueError: the face lies outside the photo.
     """
     result = photo.copy()
-    for change, geometry in changes:
-        values, (left, top, right, bottom) = _warp(change, geometry, photo.shape[:2])
+    for values, (left, top, right, bottom) in _placed(changes, photo.shape[1], photo.shape[0]):
         result[top:bottom, left:right] = add_change(result[top:bottom, left:right], values)
     return result
 
@@ -82,18 +82,21 @@ def paste(photo: np.ndarray, changes: "Sequence[tuple[np.ndarray, FaceGeometry]]
 def paste_image(photo: Image.Image, changes: "Sequence[tuple[np.ndarray, FaceGeometry]]") -> Image.Image:
     """`paste` for an RGB image; reads and writes only the face's part of it, which is quicker."""
     result = photo.copy()
-    for change, geometry in changes:
-        values, box = _warp(change, geometry, (photo.height, photo.width))
+    for values, box in _placed(changes, photo.width, photo.height):
         result.paste(Image.fromarray(add_change(np.asarray(result.crop(box)), values)), box[:2])
     return result
 
 
-def _warp(
-    change: np.ndarray, geometry: "FaceGeometry", shape: tuple[int, int]
-) -> tuple[np.ndarray, tuple[int, int, int, int]]:
+def _placed(
+    changes: "Sequence[tuple[np.ndarray, FaceGeometry]]", width: int, height: int
+) -> Iterator[tuple[np.ndarray, tuple[int, int, int, int]]]:
+    """Each change as `unalign` warps it into the photo; the first is the face's, of the others nothing may be there."""
     from agetransformer.alignment import unalign  # here, because it loads MediaPipe, which aligned squares never need
 
-    return unalign(change, geometry, shape)
+    for index, (change, geometry) in enumerate(changes):
+        low, high = geometry.quad.min(axis=0), geometry.quad.max(axis=0)
+        if index == 0 or ((high > 0).all() and (low < (width, height)).all()):
+            yield unalign(change, geometry, (height, width))
 
 
 def _smooth_step(values: np.ndarray) -> np.ndarray:

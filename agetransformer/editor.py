@@ -152,12 +152,12 @@ class AgeEditor:
             side: of its square in pixels; None is the one that it has in the photo, within the network's and 1024.
             age: in years, where that is known; None asks V.
         """
-        from agetransformer.alignment import align
+        from agetransformer.alignment import align, glance
 
         side = side or min(_MAX_SIDE, max(self.resolution, round(geometry.side)))
         square = Image.fromarray(align(photo, geometry, side))
         wide = surroundings_side(self.resolution)
-        around = align(photo, geometry.widened(wide / self.resolution), wide)
+        around = glance(photo, geometry.widened(wide / self.resolution), wide)
         return Face(geometry, square, self.estimate_age(square) if age is None else age, Image.fromarray(around))
 
     def face_from_aligned(self, image: Photo) -> Face:
@@ -243,9 +243,7 @@ class AgeEditor:
         for change, target in zip(changes, targets, strict=True):
             recoloured = None
             if hair and encoding.hair is not None:
-                recoloured = hair_change(encoding.hair, encoding.face.age, target)
-            if recoloured is not None:
-                recoloured *= strength
+                recoloured = hair_change(encoding.hair, encoding.face.age, target, strength)
             faces.append(EditedFace(encoding.face, target, change, recoloured))
         return faces
 

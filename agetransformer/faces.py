@@ -53,13 +53,22 @@ def surroundings_side(side: int) -> int:
 
 
 @dataclass(frozen=True, eq=False)
+class HairChange:
+    """What a face's hair changes by, in a square of its own."""
+
+    values: np.ndarray  # [H, H, 3] float32 in levels of 255
+    left: int  # of its upper left pixel, in pixels of the face's square at the network's resolution; may be negative
+    top: int
+
+
+@dataclass(frozen=True, eq=False)
 class EditedFace:
     """A face at another age. What changes is kept at the network's resolution, R pixels to the face's square."""
 
     face: Face
     age: float  # years
     change: np.ndarray  # [R, R, 3] float32 in levels of 255: what the network adds to the square
-    hair: np.ndarray | None = None  # the same of the hair by its colour: [F, F, 3] with the same middle, F >= R
+    hair: "HairChange | None" = None  # what the hair adds by its colour
 
     @property
     def image(self) -> Image.Image:
@@ -76,17 +85,21 @@ class EditedFace:
         geometry, side = self.face.position, self.face.image.width
         changes = [(_resize(self.change, side) * face_mask(geometry, side)[..., None], geometry)]
         if self.hair is not None:
-            factor = len(self.hair) / len(self.change)
-            changes.append((_resize(self.hair, round(side * factor)), geometry.widened(factor)))
+            scale = len(self.change)
+            place = (self.hair.left / scale, self.hair.top / scale, len(self.hair.values) / scale)
+            changes.append((_resize(self.hair.values, round(side * place[2])), geometry.part(*place)))
         return changes
 
     def _square(self, mask: np.ndarray | float) -> Image.Image:
         side = self.face.image.width
         change = _resize(self.change, side) * mask
         if self.hair is not None:
-            margin = (len(self.hair) - len(self.change)) // 2
-            inner = slice(margin, margin + len(self.change))
-            change += _resize(self.hair[inner, inner], side)
+            within = np.zeros_like(self.change)
+            top, left, extent = self.hair.top, self.hair.left, len(self.hair.values)
+            part = within[max(0, top) : max(0, top + extent), max(0, left) : max(0, left + extent)]
+            hidden = max(0, -top), max(0, -left)  # above and left of the face's square
+            part += self.hair.values[hidden[0] :, hidden[1] :][: part.shape[0], : part.shape[1]]
+            change += _resize(within, side)
         return Image.fromarray(add_change(np.asarray(self.face.image), change))
 
 

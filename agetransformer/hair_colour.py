@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from agetransformer.face_outline import raised_outline
+from agetransformer.faces import HairChange
 
 _MOST, _HALF_AGE, _YEARS = 0.75, 55.0, 6.0  # the share of grey: a logistic curve of the age
 _GREY_BY_AGE = 0.3  # a share from which on hair without colour is grey by age; below it may be bleached, in proportion
@@ -28,19 +29,23 @@ _SATURATED = 0.25  # skin of less saturation is in a paler photo, where brown is
 _DARKEST, _USUAL, _LIGHTEST = 0.22, 0.32, 0.42  # how light brown hair is, as multiples of the skin's lightness
 _COVERED = 1.3  # how much faster than its tone grey hair loses its colourlessness
 _EDGE, _CONTRAST = 1 / 72, 0.04  # of the picture's side; of 0..1: a weaker edge is none
+_FAINT = 0.02  # of 0..1: a mask is 0 where it is less
 _UNLIKELY, _HALF = 0.25, 0.5  # of 0..1: what is less likely hair than the first is none
 _LEAST_SIGMA = 3  # px: a picture is shrunk before a wider blur, down to this one
+_LEAST_SHARE = 0.01  # nobody sees less
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
 
 
 @dataclass(frozen=True, eq=False)
 class Hair:
-    """The hair in a picture of a face, as it is."""
+    """The hair in a picture of a face, as it is: the square around it."""
 
-    pixels: np.ndarray  # [F, F, 3] uint8 RGB, the picture
-    mask: np.ndarray  # [F, F] float32 in 0..1, where hair is
-    tone: np.ndarray  # [F, F] float32, the luma of the hair around each pixel, 0..1
-    greyness: np.ndarray  # [F, F] float32 in 0..1, how colourless it is around each pixel
+    pixels: np.ndarray  # [H, H, 3] uint8 RGB
+    mask: np.ndarray  # [H, H] float32 in 0..1, where hair is
+    tone: np.ndarray  # [H, H] float32, the luma of the hair around each pixel, 0..1
+    greyness: np.ndarray  # [H, H] float32 in 0..1, how colourless it is around each pixel
+    left: int  # of the upper left pixel, in pixels of the face's square; may be negative
+    top: int
     usual: float  # its mean tone
     grey: float  # the mean tone that it has when all of it is grey
     brown: float  # and when nothing is
@@ -81,7 +86,8 @@ def fit_mask(mask: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     side = len(pixels)
     large = cv2.resize(mask, (side, side), interpolation=cv2.INTER_LINEAR)
     radius = max(1, round(_EDGE * side))
-    return cv2.ximgproc.guidedFilter(pixels, large, radius, (255 * _CONTRAST) ** 2).clip(0, 1)
+    fitted = cv2.ximgproc.guidedFilter(pixels, large, radius, (255 * _CONTRAST) ** 2)
+    return ((fitted - _FAINT) / (1 - _FAINT)).clip(0, 1)
 
 
 def fill_outline(outline: np.ndarray, side: int, scale: float = 1.0) -> np.ndarray:
@@ -112,15 +118,15 @@ def lost_grey(age: float, target: float) -> float:
     return max(0.0, (before - grey_share(target)) / before) * min(1.0, before / _GREY_BY_AGE)
 
 
-def measure_hair(pixels: np.ndarray, mask: np.ndarray, skin: np.ndarray, brows: np.ndarray, side: float) -> Hair:
+def measure_hair(pixels: np.ndarray, mask: np.ndarray, skin: np.ndarray, brows: np.ndarray, side: int) -> Hair:
     """What `hair_change` needs to know.
 
-    Args:
+    Args: of the surroundings of a face, F pixels wide,
         pixels: [F, F, 3] uint8 RGB.
         mask: [F, F] float32 in 0..1, how much of each pixel is hair.
         skin: [F, F] bool, pixels of the face.
         brows: [F, F] bool, pixels of the brows; where there are none, those of most people are taken.
-        side: of the face's square, in pixels.
+        side: of the face's square, in pixels; it has the same middle.
     """
     values = pixels.astype(np.float32) / 255
     light = values @ _LUMA
@@ -137,11 +143,16 @@ def measure_hair(pixels: np.ndarray, mask: np.ndarray, skin: np.ndarray, brows: 
     low, high = _COLOURFUL
     white = min(float(np.quantile(light, _WHITE)), _WHITEST)
     brow = float(np.quantile(light[brows], 0.25)) if brows.any() else _USUAL * skin_light
+    greyness = ((high - colourful) / (high - low)).clip(0, 1)
+    left, top, extent = _square_around(mask)
+    box, margin = (slice(top, top + extent), slice(left, left + extent)), (len(mask) - side) // 2
     return Hair(
-        pixels,
-        mask,
-        tone,
-        ((high - colourful) / (high - low)).clip(0, 1),
+        pixels[box],
+        mask[box],
+        tone[box],
+        greyness[box],
+        left - margin,
+        top - margin,
         max(float((tone * mask).sum() / max(mask.sum(), 1e-6)), 1e-3),
         float(np.clip(_LIGHT * light[face].mean(), _LEAST_LIGHT * white, _MOST_LIGHT * white)),
         float(np.clip(brow, _DARKEST * skin_light, _LIGHTEST * skin_light)),
@@ -149,21 +160,19 @@ def measure_hair(pixels: np.ndarray, mask: np.ndarray, skin: np.ndarray, brows: 
     )
 
 
-def hair_change(hair: Hair, age: float, target: float) -> np.ndarray | None:
-    """What the hair of somebody who is `age` changes by at the age `target`, both in years.
-
-    Returns:
-        [F, F, 3] float32, to add to the picture, in levels of 255; None: nothing.
-    """
-    if (share := grown_grey(age, target)) > 0:
-        return grey_change(hair, share)
-    if (share := lost_grey(age, target)) > 0:
-        return brown_change(hair, share)
-    return None
+def hair_change(hair: Hair, age: float, target: float, strength: float) -> HairChange | None:
+    """What the hair of somebody who is `age` changes by at the age `target`, both in years, times `strength`."""
+    if (share := grown_grey(age, target)) > _LEAST_SHARE:
+        change = grey_change(hair, share)
+    elif (share := lost_grey(age, target)) > _LEAST_SHARE:
+        change = brown_change(hair, share)
+    else:
+        return None
+    return HairChange(change * strength, hair.left, hair.top)
 
 
 def grey_change(hair: Hair, share: float) -> np.ndarray:
-    """What this share of the hair, 0..1, changes by turning grey: [F, F, 3] float32 as `hair_change`."""
+    """What this share of the hair, 0..1, changes by turning grey: [H, H, 3] float32 to add, in levels of 255."""
     pixels, light = _values(hair)
     goal = hair.tone + share * (hair.grey * _shades(hair) - hair.tone).clip(0)
     strands = _strand_gain(hair, goal) * (light - hair.tone)
@@ -172,7 +181,7 @@ def grey_change(hair: Hair, share: float) -> np.ndarray:
 
 
 def brown_change(hair: Hair, share: float) -> np.ndarray:
-    """What this share of the grey in the hair, 0..1, changes by turning brown: [F, F, 3] float32 as `hair_change`."""
+    """What this share of the grey in the hair, 0..1, changes by turning brown: as `grey_change`."""
     pixels, light = _values(hair)
     lost = share * hair.greyness
     goal = hair.tone + lost * (hair.brown * _shades(hair) - hair.tone).clip(max=0)
@@ -189,6 +198,16 @@ def _values(hair: Hair) -> tuple[np.ndarray, np.ndarray]:
     return pixels, pixels @ _LUMA
 
 
+def _square_around(mask: np.ndarray) -> tuple[int, int, int]:
+    """Left, top and side of the smallest square that holds all of a mask [F, F] and, where it can, a pixel around."""
+    columns, rows = (np.flatnonzero(mask.max(axis=axis) > 0) for axis in (0, 1))
+    if len(columns) == 0:
+        return 0, 0, 1
+    extent = min(len(mask), int(max(np.ptp(columns), np.ptp(rows))) + 3)
+    left, top = (int(np.clip(places[0] - 1, 0, len(mask) - extent)) for places in (columns, rows))
+    return left, top, extent
+
+
 def _blurred(values: np.ndarray, sigma: float) -> np.ndarray:
     """A Gaussian of `sigma` pixels; a wide one on a smaller picture, which is quicker and hardly another."""
     small = max(1, round(len(values) / max(1, sigma // _LEAST_SIGMA)))
@@ -198,10 +217,10 @@ def _blurred(values: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def _shades(hair: Hair) -> np.ndarray:
-    """[F, F]: how light the hair is by its shadows alone, 1 usually."""
+    """[H, H]: how light the hair is by its shadows alone, 1 usually."""
     return (hair.tone / hair.usual).clip(*_SHADES) ** _SHADING
 
 
 def _strand_gain(hair: Hair, goal: np.ndarray) -> np.ndarray:
-    """[F, F]: by how much strands differ more where the tone becomes `goal`."""
+    """[H, H]: by how much strands differ more where the tone becomes `goal`."""
     return (((goal + 0.02) / (hair.tone + 0.02)) ** _STRANDS).clip(max=_MOST_STRANDS)

@@ -8,8 +8,10 @@ import pytest
 from PIL import Image
 
 from agetransformer import AgeEditor
+from agetransformer.alignment import FaceGeometry
+from agetransformer.compositing import paste
 from agetransformer.face_outline import OVAL, mean_outline
-from agetransformer.faces import EditedFace, Face, see_neighbour, surroundings_side
+from agetransformer.faces import EditedFace, Face, HairChange, see_neighbour, surroundings_side
 from agetransformer.hair_colour import (
     Hair,
     brown_change,
@@ -163,20 +165,42 @@ def test_hair_that_is_not_grey_keeps_its_colour():
 
 def test_the_age_says_which_way_the_hair_goes():
     hair = old_hair()
-    younger, same, older = (hair_change(hair, 60, target) for target in (30, 60, 69))
-    assert younger[8:24].mean() < -50 and same is None and older is not None
-    assert np.abs(older).max() < 40  # most of it is grey already
+    younger, same, older = (hair_change(hair, 60, target, 1.0) for target in (30, 60, 69))
+    assert younger.values[8:24].mean() < -50 and same is None and older is not None
+    assert np.abs(older.values).max() < 40  # most of it is grey already
+    half = hair_change(hair, 60, 30, 0.5)
+    np.testing.assert_allclose(half.values, younger.values / 2)
 
 
-def test_a_square_and_its_surroundings_have_one_middle():
-    assert [surroundings_side(side) for side in (384, 512, 250)] == [576, 768, 374]
-    change, grey = np.zeros((8, 8, 3), np.float32), np.zeros((12, 12, 3), np.float32)
-    grey[2] = 40  # the uppermost row of the square
+def test_of_a_picture_the_square_around_the_hair_is_kept():
+    mask: np.ndarray = np.zeros((60, 60), np.float32)
+    mask[4:12, 20:40] = 1
+    pixels = np.random.default_rng(0).integers(0, 255, (60, 60, 3), np.uint8)
+    hair = measure_hair(pixels, mask, mask == 0, mask < 0, 40)
+    assert hair.mask.shape == (22, 22) and (hair.left, hair.top) == (19 - 10, 3 - 10)
+    assert np.array_equal(hair.pixels, pixels[3:25, 19:41]) and np.array_equal(hair.mask, mask[3:25, 19:41])
+
+
+@pytest.mark.parametrize(("left", "top"), [(2, 1), (-2, -3), (6, 5), (-9, 0), (12, 3)])
+def test_the_hair_is_where_it_says(left: int, top: int) -> None:
+    """In the face's square, and in the photo that the square is all of."""
     image = Image.new("RGB", (8, 8), (100, 100, 100))
-    edited = EditedFace(Face(None, image, 30.0), 65.0, change, grey)
+    corners = np.array([[0.0, 0], [0, 8], [8, 8], [8, 0]])
+    values: np.ndarray = np.zeros((6, 6, 3), np.float32)
+    values[1:5, 1:5] = 40
+    face = Face(FaceGeometry(geometry((4, 4), 8).landmarks, corners, {}), image, 30.0)
+    edited = EditedFace(face, 65.0, np.zeros((8, 8, 3), np.float32), HairChange(values, left, top))
+    expected: np.ndarray = np.full((30, 30), 100)
+    expected[10 + top + 1 : 10 + top + 5, 10 + left + 1 : 10 + left + 5] = 140
+    expected = expected[10:18, 10:18]
     for square in (edited.image, edited.masked):
-        pixels = np.asarray(square)
-        assert (pixels[0] == 140).all() and (pixels[1:] == 100).all()
+        assert (np.asarray(square) == expected[..., None]).all()
+    pasted = paste(np.asarray(image), edited.placed_changes())
+    assert np.abs(pasted.astype(int) - expected[..., None]).max() <= 1
+
+
+def test_surroundings_are_half_as_wide_again() -> None:
+    assert [surroundings_side(side) for side in (384, 512, 250)] == [576, 768, 374]
 
 
 @pytest.fixture(scope="module")
