@@ -27,4 +27,4 @@ def add_change(images: Tensor, change: Tensor, shading: bool) -> Tensor:
         return changed
     lightness = luma(images)[:, None]
     lost = (luma(change)[:, None] / ((lightness + 1).clamp(min=0) + _BLACK)).clamp(-1, 0)
-    return torch.addcmul(changed, lost.to(changed.dtype), images - lightness.to(images.dtype))
+    return changed.addcmul_(lost.to(changed.dtype), images - lightness.to(images.dtype))
