@@ -1,6 +1,5 @@
 """How a generator's change is added to the image: plainly, or so that what darkens keeps its hue."""
 
-import torch
 from torch import Tensor
 
 _LUMA = (0.299, 0.587, 0.114)  # BT.601
