@@ -87,7 +87,7 @@ class EditedFace:
         if self.hair is not None:
             scale = len(self.change)
             place = (self.hair.left / scale, self.hair.top / scale, len(self.hair.values) / scale)
-            changes.append((_resize(self.hair.values, round(side * place[2])), geometry.part(*place)))
+            changes.append((_resize(self.hair.values, max(1, round(side * place[2]))), geometry.part(*place)))
         return changes
 
     def _square(self, mask: np.ndarray | float) -> Image.Image:

@@ -146,11 +146,11 @@ def measure_hair(pixels: np.ndarray, mask: np.ndarray, skin: np.ndarray, brows: 
     greyness = ((high - colourful) / (high - low)).clip(0, 1)
     left, top, extent = _square_around(mask)
     box, margin = (slice(top, top + extent), slice(left, left + extent)), (len(mask) - side) // 2
-    return Hair(
-        pixels[box],
-        mask[box],
-        tone[box],
-        greyness[box],
+    return Hair(  # copies, or what is kept would keep the whole picture
+        pixels[box].copy(),
+        mask[box].copy(),
+        tone[box].copy(),
+        greyness[box].copy(),
         left - margin,
         top - margin,
         max(float((tone * mask).sum() / max(mask.sum(), 1e-6)), 1e-3),
