@@ -59,7 +59,8 @@ def sweep_frames(
 ) -> Iterator[Image.Image]:
     """The photo, `max_side` pixels at most, with the face at each of `sweep_ages`.
 
-    Every age is decoded once, and only the face's region is drawn; the frames of the way back are those of the way out.
+    Every age is decoded once, and only the region of the face and its hair is drawn; the frames of the way back are
+    those of the way out.
 
     Args:
         photo: RGB, the one that the face was found in.

@@ -80,7 +80,7 @@ def paste(photo: np.ndarray, changes: "Sequence[tuple[np.ndarray, FaceGeometry]]
 
 
 def paste_image(photo: Image.Image, changes: "Sequence[tuple[np.ndarray, FaceGeometry]]") -> Image.Image:
-    """`paste` for an RGB image; reads and writes only the face's part of it, which is quicker."""
+    """`paste` for an RGB image; reads and writes only the parts of it that change, which is quicker."""
     result = photo.copy()
     for values, box in _placed(changes, photo.width, photo.height):
         result.paste(Image.fromarray(add_change(np.asarray(result.crop(box)), values)), box[:2])

@@ -197,10 +197,13 @@ class AgeEditor:
     def _find_hair(self, face: Face, small: Image.Image) -> Hair | None:
         """The hair in a face's surroundings, or in its square at the network's resolution where there are none."""
         picture = small if face.surroundings is None else face.surroundings
+        side = surroundings_side(small.width)
+        if face.surroundings is not None and picture.width != side:  # another editor's, with another resolution
+            picture = picture.resize((side, side), Image.Resampling.LANCZOS)
         squares = picture.width / small.width  # how many of the face's square the picture is wide
         seen = 16 * round(self.segmenter.config.resolution * squares / 16)
-        resized = _to_tensor(picture.resize((seen, seen), Image.Resampling.LANCZOS))
-        mask = self.segmenter.predict(resized.to(self.device))[0].cpu().numpy()
+        resized = expose(picture.resize((seen, seen), Image.Resampling.LANCZOS), missing_exposure(small))
+        mask = self.segmenter.predict(_to_tensor(resized).to(self.device))[0].cpu().numpy()
         pixels, outline = np.asarray(picture), mean_outline()
         brows: np.ndarray = np.zeros(pixels.shape[:2], bool)
         if face.geometry is not None:
@@ -244,7 +247,7 @@ class AgeEditor:
             recoloured = None
             if hair and encoding.hair is not None:
                 recoloured = hair_change(encoding.hair, encoding.face.age, target, strength)
-            faces.append(EditedFace(encoding.face, target, change, recoloured))
+            faces.append(EditedFace(encoding.face, target, np.ascontiguousarray(change), recoloured))
         return faces
 
     def paste(self, photo: Photo, edited: EditedFace) -> Image.Image:

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from agetransformer.compositing import add_change, face_mask
+from agetransformer.face_outline import OVAL
 
 if TYPE_CHECKING:
     from agetransformer.alignment import FaceGeometry
@@ -21,7 +22,7 @@ class Face:
     image: Image.Image  # FFHQ-aligned square, RGB
     age: float  # apparent age in years, V's estimate
     surroundings: Image.Image | None = None  # a wider square with the same middle, RGB, `surroundings_side` pixels
-    neighbours: "tuple[Neighbour, ...]" = ()  # the photo's other faces
+    neighbours: "tuple[Neighbour, ...]" = ()  # the photo's other faces; none in videos, where one face is followed
 
     @property
     def position(self) -> "FaceGeometry":
@@ -43,7 +44,7 @@ class Neighbour:
 def see_neighbour(face: "FaceGeometry", other: "FaceGeometry") -> Neighbour:
     """The other face as the first one sees it."""
     to_photo = face.crop_to_photo(1)
-    x, y = np.linalg.inv(to_photo[:, :2]) @ (other.landmarks.mean(axis=0) - to_photo[:, 2])
+    x, y = np.linalg.inv(to_photo[:, :2]) @ (other.landmarks[list(OVAL)].mean(axis=0) - to_photo[:, 2])
     return Neighbour(float(x), float(y), other.side / face.side)
 
 

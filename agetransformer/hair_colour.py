@@ -186,7 +186,8 @@ def brown_change(hair: Hair, share: float) -> np.ndarray:
     lost = share * hair.greyness
     goal = hair.tone + lost * (hair.brown * _shades(hair) - hair.tone).clip(max=0)
     gain = _strand_gain(hair, goal)
-    covered = (_COVERED * (1 - goal / (hair.tone + 0.02))).clip(0, 1) * hair.greyness  # dark hair needs no colour
+    darker = 1 - (goal + 0.02) / (hair.tone + 0.02)  # dark hair needs no colour
+    covered = (_COVERED * darker).clip(0, 1) * hair.greyness
     own = gain * (1 - covered / 2)
     brown = (goal + gain * (light - hair.tone))[..., None] * (1 + hair.colour * covered[..., None] * _BROWN)
     return 255 * hair.mask[..., None] * ((brown + own[..., None] * (pixels - light[..., None])).clip(0, 1) - pixels)

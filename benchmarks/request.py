@@ -30,6 +30,7 @@ STAGES = {
     "find faces": (alignment.FaceFinder, "_propose"),
     "landmarks": (alignment.FaceFinder, "_examine"),
     "align": (alignment, "align"),
+    "cut the surroundings": (alignment, "glance"),
     "estimate the age": (AgeEditor, "estimate_age"),
     "encode": (Engine, "encode"),
     "decode five ages": (Engine, "decode"),

@@ -47,8 +47,9 @@ def time_steps(size: int, rounds: int) -> StepTimes:
         edits = (square + noise).clip(0, 255).astype(np.uint8)
 
         def paste_all() -> list[Image.Image]:
-            mask = compositing.head_mask(geometry, size)
-            return [compositing.paste_image(photo, geometry, square, edit, mask) for edit in edits]
+            mask = compositing.face_mask(geometry, size)[..., None]
+            changes = ((edit.astype(np.float32) - square) * mask for edit in edits)
+            return [compositing.paste_image(photo, [(change, geometry)]) for change in changes]
 
         pasted = [np.asarray(image) for image in paste_all()]
 

@@ -160,7 +160,13 @@ def test_hair_that_is_not_grey_keeps_its_colour():
     mask[:32] = 1
     for pixels in (blond.astype(np.uint8), black):
         hair = measure_hair(pixels, mask, mask == 0, np.zeros_like(mask, bool), 64)
-        assert np.abs(brown_change(hair, 1.0)).max() < 8
+        assert np.abs(brown_change(hair, 1.0)).max() < 3
+
+
+def test_where_nothing_is_lost_nothing_changes():
+    for hair in (old_hair(), strands()):
+        assert np.abs(brown_change(hair, 0.0)).max() < 0.01
+    assert np.abs(hair_change(old_hair(), 65, 64, 1.0).values).max() < 12  # no jump where the years begin to go
 
 
 def test_the_age_says_which_way_the_hair_goes():
@@ -197,6 +203,14 @@ def test_the_hair_is_where_it_says(left: int, top: int) -> None:
         assert (np.asarray(square) == expected[..., None]).all()
     pasted = paste(np.asarray(image), edited.placed_changes())
     assert np.abs(pasted.astype(int) - expected[..., None]).max() <= 1
+
+
+def test_little_hair_in_a_small_square_is_a_pixel_at_least() -> None:
+    image = Image.new("RGB", (12, 12), (100, 100, 100))
+    values: np.ndarray = np.full((3, 3, 3), 40, np.float32)
+    face = Face(geometry((6, 6), 12), image, 30.0)
+    edited = EditedFace(face, 65.0, np.zeros((384, 384, 3), np.float32), HairChange(values, 100, 100))
+    assert paste(np.asarray(image), edited.placed_changes()).shape == (12, 12, 3)
 
 
 def test_surroundings_are_half_as_wide_again() -> None:
@@ -247,6 +261,13 @@ def test_hair_turns_grey_up_to_the_crown(editor: AgeEditor) -> None:
     crown = change[top + 4 : top + 16, left:right]  # along the border of her square
     assert (crown > 15).mean() > 0.3
     assert change[300:].max() == 0 and change[:, :60].max() == 0
+
+
+def test_surroundings_of_another_resolution_are_taken_for_what_they_are(editor: AgeEditor) -> None:
+    (face,) = editor.find_faces(load_photo(ROOT / "assets" / "astronaut.jpg"))
+    other = replace(face, surroundings=face.surroundings.resize((576, 576), Image.Resampling.LANCZOS))
+    hair, same = (editor.encode(one).hair for one in (face, other))
+    assert abs(hair.left - same.left) <= 2 and abs(len(hair.mask) - len(same.mask)) <= 3
 
 
 def test_hair_that_was_not_looked_for_stays(editor: AgeEditor, portrait: Image.Image) -> None:

@@ -126,6 +126,16 @@ def test_missing_maps_are_named(run, tmp_path):
         train_hair_segmenter(lost, tmp_path / "run", cache=str(folder))
 
 
+def test_data_that_cannot_train_it_is_refused(run, tmp_path):
+    config, folder = run
+    save_maps(tmp_path / "skin.npz", {f"{index:03d}.png": np.zeros((96, 96), np.uint8) for index in range(40)})
+    with pytest.raises(ValueError, match="maps of 96 px"):
+        load_split(HairTraining(**{**vars(config), "maps": str(tmp_path / "skin.npz")}), str(folder))
+    save_maps(tmp_path / "few.npz", {"000.png": np.zeros((SIDE, SIDE), np.uint8)})
+    with pytest.raises(ValueError, match="too few faces"):
+        load_split(HairTraining(**{**vars(config), "maps": str(tmp_path / "few.npz")}), str(folder))
+
+
 def square(name: str, box: tuple[int, int, int, int], side: int) -> Tensor:
     """A part of a photo in assets/, enlarged to `side`, [1, 3, side, side] in [-1, 1]."""
     with Image.open(ASSETS / name) as photo:

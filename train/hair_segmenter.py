@@ -77,12 +77,20 @@ class HairFaces(NamedTuple):
 
 
 def load_split(config: HairTraining, cache: str = ".cache") -> tuple[HairFaces, HairFaces]:
-    """The faces that have a map: those to train on, and the held-out 5 %."""
+    """The faces that have a map: those to train on, and the held-out 5 %.
+
+    Raises:
+        FileNotFoundError, ValueError: the data or the maps are missing or broken, or no face is left of either part.
+    """
     faces = load_faces(config.data, _SIDE, chips=False, cache=cache)
     maps = read_maps(config.maps, faces.names, "train.label_hair")
     known = torch.tensor([drawn is not None for drawn in maps])
     hair = torch.from_numpy(np.stack([drawn for drawn in maps if drawn is not None]))[:, None]
+    if hair.shape[1:] != (1, _SIDE, _SIDE):
+        raise ValueError(f"{config.maps}: maps of {hair.shape[-1]} px are not of hair; make them with train.label_hair")
     unseen = held_out(faces.names)[known]
+    if unseen.all() or not unseen.any():
+        raise ValueError(f"{', '.join(config.data)}: too few faces with a map to train on most and hold out some")
     labelled = HairFaces(faces.images[known], hair)
     return labelled.select(~unseen), labelled.select(unseen)
 

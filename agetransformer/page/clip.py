@@ -25,6 +25,9 @@ def add_clip(studio: Studio, words: Wording, language: gr.Radio) -> None:
         words.add(clip, "label", lambda texts: texts.clip)
         age = gr.Slider(config.youngest, config.oldest, 65, step=1, buttons=[], elem_id="clip-age")
         words.add(age, "label", lambda texts: texts.age)
+        hair = gr.Radio([("Face and hair", True)], value=True, elem_id="clip-area")
+        words.add(hair, "choices", lambda texts: [(texts.hair_area, True), (texts.face_area, False)])
+        words.add(hair, "label", lambda texts: texts.area)
         mark = gr.Checkbox(elem_id="clip-mark")
         words.add(mark, "label", lambda texts: texts.mark)
         start = gr.Button(variant="primary", elem_id="make-clip")
@@ -38,6 +41,7 @@ def add_clip(studio: Studio, words: Wording, language: gr.Radio) -> None:
     def run(
         path: str | None,
         age: float,
+        hair: bool,
         mark: bool,
         language: str,
         progress: gr.Progress = gr.Progress(),  # noqa: B008 - gradio looks for it here
@@ -48,7 +52,7 @@ def add_clip(studio: Studio, words: Wording, language: gr.Radio) -> None:
                 if path is None:
                     raise StudioError(lambda texts: texts.no_video)
                 target = studio.new_file(f"age_{age:g}.mp4")
-                options = VideoConfig(longest=config.clip_seconds, max_side=config.clip_side, mark=mark)
+                options = VideoConfig(longest=config.clip_seconds, max_side=config.clip_side, hair=hair, mark=mark)
                 report = edit_video(
                     studio.editor, path, target, age, options, lambda done: progress(done, desc=texts.video_progress)
                 )
@@ -66,7 +70,7 @@ def add_clip(studio: Studio, words: Wording, language: gr.Radio) -> None:
 
     start.click(
         run,
-        [clip, age, mark, language],
+        [clip, age, hair, mark, language],
         [status, result, download],
         api_visibility="private",
         concurrency_id=EDITS,

@@ -99,7 +99,7 @@ will look, and must not be used to decide anything about anybody's age. Photos o
 people, and so does it: results vary with skin tone, age and pose. Glasses, hands, heavy make-up, strong side light
 and profiles are harder. It does not change hair length, hairline or head shape. Hair turns grey with the years by a
 rule, the same for everybody, and grey hair becomes brown in younger years, whatever colour it had; a beard keeps its
-colour. "Face only", under fine-tuning, leaves hair as it is. Ages under 20 and over 69 are left out.
+colour. "Face only" leaves hair as it is. Ages under 20 and over 69 are left out.
 
 **Your photo.** It is processed on this server, is not used for training, and is deleted within the hour. Downloads
 carry none of its metadata, and are marked as edited by AI. Edit only photos of people who agree to it.
