@@ -57,8 +57,12 @@ class FaceGeometry:
     @property
     def landmarks_in_square(self) -> np.ndarray:
         """The landmarks as fractions of the square's side, [478, 2]."""
+        return self.in_square(self.landmarks)
+
+    def in_square(self, points: np.ndarray) -> np.ndarray:
+        """Points of the photo [K, 2] as fractions of the square's side."""
         to_photo = self.crop_to_photo(1)
-        return (self.landmarks - to_photo[:, 2]) @ np.linalg.inv(to_photo[:, :2]).T
+        return (points - to_photo[:, 2]) @ np.linalg.inv(to_photo[:, :2]).T
 
     def widened(self, factor: float) -> "FaceGeometry":
         """The same face with a square of so many times the side, about the same middle."""

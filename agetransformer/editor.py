@@ -191,18 +191,23 @@ class AgeEditor:
         small = face.image.resize((side, side), Image.Resampling.LANCZOS)
         exposure = missing_exposure(small)
         reduced = _to_tensor(expose(small, exposure))
-        found = self._find_hair(face, small) if hair else None
+        found = self._find_hair(face, small, exposure) if hair else None
         return FaceEncoding(face, reduced, self.engine.encode(reduced), found, exposure)
 
-    def _find_hair(self, face: Face, small: Image.Image) -> Hair | None:
-        """The hair in a face's surroundings, or in its square at the network's resolution where there are none."""
+    def _find_hair(self, face: Face, small: Image.Image, exposure: float) -> Hair | None:
+        """The hair in a face's surroundings, or where there are none in its square at the network's resolution.
+
+        Args:
+            small: that square.
+            exposure: how many times brighter the segmenter sees them.
+        """
         picture = small if face.surroundings is None else face.surroundings
         side = surroundings_side(small.width)
         if face.surroundings is not None and picture.width != side:  # another editor's, with another resolution
             picture = picture.resize((side, side), Image.Resampling.LANCZOS)
         squares = picture.width / small.width  # how many of the face's square the picture is wide
         seen = 16 * round(self.segmenter.config.resolution * squares / 16)
-        resized = expose(picture.resize((seen, seen), Image.Resampling.LANCZOS), missing_exposure(small))
+        resized = expose(picture.resize((seen, seen), Image.Resampling.LANCZOS), exposure)
         mask = self.segmenter.predict(_to_tensor(resized).to(self.device))[0].cpu().numpy()
         pixels, outline = np.asarray(picture), mean_outline()
         brows: np.ndarray = np.zeros(pixels.shape[:2], bool)
@@ -289,9 +294,11 @@ class AgeEditor:
             return
         image = load_photo(photo)
         faces = self.find_faces(image)
-        face = faces[0] if faces else self.face_from_aligned(image.resize((self.resolution, self.resolution)))
-        for edited in self.decode(self.encode(face), AGES[-1:]):
-            self.paste(image, edited) if faces else edited.masked
+        if not faces:
+            image = image.resize((self.resolution, self.resolution))
+            faces = [self.face_from_aligned(image)]
+        (edited,) = self.decode(self.encode(faces[0]), AGES[-1:])
+        self.paste(image, edited)
 
     def close(self) -> None:
         """Free MediaPipe's models; they come back when they are needed."""

@@ -43,8 +43,7 @@ class Neighbour:
 
 def see_neighbour(face: "FaceGeometry", other: "FaceGeometry") -> Neighbour:
     """The other face as the first one sees it."""
-    to_photo = face.crop_to_photo(1)
-    x, y = np.linalg.inv(to_photo[:, :2]) @ (other.landmarks[list(OVAL)].mean(axis=0) - to_photo[:, 2])
+    x, y = face.in_square(other.landmarks[list(OVAL)]).mean(axis=0)
     return Neighbour(float(x), float(y), other.side / face.side)
 
 
@@ -74,39 +73,43 @@ class EditedFace:
     @property
     def image(self) -> Image.Image:
         """The face's square at that age, all of it as the network makes it; RGB, of the size of `face.image`."""
-        return self._square(1.0)
+        return self._square(_resize(self.change, self.face.image.width))
 
     @property
     def masked(self) -> Image.Image:
         """The same with the network's change on the face alone, as it is pasted into a photo."""
-        return self._square(face_mask(self.face.geometry, self.face.image.width)[..., None])
+        return self._square(self._change_of_face())
 
     def placed_changes(self) -> "list[tuple[np.ndarray, FaceGeometry]]":
         """What `compositing.paste` takes: the change of the face and, where there is one, that of the hair."""
         geometry, side = self.face.position, self.face.image.width
-        changes = [(_resize(self.change, side) * face_mask(geometry, side)[..., None], geometry)]
+        changes = [(self._change_of_face(), geometry)]
         if self.hair is not None:
             scale = len(self.change)
             place = (self.hair.left / scale, self.hair.top / scale, len(self.hair.values) / scale)
             changes.append((_resize(self.hair.values, max(1, round(side * place[2]))), geometry.part(*place)))
         return changes
 
-    def _square(self, mask: np.ndarray | float) -> Image.Image:
+    def _change_of_face(self) -> np.ndarray:
+        """[S, S, 3]: what the network changes on the face alone, S pixels as `face.image`."""
         side = self.face.image.width
-        change = _resize(self.change, side) * mask
+        return _resize(self.change, side) * face_mask(self.face.geometry, side)[..., None]
+
+    def _square(self, change: np.ndarray) -> Image.Image:
+        """The face's square with a change of it [S, S, 3] and that of the hair."""
         if self.hair is not None:
             within = np.zeros_like(self.change)
             top, left, extent = self.hair.top, self.hair.left, len(self.hair.values)
             part = within[max(0, top) : max(0, top + extent), max(0, left) : max(0, left + extent)]
             hidden = max(0, -top), max(0, -left)  # above and left of the face's square
             part += self.hair.values[hidden[0] :, hidden[1] :][: part.shape[0], : part.shape[1]]
-            change += _resize(within, side)
+            change = change + _resize(within, len(change))
         return Image.fromarray(add_change(np.asarray(self.face.image), change))
 
 
 def _resize(change: np.ndarray, side: int) -> np.ndarray:
     """[R, R, 3] float32 -> [side, side, 3]; antialiased when it shrinks."""
     if side == len(change):
-        return change.copy()
+        return change
     interpolation = cv2.INTER_AREA if side < len(change) else cv2.INTER_CUBIC
     return cv2.resize(change, (side, side), interpolation=interpolation)

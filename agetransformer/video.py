@@ -1,5 +1,6 @@
 """A person at another age through a whole video: every frame edited, sound and timing kept."""
 
+import math
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -59,7 +60,8 @@ def edit_video(
 
     The face is followed by its position. Frames without it stay as they are. Sound is copied, time stamps are kept, the
     picture is turned upright, and nothing of the source's metadata is written. The video is read twice: first the face
-    is found in all frames, so that its landmarks can be smoothed, then they are edited one after the other.
+    is found in all frames, so that its landmarks can be smoothed, then they are edited one after the other; between the
+    two, some of the first frames tell the age.
 
     Args:
         target: ends in .mp4; it appears when it is whole.
@@ -127,7 +129,7 @@ def _write(
     progress: Callable[[float], None],
 ) -> VideoReport:
     meter = FlickerMeter()
-    own_age = _own_age(editor, source, track, config)
+    own_age = _own_age(editor, source, track, config) if config.hair else math.nan  # only the hair's colour needs it
     with opened(source) as (container, stream), writing_mp4(target, [age], editor.name) as output:
         audible = [one for one in container.streams.audio if one.codec_context is not None]
         waiting: list[av.Packet] = []  # of sound, until the frames before them are written

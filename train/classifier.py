@@ -6,7 +6,6 @@ accelerate launch -m train.classifier ...    # many GPUs or machines: each proce
 
 import copy
 import json
-import math
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -42,6 +41,7 @@ from train.parallel import (
     share_dropout,
 )
 from train.runlog import RunLog
+from train.schedule import cosine_rate
 from train.state import Saved, find_state, load_state, remove_states, save_state
 
 STATE = Saved(("model", "average"), ("optimizer",))
@@ -353,9 +353,8 @@ def train_classifier(
     if log and newest is None:
         save_state(out, nets, step, images, STATE, random)  # from here on, a kill loses steps only
     while (position := images // whole) < steps and not is_time_up(began, minutes, step):
-        rate = min((position + 1) / (0.03 * steps + 1), 0.5 * (1 + math.cos(math.pi * position / steps)))
         for group in nets.optimizer.param_groups:
-            group["lr"] = config.lr * rate
+            group["lr"] = config.lr * cosine_rate(position, steps)
         side = config.small if position < config.small_share * steps else config.model.resolution
         loss = train_step(nets, train, weights, config, side, draws, share)
         update_average(nets.average, nets.model, min(config.ema, (position + 1) / (position + 10)))

@@ -7,7 +7,6 @@ What hair is, it learns from the maps of `python -m train.label_hair`.
 
 import copy
 import json
-import math
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +30,7 @@ from train.face_maps import read_maps
 from train.memory import keep_freed_memory
 from train.options import training_parser
 from train.runlog import RunLog
+from train.schedule import cosine_rate
 from train.state import Saved, find_state, load_state, remove_states, save_state
 
 STATE = Saved(("model", "average"), ("optimizer",))
@@ -177,9 +177,8 @@ def train_hair_segmenter(
     steps = config.images // config.batch
     log = RunLog(out, images, steps * config.batch)
     while step < steps and time.monotonic() - began < 60 * minutes:
-        rate = min((step + 1) / (0.03 * steps + 1), 0.5 * (1 + math.cos(math.pi * step / steps)))
         for group in nets.optimizer.param_groups:
-            group["lr"] = config.lr * rate
+            group["lr"] = config.lr * cosine_rate(step, steps)
         pictures, hair = draw_batch(train, config, draws)
         with torch.autocast("cpu", torch.bfloat16, enabled=config.bf16):
             loss = compute_hair_loss(nets.model(pictures), hair)

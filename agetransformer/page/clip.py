@@ -5,6 +5,7 @@ from typing import Any
 import gradio as gr
 
 from agetransformer.page import figures
+from agetransformer.page.area import add_area
 from agetransformer.page.errors import as_sentences
 from agetransformer.page.gpu import on_gpu
 from agetransformer.page.languages import Wording, texts_of
@@ -25,9 +26,7 @@ def add_clip(studio: Studio, words: Wording, language: gr.Radio) -> None:
         words.add(clip, "label", lambda texts: texts.clip)
         age = gr.Slider(config.youngest, config.oldest, 65, step=1, buttons=[], elem_id="clip-age")
         words.add(age, "label", lambda texts: texts.age)
-        hair = gr.Radio([("Face and hair", True)], value=True, elem_id="clip-area")
-        words.add(hair, "choices", lambda texts: [(texts.hair_area, True), (texts.face_area, False)])
-        words.add(hair, "label", lambda texts: texts.area)
+        hair = add_area(words, "clip-area")
         mark = gr.Checkbox(elem_id="clip-mark")
         words.add(mark, "label", lambda texts: texts.mark)
         start = gr.Button(variant="primary", elem_id="make-clip")

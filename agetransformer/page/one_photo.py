@@ -8,6 +8,7 @@ import gradio as gr
 
 from agetransformer.editor import STRONGEST
 from agetransformer.page import figures
+from agetransformer.page.area import add_area
 from agetransformer.page.components import PhotoInput, PreviewSlider
 from agetransformer.page.english import ENGLISH
 from agetransformer.page.errors import as_sentences
@@ -71,9 +72,7 @@ def add_one_photo(studio: Studio, words: Wording, language: gr.Radio, examples: 
                 strength = gr.Slider(0, round(100 * STRONGEST), 100, step=5, buttons=["reset"], elem_id="strength")
                 words.add(strength, "label", lambda texts: texts.strength)
                 words.add(strength, "info", lambda texts: texts.strength_hint)
-                hair = gr.Radio([("Face and hair", True)], value=True, elem_id="area")
-                words.add(hair, "choices", lambda texts: [(texts.hair_area, True), (texts.face_area, False)])
-                words.add(hair, "label", lambda texts: texts.area)
+                hair = add_area(words, "area")
                 mark = gr.Checkbox(elem_id="mark")
                 words.add(mark, "label", lambda texts: texts.mark)
             file = gr.DownloadButton(visible="hidden", elem_id="file")
