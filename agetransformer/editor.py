@@ -46,7 +46,7 @@ class FaceEncoding:
     face: Face
     reduced: Tensor  # [1, 3, R, R] float32 in [-1, 1] on the CPU: the face as the network saw it
     encoding: EngineEncoding
-    hair: Hair | None = None  # None: none was found, or not looked for
+    hair: tuple[Hair, ...] = ()  # of the head, and the beard; what was found
     exposure: float = 1.0  # how many times brighter than it is the network saw the face
 
 
@@ -185,17 +185,17 @@ class AgeEditor:
         The network sees a face in the dark brightened (`agetransformer.exposure`), and what it changes is dimmed again.
 
         Args:
-            hair: look for the hair too, so that its colour can change.
+            hair: look for hair and beard too, so that their colour can change.
         """
         side = self.resolution
         small = face.image.resize((side, side), Image.Resampling.LANCZOS)
         exposure = missing_exposure(small)
         reduced = _to_tensor(expose(small, exposure))
-        found = self._find_hair(face, small, exposure) if hair else None
+        found = self._find_hair(face, small, exposure) if hair else ()
         return FaceEncoding(face, reduced, self.engine.encode(reduced), found, exposure)
 
-    def _find_hair(self, face: Face, small: Image.Image, exposure: float) -> Hair | None:
-        """The hair in a face's surroundings, or where there are none in its square at the network's resolution.
+    def _find_hair(self, face: Face, small: Image.Image, exposure: float) -> tuple[Hair, ...]:
+        """Hair and beard in a face's surroundings, or where there are none in its square at the network's resolution.
 
         Args:
             small: that square.
@@ -208,7 +208,7 @@ class AgeEditor:
         squares = picture.width / small.width  # how many of the face's square the picture is wide
         seen = 16 * round(self.segmenter.config.resolution * squares / 16)
         resized = expose(picture.resize((seen, seen), Image.Resampling.LANCZOS), exposure)
-        mask = self.segmenter.predict(_to_tensor(resized).to(self.device))[0].cpu().numpy()
+        parts = self.segmenter.predict(_to_tensor(resized).to(self.device))[0].cpu().numpy()
         pixels, outline = np.asarray(picture), mean_outline()
         brows: np.ndarray = np.zeros(pixels.shape[:2], bool)
         if face.geometry is not None:
@@ -218,12 +218,13 @@ class AgeEditor:
                 brows |= fill_outline(landmarks[list(brow)], len(pixels))
         margin = (squares - 1) / 2  # of the picture beside the face's square, in sides of it
         others = [((one.x + margin) / squares, (one.y + margin) / squares, one.size) for one in face.neighbours]
-        mask = fit_mask(own_part(mask, outline, others), pixels)
+        hair, beard = (fit_mask(own_part(part, outline, others), pixels) for part in parts)
         if face.geometry is not None:
-            mask = mask * compositing.crop_mask(len(mask))
-        if mask.max() < _LEAST_HAIR:
-            return None
-        return measure_hair(pixels, mask, fill_outline(outline, len(pixels), _INNER), brows, small.width)
+            hair, beard = (part * compositing.crop_mask(len(pixels)) for part in (hair, beard))
+        beard = np.minimum(beard, 1 - hair)
+        skin = fill_outline(outline, len(pixels), _INNER) & (beard < _LEAST_HAIR)
+        found = [part for part in (hair, beard) if part.max() >= _LEAST_HAIR]
+        return tuple(measure_hair(pixels, part, skin, brows, small.width) for part in found)
 
     @torch.inference_mode()
     def decode(
@@ -237,7 +238,7 @@ class AgeEditor:
         Args:
             ages: years within 20..69, fractions allowed.
             strength: how much of the change is added, 0..1.5; 1 is what the network says, 0 the face as it is.
-            hair: whether the hair changes its colour, where `encode` found it.
+            hair: whether hair and beard change their colour, where `encode` found them.
         Raises:
             ValueError: an age outside 20..69, or a strength outside 0..1.5.
         """
@@ -249,9 +250,8 @@ class AgeEditor:
         changes = (edited - encoding.reduced).permute(0, 2, 3, 1).numpy() * (127.5 * strength / encoding.exposure)
         faces = []
         for change, target in zip(changes, targets, strict=True):
-            recoloured = None
-            if hair and encoding.hair is not None:
-                recoloured = hair_change(encoding.hair, encoding.face.age, target, strength)
+            parts = [hair_change(part, encoding.face.age, target, strength) for part in encoding.hair if hair]
+            recoloured = tuple(part for part in parts if part is not None)
             faces.append(EditedFace(encoding.face, target, np.ascontiguousarray(change), recoloured))
         return faces
 

@@ -54,7 +54,7 @@ def surroundings_side(side: int) -> int:
 
 @dataclass(frozen=True, eq=False)
 class HairChange:
-    """What a face's hair changes by, in a square of its own."""
+    """What a face's hair, or its beard, changes by, in a square of its own."""
 
     values: np.ndarray  # [H, H, 3] float32 in levels of 255
     left: int  # of its upper left pixel, in pixels of the face's square at the network's resolution; may be negative
@@ -68,7 +68,7 @@ class EditedFace:
     face: Face
     age: float  # years
     change: np.ndarray  # [R, R, 3] float32 in levels of 255: what the network adds to the square
-    hair: "HairChange | None" = None  # what the hair adds by its colour
+    hair: "tuple[HairChange, ...]" = ()  # what hair and beard add by their colour
 
     @property
     def image(self) -> Image.Image:
@@ -81,13 +81,12 @@ class EditedFace:
         return self._square(self._change_of_face())
 
     def placed_changes(self) -> "list[tuple[np.ndarray, FaceGeometry]]":
-        """What `compositing.paste` takes: the change of the face and, where there is one, that of the hair."""
+        """What `compositing.paste` takes: the change of the face and, where there are any, those of hair and beard."""
         geometry, side = self.face.position, self.face.image.width
-        changes = [(self._change_of_face(), geometry)]
-        if self.hair is not None:
-            scale = len(self.change)
-            place = (self.hair.left / scale, self.hair.top / scale, len(self.hair.values) / scale)
-            changes.append((_resize(self.hair.values, max(1, round(side * place[2]))), geometry.part(*place)))
+        changes, scale = [(self._change_of_face(), geometry)], len(self.change)
+        for hair in self.hair:
+            place = (hair.left / scale, hair.top / scale, len(hair.values) / scale)
+            changes.append((_resize(hair.values, max(1, round(side * place[2]))), geometry.part(*place)))
         return changes
 
     def _change_of_face(self) -> np.ndarray:
@@ -96,13 +95,14 @@ class EditedFace:
         return _resize(self.change, side) * face_mask(self.face.geometry, side)[..., None]
 
     def _square(self, change: np.ndarray) -> Image.Image:
-        """The face's square with a change of it [S, S, 3] and that of the hair."""
-        if self.hair is not None:
+        """The face's square with a change of it [S, S, 3] and those of hair and beard."""
+        if self.hair:
             within = np.zeros_like(self.change)
-            top, left, extent = self.hair.top, self.hair.left, len(self.hair.values)
-            part = within[max(0, top) : max(0, top + extent), max(0, left) : max(0, left + extent)]
-            hidden = max(0, -top), max(0, -left)  # above and left of the face's square
-            part += self.hair.values[hidden[0] :, hidden[1] :][: part.shape[0], : part.shape[1]]
+            for hair in self.hair:
+                top, left, extent = hair.top, hair.left, len(hair.values)
+                part = within[max(0, top) : max(0, top + extent), max(0, left) : max(0, left + extent)]
+                hidden = max(0, -top), max(0, -left)  # above and left of the face's square
+                part += hair.values[hidden[0] :, hidden[1] :][: part.shape[0], : part.shape[1]]
             change = change + _resize(within, len(change))
         return Image.fromarray(add_change(np.asarray(self.face.image), change))
 

@@ -1,6 +1,6 @@
-"""Where a face's hair is: a U-Net (Ronneberger et al. 2015) on the first stages of EfficientNet-Lite0.
+"""Where a face's hair and beard are: a U-Net (Ronneberger et al. 2015) on the first stages of EfficientNet-Lite0.
 
-It learnt from the hair of the face that a square was aligned to, and leaves hats, ears, beards and what is behind out.
+It learnt from the hair of the face that a square was aligned to, and leaves hats, ears, stubble and what is behind out.
 """
 
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from agetransformer.efficientnet import build_blocks, conv_norm
 
+PARTS = ("hair", "beard")  # of the output, in this order; hair is that of the head
 _DECODER = (48, 32, 24)  # channels at 1/8, 1/4 and 1/2 of the side
 
 
@@ -22,7 +23,7 @@ class HairSegmenterConfig:
 
 
 class HairSegmenter(nn.Module):
-    """Picture -> how likely each pixel is hair.
+    """Picture -> how likely each pixel is hair, and how likely beard.
 
     Input: [N, 3, H, W] in [-1, 1], H and W multiples of 16; the face's FFHQ-aligned square is in the middle, ideally at
     `config.resolution`, and may be all of the picture.
@@ -42,10 +43,10 @@ class HairSegmenter(nn.Module):
         for skip, width in zip(outputs[-2::-1], _DECODER, strict=True):
             self.decoder.append(conv_norm(channels + skip, width, 3))
             channels = width
-        self.head = nn.Conv2d(channels, 1, 3, padding=1)
+        self.head = nn.Conv2d(channels, len(PARTS), 3, padding=1)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """[N, 3, H, W] in [-1, 1] -> logits [N, 1, H, W]."""
+        """[N, 3, H, W] in [-1, 1] -> logits [N, 2, H, W], see `PARTS`."""
         x, maps = F.relu6(self.stem(pictures)), []
         for stage in self.stages:
             x = stage(x)
@@ -56,8 +57,8 @@ class HairSegmenter(nn.Module):
 
     @torch.inference_mode()
     def predict(self, pictures: Tensor) -> Tensor:
-        """[N, 3, H, W] in [-1, 1] -> [N, H, W] in 0..1."""
-        return self(pictures).float().sigmoid().squeeze(1)
+        """[N, 3, H, W] in [-1, 1] -> [N, 2, H, W] in 0..1, see `PARTS`."""
+        return self(pictures).float().sigmoid()
 
 
 def _double(x: Tensor) -> Tensor:

@@ -135,6 +135,9 @@ REDUCED = {
     "python -m train.label_hair --data FFHQ.zip --out runs/hair-labels.npz": Reduced(
         "wants another package's weights; tests/test_hair_training.py labels with a parser of its own"
     ),
+    "python -m train.label_beards --data FFHQ.zip --out runs/beard-labels.npz": Reduced(
+        "wants another package's weights; tests/test_beard_labels.py labels with a parser of its own"
+    ),
     "python -m train.hair_segmenter --config train/configs/hair.yaml --out checkpoints/hair-segmenter": Reduced(
         "wants those labels; tests/test_hair_training.py trains one"
     ),

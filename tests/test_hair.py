@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from agetransformer import AgeEditor
@@ -27,7 +28,9 @@ from agetransformer.hair_colour import (
 )
 from agetransformer.imageio import load_photo
 from tests.test_editor import geometry
+from tests.test_hair_training import paint_beard
 from tests.test_skin_maps import portrait_square
+from train.data import to_unit
 
 ROOT = Path(__file__).parent.parent
 
@@ -195,7 +198,7 @@ def test_the_hair_is_where_it_says(left: int, top: int) -> None:
     values: np.ndarray = np.zeros((6, 6, 3), np.float32)
     values[1:5, 1:5] = 40
     face = Face(FaceGeometry(geometry((4, 4), 8).landmarks, corners, {}), image, 30.0)
-    edited = EditedFace(face, 65.0, np.zeros((8, 8, 3), np.float32), HairChange(values, left, top))
+    edited = EditedFace(face, 65.0, np.zeros((8, 8, 3), np.float32), (HairChange(values, left, top),))
     expected: np.ndarray = np.full((30, 30), 100)
     expected[10 + top + 1 : 10 + top + 5, 10 + left + 1 : 10 + left + 5] = 140
     expected = expected[10:18, 10:18]
@@ -209,7 +212,7 @@ def test_little_hair_in_a_small_square_is_a_pixel_at_least() -> None:
     image = Image.new("RGB", (12, 12), (100, 100, 100))
     values: np.ndarray = np.full((3, 3, 3), 40, np.float32)
     face = Face(geometry((6, 6), 12), image, 30.0)
-    edited = EditedFace(face, 65.0, np.zeros((384, 384, 3), np.float32), HairChange(values, 100, 100))
+    edited = EditedFace(face, 65.0, np.zeros((384, 384, 3), np.float32), (HairChange(values, 100, 100),))
     assert paste(np.asarray(image), edited.placed_changes()).shape == (12, 12, 3)
 
 
@@ -230,7 +233,7 @@ def portrait() -> Image.Image:
 def test_the_editor_turns_hair_grey_in_older_faces_alone(editor: AgeEditor, portrait: Image.Image) -> None:
     face = replace(editor.face_from_aligned(portrait), age=32.0)
     encoding = editor.encode(face)
-    assert encoding.hair is not None
+    assert len(encoding.hair) == 1  # and no beard
 
     def change(age: float, strength: float = 1.0) -> np.ndarray:
         grey, plain = (
@@ -245,6 +248,19 @@ def test_the_editor_turns_hair_grey_in_older_faces_alone(editor: AgeEditor, port
     assert np.abs(change(25)).max() == 0
     half = change(65, 0.5)[30:60, 100:150].mean()
     assert half == pytest.approx(old[30:60, 100:150].mean() / 2, rel=0.1)
+
+
+def test_a_beard_turns_grey_and_the_face_above_it_does_not(editor: AgeEditor, portrait: Image.Image) -> None:
+    painted = paint_beard(to_unit(torch.from_numpy(np.asarray(portrait).copy()).permute(2, 0, 1)[None]))
+    bearded = Image.fromarray(((painted[0] + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).numpy())
+    encoding = editor.encode(replace(editor.face_from_aligned(bearded), age=32.0))
+    _, beard = encoding.hair
+    assert beard.top > 0.5 * editor.resolution
+    (old,), (plain,) = (editor.decode(encoding, [65], hair=hair) for hair in (True, False))
+    assert len(old.hair) == 2 and old.hair[1].values.mean() > 5 and plain.hair == ()
+    change = np.asarray(old.image).astype(int) - np.asarray(plain.image)
+    assert change[218:232, 110:146].mean() > 15  # her chin
+    assert np.abs(change[130:155, 100:150]).max() <= 3  # her nose
 
 
 def test_hair_turns_grey_up_to_the_crown(editor: AgeEditor) -> None:
@@ -266,16 +282,16 @@ def test_hair_turns_grey_up_to_the_crown(editor: AgeEditor) -> None:
 def test_surroundings_of_another_resolution_are_taken_for_what_they_are(editor: AgeEditor) -> None:
     (face,) = editor.find_faces(load_photo(ROOT / "assets" / "astronaut.jpg"))
     other = replace(face, surroundings=face.surroundings.resize((576, 576), Image.Resampling.LANCZOS))
-    hair, same = (editor.encode(one).hair for one in (face, other))
+    (hair,), (same,) = (editor.encode(one).hair for one in (face, other))
     assert abs(hair.left - same.left) <= 2 and abs(len(hair.mask) - len(same.mask)) <= 3
 
 
 def test_hair_that_was_not_looked_for_stays(editor: AgeEditor, portrait: Image.Image) -> None:
     encoding = editor.encode(replace(editor.face_from_aligned(portrait), age=32.0), hair=False)
     grey, plain = (np.asarray(editor.decode(encoding, [65], hair=hair)[0].image) for hair in (True, False))
-    assert encoding.hair is None and np.array_equal(grey, plain)
+    assert encoding.hair == () and np.array_equal(grey, plain)
 
 
 def test_where_there_is_no_hair_none_turns_grey(editor: AgeEditor) -> None:
     face = replace(editor.face_from_aligned(Image.new("RGB", (128, 128), "white")), age=30.0)
-    assert editor.encode(face).hair is None
+    assert editor.encode(face).hair == ()

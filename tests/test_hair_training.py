@@ -16,7 +16,16 @@ from agetransformer.checkpoint import load_checkpoint
 from agetransformer.hair_segmenter import HairSegmenter, HairSegmenterConfig
 from train.data import load_faces, to_unit
 from train.face_maps import read_maps, save_maps
-from train.hair_segmenter import HairTraining, build_networks, load_split, measure, train_hair_segmenter
+from train.hair_segmenter import (
+    HairFaces,
+    HairTraining,
+    build_networks,
+    compute_hair_loss,
+    draw_weights,
+    load_split,
+    measure,
+    train_hair_segmenter,
+)
 from train.label_hair import SIDE, label_hair, main, own_hair
 
 ASSETS = Path(__file__).parent.parent / "assets"
@@ -68,11 +77,15 @@ def run(
     tiny_faces: Path, untrained_classifier: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[HairTraining, Path]]:
     folder = tmp_path_factory.mktemp("hair")
-    save_maps(folder / "hair.npz", label_hair([tiny_faces], parse_brightness))
+    maps = label_hair([tiny_faces], parse_brightness)
+    save_maps(folder / "hair.npz", maps)
+    beards = {name: drawn if int(name[:3]) % 2 else np.zeros_like(drawn) for name, drawn in list(maps.items())[5:]}
+    save_maps(folder / "beards.npz", beards)
     yield (
         HairTraining(
             data=(str(tiny_faces),),
             maps=str(folder / "hair.npz"),
+            beards=str(folder / "beards.npz"),
             classifier=str(untrained_classifier),
             model=HairSegmenterConfig(resolution=32),
             images=1600,
@@ -99,7 +112,7 @@ def test_it_learns_what_the_maps_say(run):
     assert model.config.resolution == 32
     faces = load_faces(config.data, 96, chips=False, cache=str(folder))
     found = model.predict(to_unit(faces.images))  # another size than it learnt at
-    assert found.shape == (40, 96, 96) and found.min() >= 0 and found.max() <= 1
+    assert found.shape == (40, 2, 96, 96) and found.min() >= 0 and found.max() <= 1
 
 
 def test_a_stopped_run_goes_on_as_if_it_had_not(run, tmp_path):
@@ -119,11 +132,48 @@ def test_a_stopped_run_goes_on_as_if_it_had_not(run, tmp_path):
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
-def test_missing_maps_are_named(run, tmp_path):
+@pytest.mark.parametrize(("field", "module"), [("maps", "label_hair"), ("beards", "label_beards")])
+def test_missing_maps_are_named(run, tmp_path, field, module):
     config, folder = run
-    lost = HairTraining(**{**vars(config), "maps": str(tmp_path / "none.npz")})
-    with pytest.raises(FileNotFoundError, match=r"python -m train\.label_hair"):
+    lost = HairTraining(**{**vars(config), field: str(tmp_path / "none.npz")})
+    with pytest.raises(FileNotFoundError, match=rf"python -m train\.{module}"):
         train_hair_segmenter(lost, tmp_path / "run", cache=str(folder))
+
+
+def faces_with_beards(*beards: bool | None) -> HairFaces:
+    """One face for each: a beard over the lower half, none, or nothing known of it."""
+    parts = torch.zeros(len(beards), 2, 256, 256, dtype=torch.uint8)
+    parts[:, 0, :64] = 255
+    for part, beard in zip(parts, beards, strict=True):
+        part[1, 128:] = 255 if beard else 0
+    known = torch.tensor([beard is not None for beard in beards])
+    return HairFaces(torch.zeros(len(beards), 3, 256, 256, dtype=torch.uint8), parts, known)
+
+
+def test_what_is_unknown_of_a_beard_teaches_nothing():
+    logits = torch.zeros(2, 2, 8, 8, requires_grad=True)
+    compute_hair_loss(logits, torch.ones(2, 2, 8, 8), torch.tensor([True, False])).backward()
+    gradient = logits.grad.abs().amax(dim=(2, 3))
+    assert gradient[1, 1] == 0 and gradient[0].min() > 0 and gradient[1, 0] > 0
+
+
+def test_the_bearded_are_drawn_as_often_as_asked():
+    weights = draw_weights(faces_with_beards(True, False, False, None, False), 0.25)
+    assert weights[0].item() == pytest.approx(0.25) and weights[1:].sum().item() == pytest.approx(0.75)
+    assert weights[1:].unique().numel() == 1
+    assert draw_weights(faces_with_beards(False, None), 0.25).tolist() == [1, 1]
+    assert draw_weights(faces_with_beards(True, True), 0.25).tolist() == [1, 1]
+
+
+def test_beards_are_measured_on_the_bearded_and_on_the_shaved():
+    class Everywhere(HairSegmenter):
+        def predict(self, pictures: Tensor) -> Tensor:
+            return torch.ones(len(pictures), 2, *pictures.shape[2:])
+
+    result = measure(Everywhere(HairSegmenterConfig(resolution=32)), faces_with_beards(True, False, False, None))
+    assert result["bearded"] == 1 and result["beard_intersection_over_union"] == pytest.approx(0.5)
+    assert result["shaved"] == 2 and result["shaved_called_bearded"] == 1
+    assert result["images"] == 4 and result["intersection_over_union"] == pytest.approx(0.25)
 
 
 def test_data_that_cannot_train_it_is_refused(run, tmp_path):
@@ -147,10 +197,32 @@ def test_the_embedded_one_tells_hair_from_a_hat_and_a_face():
     segmenter = load_checkpoint(HairSegmenter, HairSegmenterConfig, hub.HAIR_SEGMENTER_FOLDER)
 
     def at(found: Tensor, x: float, y: float) -> float:
-        return float(found[0, int(y * found.shape[1]), int(x * found.shape[2])])
+        return float(found[0, 0, int(y * found.shape[2]), int(x * found.shape[3])])
 
     her = segmenter.predict(square("astronaut.jpg", (140, 10, 310, 180), 192))
     assert at(her, 0.5, 0.12) > 0.9 and at(her, 0.18, 0.4) > 0.7  # crown and side
     assert at(her, 0.5, 0.6) < 0.1 and at(her, 0.03, 0.05) < 0.1  # face and wall
     captain = segmenter.predict(square("grace_hopper.jpg", (120, 60, 380, 320), 192))
     assert at(captain, 0.5, 0.1) < 0.3 and at(captain, 0.5, 0.6) < 0.1  # cap and face
+
+
+def paint_beard(face: Tensor) -> Tensor:
+    """Dark and rough from cheek to chin, but not the lips, in an FFHQ-aligned square [1, 3, S, S] in [-1, 1]."""
+    side = face.shape[-1]
+    y, x = np.mgrid[:side, :side] / side
+    jaw = (4 * (1 - ((x - 0.5) / 0.24) ** 2 - ((y - 0.66) / 0.26) ** 2)).clip(0, 1) * (20 * (y - 0.62)).clip(0, 1)
+    lips = ((x - 0.5) / 0.1) ** 2 + ((y - 0.74) / 0.05) ** 2 < 1
+    share = torch.from_numpy(jaw * ~lips).float()
+    strands = torch.from_numpy(np.random.default_rng(0).normal(-0.75, 0.1, (side, side))).float()
+    return face * (1 - share) + strands * share
+
+
+@pytest.mark.parametrize(
+    ("name", "box"), [("astronaut.jpg", (140, 10, 310, 180)), ("grace_hopper.jpg", (120, 60, 380, 320))]
+)
+def test_the_embedded_one_finds_a_beard_only_where_there_is_one(name, box):
+    segmenter = load_checkpoint(HairSegmenter, HairSegmenterConfig, hub.HAIR_SEGMENTER_FOLDER)
+    face = square(name, box, 192)
+    shaved, bearded = (segmenter.predict(picture)[0, 1] for picture in (face, paint_beard(face)))
+    assert shaved.max() < 0.2
+    assert (bearded > 0.5).float().mean() > 0.03 and bearded[: 192 // 2].max() < 0.1

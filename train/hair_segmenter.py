@@ -2,7 +2,7 @@
 
 python -m train.hair_segmenter --config train/configs/hair.yaml --out runs/hair-segmenter [--minutes 20] [--resume]
 
-What hair is, it learns from the maps of `python -m train.label_hair`.
+What hair and beards are, it learns from the maps of `python -m train.label_hair` and `python -m train.label_beards`.
 """
 
 import copy
@@ -43,6 +43,8 @@ class HairTraining:
 
     data: tuple[str, ...] = ()  # archives of FFHQ-aligned faces
     maps: str = ""  # file of train.label_hair
+    beards: str = ""  # file of train.label_beards
+    bearded: float = 0.25  # share of the faces drawn that have a beard
     classifier: str = ""  # V to start from; empty: ImageNet weights
     model: HairSegmenterConfig = field(default_factory=HairSegmenterConfig)
     images: int = 20_000  # images seen in training
@@ -66,32 +68,43 @@ class Networks(NamedTuple):
 
 
 class HairFaces(NamedTuple):
-    """Faces and where their hair is."""
+    """Faces and where their hair and beards are."""
 
     images: Tensor  # [N, 3, 256, 256] uint8
-    hair: Tensor  # [N, 1, 256, 256] uint8
+    parts: Tensor  # [N, 2, 256, 256] uint8: hair, beard
+    known: Tensor  # [N] bool: whether the beard is
 
     def select(self, index: Tensor) -> "HairFaces":
         """The faces of an index or a mask [N]."""
-        return HairFaces(self.images[index], self.hair[index])
+        return HairFaces(self.images[index], self.parts[index], self.known[index])
+
+    @property
+    def bearded(self) -> Tensor:
+        """[N] bool."""
+        return self.parts[:, 1].amax(dim=(1, 2)) > 127
 
 
 def load_split(config: HairTraining, cache: str = ".cache") -> tuple[HairFaces, HairFaces]:
-    """The faces that have a map: those to train on, and the held-out 5 %.
+    """The faces that have a map of hair: those to train on, and the held-out 5 %.
 
     Raises:
         FileNotFoundError, ValueError: the data or the maps are missing or broken, or no face is left of either part.
     """
     faces = load_faces(config.data, _SIDE, chips=False, cache=cache)
-    maps = read_maps(config.maps, faces.names, "train.label_hair")
-    known = torch.tensor([drawn is not None for drawn in maps])
-    hair = torch.from_numpy(np.stack([drawn for drawn in maps if drawn is not None]))[:, None]
-    if hair.shape[1:] != (1, _SIDE, _SIDE):
-        raise ValueError(f"{config.maps}: maps of {hair.shape[-1]} px are not of hair; make them with train.label_hair")
-    unseen = held_out(faces.names)[known]
+    hair = read_maps(config.maps, faces.names, "train.label_hair")
+    beards = read_maps(config.beards, faces.names, "train.label_beards")
+    for path, drawn in ((config.maps, hair), (config.beards, beards)):
+        side = next(len(one) for one in drawn if one is not None)
+        if side != _SIDE:
+            raise ValueError(f"{path}: maps of {side} px are of something else; see train/configs/hair.yaml")
+    kept = torch.tensor([drawn is not None for drawn in hair])
+    none: np.ndarray = np.zeros((_SIDE, _SIDE), np.uint8)
+    both = [(one, none if beard is None else beard) for one, beard in zip(hair, beards, strict=True) if one is not None]
+    known = torch.tensor([beard is not None for beard in beards])[kept]
+    unseen = held_out(faces.names)[kept]
     if unseen.all() or not unseen.any():
         raise ValueError(f"{', '.join(config.data)}: too few faces with a map to train on most and hold out some")
-    labelled = HairFaces(faces.images[known], hair)
+    labelled = HairFaces(faces.images[kept], torch.from_numpy(np.array(both)), known)
     return labelled.select(~unseen), labelled.select(unseen)
 
 
@@ -113,41 +126,71 @@ def build_networks(config: HairTraining) -> Networks:
     return Networks(model, average, torch.optim.AdamW(model.parameters(), config.lr, weight_decay=config.weight_decay))
 
 
-def compute_hair_loss(logits: Tensor, hair: Tensor) -> Tensor:
-    """Cross-entropy with what the parser says; a scalar.
+def compute_hair_loss(logits: Tensor, parts: Tensor, known: Tensor) -> Tensor:
+    """Cross-entropy with what the maps say; a scalar.
 
     Args:
-        logits, hair: [N, 1, S, S], hair in 0..1.
+        logits, parts: [N, 2, S, S], parts in 0..1.
+        known: [N] bool, whether the beard is.
     """
-    return F.binary_cross_entropy_with_logits(logits.float(), hair)
+    loss = F.binary_cross_entropy_with_logits(logits.float(), parts, reduction="none").mean(dim=(2, 3))
+    return loss[:, 0].mean() + (loss[:, 1] * known).mean()
 
 
-def draw_batch(faces: HairFaces, config: HairTraining, random: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Augmented squares [N, 3, R, R] in [-1, 1] and their hair [N, 1, R, R] in 0..1."""
-    some = faces.select(torch.randint(len(faces.images), (config.batch,), generator=random))
+def draw_batch(
+    faces: HairFaces, weights: Tensor, config: HairTraining, random: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Augmented squares [N, 3, R, R] in [-1, 1], their parts [N, 2, R, R] in 0..1, and whether the beard is known [N].
+
+    Args:
+        weights: how often each face is drawn, [F].
+    """
+    some = faces.select(torch.multinomial(weights, config.batch, replacement=True, generator=random))
     images = to_unit(random_jpeg(some.images, 0.25, random))
-    both = torch.cat([images, to_unit(some.hair)], dim=1)  # moved together
-    images, hair = random_affine(both, config.model.resolution, random).split([3, 1], dim=1)
+    both = torch.cat([images, to_unit(some.parts)], dim=1)  # moved together
+    images, parts = random_affine(both, config.model.resolution, random).split([3, 2], dim=1)
     images = random_colour(random_blur(images, 0.3, random), random).clamp(-1, 1)
-    return images.contiguous(memory_format=torch.channels_last), (hair + 1) / 2
+    return images.contiguous(memory_format=torch.channels_last), (parts + 1) / 2, some.known
+
+
+def draw_weights(faces: HairFaces, bearded: float) -> Tensor:
+    """How often to draw each face, [F], so that this share of them has a beard; all alike where none or all have."""
+    has = faces.bearded
+    if not has.any() or has.all():
+        return torch.ones(len(has))
+    return torch.where(has, bearded / has.sum(), (1 - bearded) / (~has).sum())
 
 
 @torch.inference_mode()
 def measure(model: HairSegmenter, test: HairFaces) -> dict[str, float]:
-    """On held-out faces, against the parser: intersection over union at 0.5, and the mean absolute difference."""
-    shared = united = difference = 0.0
+    """On held-out faces, against the maps.
+
+    Of hair, intersection over union at 0.5 and the mean absolute difference; of beards, the first among the bearded,
+    and for which share of those without one more than 1 % of the square is called beard.
+    """
     side = model.config.resolution
-    for images, hair in zip(test.images.split(32), test.hair.split(32), strict=True):
-        small, right = (F.interpolate(x, (side, side), mode="area") for x in (to_unit(images), hair.float() / 255))
-        found, right = model.predict(small), right.squeeze(1)
-        shared += ((found > 0.5) & (right > 0.5)).sum().item()
-        united += ((found > 0.5) | (right > 0.5)).sum().item()
-        difference += (found - right).abs().mean(dim=(1, 2)).sum().item()
+    found, right = [], []
+    for images, parts in zip(test.images.split(32), test.parts.split(32), strict=True):
+        found.append(model.predict(F.interpolate(to_unit(images), (side, side), mode="area")))
+        right.append(F.interpolate(parts.float() / 255, (side, side), mode="area"))
+    (hair, beard), (true_hair, true_beard) = torch.cat(found).unbind(dim=1), torch.cat(right).unbind(dim=1)
+    bearded, shaved = test.known & test.bearded, test.known & ~test.bearded
+    mistaken = (beard[shaved] > 0.5).float().mean(dim=(1, 2)) > 0.01
     return {
         "images": len(test.images),
-        "intersection_over_union": shared / max(united, 1),
-        "mean_absolute_difference": difference / len(test.images),
+        "intersection_over_union": _overlap(hair, true_hair),
+        "mean_absolute_difference": (hair - true_hair).abs().mean().item(),
+        "bearded": int(bearded.sum()),
+        "beard_intersection_over_union": _overlap(beard[bearded], true_beard[bearded]),
+        "shaved": int(shaved.sum()),
+        "shaved_called_bearded": mistaken.sum().item() / max(len(mistaken), 1),
     }
+
+
+def _overlap(found: Tensor, right: Tensor) -> float:
+    """Intersection over union at 0.5 of maps [N, S, S]."""
+    one, other = found > 0.5, right > 0.5
+    return (one & other).sum().item() / max((one | other).sum().item(), 1)
 
 
 def train_hair_segmenter(
@@ -171,7 +214,7 @@ def train_hair_segmenter(
         raise FileExistsError(f"{out} holds an unfinished run: go on with --resume, or name another --out")
     train, test = load_split(config, cache)
     nets = build_networks(config)
-    draws = torch.Generator().manual_seed(config.seed)
+    draws, weights = torch.Generator().manual_seed(config.seed), draw_weights(train, config.bearded)
     random = {"draws": draws}
     step, images = load_state(newest, nets, STATE, random) if newest is not None else (0, 0)
     steps = config.images // config.batch
@@ -179,9 +222,9 @@ def train_hair_segmenter(
     while step < steps and time.monotonic() - began < 60 * minutes:
         for group in nets.optimizer.param_groups:
             group["lr"] = config.lr * cosine_rate(step, steps)
-        pictures, hair = draw_batch(train, config, draws)
+        pictures, parts, known = draw_batch(train, weights, config, draws)
         with torch.autocast("cpu", torch.bfloat16, enabled=config.bf16):
-            loss = compute_hair_loss(nets.model(pictures), hair)
+            loss = compute_hair_loss(nets.model(pictures), parts, known)
         nets.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nets.optimizer.step()

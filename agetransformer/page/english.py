@@ -97,9 +97,9 @@ about five years on average.
 **Its limits.** It paints what ageing looks like on average in its training photos: it is not a forecast of how anybody
 will look, and must not be used to decide anything about anybody's age. Photos on the internet under-represent many
 people, and so does it: results vary with skin tone, age and pose. Glasses, hands, heavy make-up, strong side light
-and profiles are harder. It does not change hair length, hairline or head shape. Hair turns grey with the years by a
-rule, the same for everybody, and grey hair becomes brown in younger years, whatever colour it had; a beard keeps its
-colour. "Face only" leaves hair as it is. Ages under 20 and over 69 are left out.
+and profiles are harder. It does not change hair length, hairline or head shape. Hair and beards turn grey with the
+years by a rule, the same for everybody, and grey ones become brown in younger years, whatever colour they had. "Face
+only" leaves them as they are. Ages under 20 and over 69 are left out.
 
 **Your photo.** It is processed on this server, is not used for training, and is deleted within the hour. Downloads
 carry none of its metadata, and are marked as edited by AI. Edit only photos of people who agree to it.
