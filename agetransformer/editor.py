@@ -223,8 +223,8 @@ class AgeEditor:
             hair, beard = (part * compositing.crop_mask(len(pixels)) for part in (hair, beard))
         beard = np.minimum(beard, 1 - hair)
         skin = fill_outline(outline, len(pixels), _INNER) & (beard < _LEAST_HAIR)
-        found = [part for part in (hair, beard) if part.max() >= _LEAST_HAIR]
-        return tuple(measure_hair(pixels, part, skin, brows, small.width) for part in found)
+        found = [(part, part is beard) for part in (hair, beard) if part.max() >= _LEAST_HAIR]
+        return tuple(measure_hair(pixels, part, skin, brows, small.width, is_beard) for part, is_beard in found)
 
     @torch.inference_mode()
     def decode(

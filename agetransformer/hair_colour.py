@@ -28,6 +28,7 @@ _BROWN = np.array([0.30, -0.04, -0.42], np.float32)  # R, G, B of brown hair bey
 _SATURATED = 0.25  # skin of less saturation is in a paler photo, where brown is paler too
 _DARKEST, _USUAL, _LIGHTEST = 0.22, 0.32, 0.42  # how light brown hair is, as multiples of the skin's lightness
 _COVERED = 1.3  # how much faster than its tone grey hair loses its colourlessness
+_THICK = 0.25  # so much darker than skin, or more colourful, of 1, strands of a beard hide the skin below
 _EDGE, _CONTRAST = 1 / 72, 0.04  # of the picture's side; of 0..1: a weaker edge is none
 _FAINT = 0.02  # of 0..1: a mask is 0 where it is less
 _UNLIKELY, _HALF = 0.25, 0.5  # of 0..1: what is less likely hair than the first is none
@@ -44,6 +45,7 @@ class Hair:
     mask: np.ndarray  # [H, H] float32 in 0..1, where hair is
     tone: np.ndarray  # [H, H] float32, the luma of the hair around each pixel, 0..1
     greyness: np.ndarray  # [H, H] float32 in 0..1, how colourless it is around each pixel
+    cover: np.ndarray  # [H, H] float32 in 0..1, how much of the skin below strands hide that can turn grey
     left: int  # of the upper left pixel, in pixels of the face's square; may be negative
     top: int
     usual: float  # its mean tone
@@ -118,7 +120,9 @@ def lost_grey(age: float, target: float) -> float:
     return max(0.0, (before - grey_share(target)) / before) * min(1.0, before / _GREY_BY_AGE)
 
 
-def measure_hair(pixels: np.ndarray, mask: np.ndarray, skin: np.ndarray, brows: np.ndarray, side: int) -> Hair:
+def measure_hair(
+    pixels: np.ndarray, mask: np.ndarray, skin: np.ndarray, brows: np.ndarray, side: int, beard: bool = False
+) -> Hair:
     """What `hair_change` needs to know.
 
     Args: of the surroundings of a face, F pixels wide,
@@ -127,6 +131,7 @@ def measure_hair(pixels: np.ndarray, mask: np.ndarray, skin: np.ndarray, brows: 
         skin: [F, F] bool, pixels of the face.
         brows: [F, F] bool, pixels of the brows; where there are none, those of most people are taken.
         side: of the face's square, in pixels; it has the same middle.
+        beard: the skin shows through, and turns no greyer.
     """
     values = pixels.astype(np.float32) / 255
     light = values @ _LUMA
@@ -145,12 +150,18 @@ def measure_hair(pixels: np.ndarray, mask: np.ndarray, skin: np.ndarray, brows: 
     brow = float(np.quantile(light[brows], 0.25)) if brows.any() else _USUAL * skin_light
     greyness = ((high - colourful) / (high - low)).clip(0, 1)
     left, top, extent = _square_around(mask)
+    cover = np.ones_like(tone)
+    if beard:
+        darker = 1 - tone / max(skin_light, 1e-3)
+        more_colourful = around(saturation, _TONE) / max(skin_saturation, _SATURATED) - 1
+        cover = (np.maximum(darker, more_colourful) / _THICK).clip(0, 1)
     box, margin = (slice(top, top + extent), slice(left, left + extent)), (len(mask) - side) // 2
     return Hair(  # copies, or what is kept would keep the whole picture
         pixels[box].copy(),
         mask[box].copy(),
         tone[box].copy(),
         greyness[box].copy(),
+        cover[box].copy(),
         left - margin,
         top - margin,
         max(float((tone * mask).sum() / max(mask.sum(), 1e-6)), 1e-3),
@@ -177,7 +188,7 @@ def grey_change(hair: Hair, share: float) -> np.ndarray:
     goal = hair.tone + share * (hair.grey * _shades(hair) - hair.tone).clip(0)
     strands = _strand_gain(hair, goal) * (light - hair.tone)
     grey = (goal + strands)[..., None] + (1 - _COLOUR_LOST * share) * (pixels - light[..., None])
-    return 255 * hair.mask[..., None] * (grey.clip(0, 1) - pixels)
+    return 255 * (hair.mask * hair.cover)[..., None] * (grey.clip(0, 1) - pixels)
 
 
 def brown_change(hair: Hair, share: float) -> np.ndarray:

@@ -124,6 +124,20 @@ def test_white_hair_stays_and_the_dark_does_not_glow():
     assert (hair.pixels + grey_change(hair, 0.7))[8:24].mean() < 92
 
 
+def test_skin_that_shows_through_a_beard_stays() -> None:
+    skin, dark, ginger = (200, 150, 125), (90, 70, 60), (190, 120, 50)
+    pixels: np.ndarray = np.full((64, 64, 3), skin, np.uint8)
+    pixels[40:50], pixels[50:] = dark, ginger
+    rows = np.arange(64)[:, None] + np.zeros((64, 64), int)
+    mask = (rows >= 32).astype(np.float32)
+    beard, hair = (measure_hair(pixels, mask, rows < 32, rows < 0, 64, is_beard) for is_beard in (True, False))
+    change, other = (np.abs(grey_change(one, 0.7)).max(axis=2) for one in (beard, hair))
+    at = 64 - len(change)  # the square around the mask begins here
+    assert change[34 - at : 38 - at].max() < 3 < 10 < other[34 - at : 38 - at].min()
+    assert change[43 - at : 47 - at].min() > 12 and change[54 - at :].min() > 12
+    assert np.allclose(change[43 - at : 47 - at], other[43 - at : 47 - at])
+
+
 def old_hair(colour: float = 1.0) -> Hair:
     """Grey hair of light and dark strands above skin with dark brows, 64 px; at 0 in black and white."""
     pixels = np.tile(np.float32([0.62, 0.6, 0.58]), (64, 64, 1))
