@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import signal
 from pathlib import Path
 
 import gradio as gr
@@ -12,6 +13,7 @@ from agetransformer.page.clip import add_clip
 from agetransformer.page.config import PageConfig
 from agetransformer.page.endpoints import add_endpoints
 from agetransformer.page.english import ENGLISH
+from agetransformer.page.expiry import own_upload_folder, watch_expiry
 from agetransformer.page.intake import HEAD
 from agetransformer.page.languages import FIRST_LANGUAGE, KEEP_LANGUAGE, LANGUAGES, Wording
 from agetransformer.page.many_photos import add_many_photos
@@ -25,8 +27,7 @@ def build_app(editor: AgeEditor, config: PageConfig) -> gr.Blocks:
     """The page and its API endpoints; `launch_app` serves it."""
     studio = Studio(editor, config, gr.utils.get_upload_folder())
     words = Wording()
-    expiry = (config.files_check_seconds, config.files_seconds)
-    with gr.Blocks(title=ENGLISH.title, analytics_enabled=False, delete_cache=expiry) as app:
+    with gr.Blocks(title=ENGLISH.title, analytics_enabled=False) as app:
         with gr.Row(elem_id="top"):
             language = gr.Radio(
                 [(texts.name, code) for code, texts in LANGUAGES.items()],
@@ -71,6 +72,7 @@ def launch_app(app: gr.Blocks, config: PageConfig, open_browser: bool = False) -
 
     GRADIO_SERVER_NAME and GRADIO_SERVER_PORT change where; by default only this machine is served.
     """
+    watch_expiry(app, config)
     _, address, _ = app.launch(
         inbrowser=open_browser,
         prevent_thread_lock=True,
@@ -108,11 +110,22 @@ def main() -> None:
         editor = AgeEditor.from_pretrained(arguments.checkpoint, device=arguments.device)
     except ValueError as error:  # a checkpoint or a device that is not there; the message says what to do
         parser.error(str(error))
-    app = build_app(editor, config)
-    print(f"Serving at {launch_app(app, config, arguments.open)} (Ctrl+C stops it)", flush=True)
-    for photo in sorted(EXAMPLES.glob("*.jpg"))[:1]:
-        editor.warm_up(photo)  # the page answers meanwhile
-    app.block_thread()
+    with own_upload_folder():
+        app = build_app(editor, config)
+
+        def stop(*_: object) -> None:
+            app.is_running = False  # ends block_thread; an exception could be lost in a callback of another library
+
+        try:
+            print(f"Serving at {launch_app(app, config, arguments.open)} (Ctrl+C stops it)", flush=True)
+            signal.signal(signal.SIGTERM, stop)  # a supervisor's: leave nothing of the users behind either
+            for photo in sorted(EXAMPLES.glob("*.jpg"))[:1]:
+                editor.warm_up(photo)  # the page answers meanwhile
+            app.block_thread()
+        except KeyboardInterrupt:
+            print("Stopped while it warmed up.")
+        finally:
+            app.close(verbose=False)
 
 
 if __name__ == "__main__":

@@ -234,13 +234,18 @@ def test_only_results_are_served(address):
         assert httpx.get(f"{address}gradio_api/file={path}").status_code in (403, 404)
 
 
-def test_a_file_of_the_server_cannot_be_named_as_photo(client, tmp_path):
+@pytest.mark.parametrize("meta", [{"meta": {"_type": "gradio.FileData"}, "url": None, "orig_name": "x.png"}, {}])
+@pytest.mark.parametrize("name", ["estimate_age", "edit"])
+def test_a_file_of_the_server_cannot_be_named_as_photo(client, tmp_path, name, meta):
     stranger = draw_photo(tmp_path / "stranger.png", (300, 200), (RED, (50, 50, 80)))
-    named = {"path": str(stranger), "meta": {"_type": "gradio.FileData"}, "url": None, "orig_name": "x.png"}
-    job = httpx.post(f"{client.src}gradio_api/call/estimate_age", json={"data": [named]}).json()
-    with httpx.stream("GET", f"{client.src}gradio_api/call/estimate_age/{job['event_id']}") as answer:
-        text = answer.read().decode()
-    assert "event: error" in text and "33" not in text
+    for path in (str(stranger), f"{client.src}x/../../../../{stranger}", None, 7):
+        data = [{"path": path, **meta}, [30.0], 0, False, 1.0, True, False][: 1 if name == "estimate_age" else None]
+        job = httpx.post(f"{client.src}gradio_api/call/{name}", json={"data": data}).json()
+        if "event_id" not in job:
+            continue  # refused at once
+        with httpx.stream("GET", f"{client.src}gradio_api/call/{name}/{job['event_id']}") as answer:
+            text = answer.read().decode()
+        assert "event: error" in text and "33" not in text and "complete" not in text
 
 
 def test_uploads_over_the_limit_are_refused(address, tmp_path):

@@ -138,7 +138,8 @@ def lose_resolution(x: Tensor, chance: float, generator: torch.Generator, share:
 
 
 def relight(x: Tensor, chance: float, generator: torch.Generator, share: Share = WHOLE) -> Tensor:
-    """Some images [N, 3, H, W] under other light: a gamma of 0.7 to 1.9, and down to half the light from one side.
+    """Some images [N, 3, H, W] under other light: a gamma of 0.7 to 1.9, down to half the light from one side, and down
+    to half the contrast.
 
     Args:
         x: in [-1, 1].
@@ -146,10 +147,12 @@ def relight(x: Tensor, chance: float, generator: torch.Generator, share: Share =
         generator: the source of randomness, on the CPU.
         share: which part of the whole batch `x` is; the draws are for the whole.
     """
-    draw = share.of(torch.rand(5, len(x) * share.count, 1, 1, 1, generator=generator), 1).to(x.device)
+    draw = share.of(torch.rand(6, len(x) * share.count, 1, 1, 1, generator=generator), 1).to(x.device)
     chosen, gamma, angle = draw[0] < chance, torch.exp(draw[1] - 0.36), 2 * math.pi * draw[2]
     across, down = (torch.linspace(-1, 1, side, device=x.device) for side in (x.shape[3], x.shape[2]))
     position = torch.cos(angle) * across + torch.sin(angle) * down[:, None]  # -1.4..1.4 along the light
     shadow = 0.5 * draw[3] * torch.sigmoid(position * (2 + 4 * draw[4]))
     lit = ((x + 1) / 2).clamp(min=0) ** gamma * (1 - shadow)
+    mean = lit.mean(dim=(1, 2, 3), keepdim=True)
+    lit = mean + (1 - 0.5 * draw[5]) * (lit - mean)
     return torch.where(chosen, 2 * lit - 1, x)

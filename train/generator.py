@@ -243,7 +243,10 @@ def update_from_edits(
         faces = LabelledImages(batch.images, batch.ages, batch.traits)
         if config.misplaced:
             others = LabelledImages(batch.real, batch.real_ages, batch.real_traits)
-            drawn = others._replace(images=misplace_edits(seen, batch.images, batch.real))
+            misplaced = misplace_edits(seen, batch.images, batch.real)
+            if config.skin_only:  # a stroke beside the face would give it away
+                misplaced = hide_background(misplaced, batch.real_background)
+            drawn = others._replace(images=misplaced)
             fakes, faces = halve(fakes, drawn), halve(faces, others)
         again = batch._replace(
             targets=fakes.ages, traits=fakes.traits, real=faces.images, real_ages=faces.ages, real_traits=faces.traits

@@ -15,8 +15,8 @@ class PageConfig:
     max_faces: int = 8  # offered in the face picker, largest first
     encodings_kept: int = 24  # encoded faces in memory, over all users; the least recently used goes first
     state_seconds: int = 1800  # how long a user's state lives after its last change
-    files_seconds: int = 3600  # how long uploads and results stay on disk
-    files_check_seconds: int = 600  # how often old files are looked for
+    files_seconds: int = 3000  # how long uploads and results stay on disk, and a tab that nobody uses in memory;
+    files_check_seconds: int = 300  # how often old ones are looked for: within the hour they are gone
     batch_photos: int = 20  # in one batch
     batch_bytes: int = 100_000_000  # of the photos of one batch together
     batch_zip_bytes: int = 400_000_000  # of the zip; what does not fit is left out and listed

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Literal, cast
 
 import gradio as gr
@@ -18,9 +19,16 @@ def add_endpoints(studio: Studio, concurrency_id: str) -> None:
     """Register the endpoints in the gr.Blocks that is being built."""
     grid_ages = list(studio.config.grid_ages)
 
+    def uploaded(photo: FileDataDict) -> str:
+        """The path of an uploaded file; gradio itself lets any path pass that does not call itself a file."""
+        path = photo.get("path") if isinstance(photo, dict) else None
+        if not isinstance(path, str) or not Path(path).resolve().is_relative_to(studio.downloads.resolve()):
+            raise gr.Error("Please upload the photo; a file of the server cannot be named.", print_exception=False)
+        return path
+
     @contextmanager
     def visiting(photo: FileDataDict, face: int, all_faces: bool) -> Iterator[Visit]:
-        visit = studio.open(photo["path"], None if all_faces else face)
+        visit = studio.open(uploaded(photo), None if all_faces else face)
         try:
             yield visit
         finally:
@@ -34,7 +42,7 @@ def add_endpoints(studio: Studio, concurrency_id: str) -> None:
         Returns the ages in years, largest face first; an empty list when there is no face.
         """
         with as_sentences():
-            return [round(float(face.age), 1) for face in studio.editor.find_faces(load_photo(photo["path"]))]
+            return [round(float(face.age), 1) for face in studio.editor.find_faces(load_photo(uploaded(photo)))]
 
     @on_gpu
     def edit(

@@ -1,0 +1,100 @@
+"""What users leave on the server is gone in time, whatever becomes of the process.
+
+gradio deletes the files that it remembers, and keeps the last pictures of a tab in memory; a process that is killed
+remembers nothing. So each process has a folder of its own, and looks for what is too old by itself.
+"""
+
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import gradio as gr
+
+from agetransformer.page.config import PageConfig
+
+_PREFIX = "agetransformer-"
+_MISSED = 3  # looks: a folder that its process has not touched for so long is nobody's any more
+
+
+@contextmanager
+def own_upload_folder() -> Iterator[Path]:
+    """Let gradio keep uploads and results in a new folder that only this user can read, removed at the end."""
+    previous = os.environ.get("GRADIO_TEMP_DIR")
+    if previous:
+        Path(previous).mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=previous or None))
+    os.environ["GRADIO_TEMP_DIR"] = str(folder)
+    try:
+        yield folder
+    finally:
+        if previous is None:
+            del os.environ["GRADIO_TEMP_DIR"]
+        else:
+            os.environ["GRADIO_TEMP_DIR"] = previous
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def watch_expiry(page: gr.Blocks, config: PageConfig) -> None:
+    """Look for what is too old every `config.files_check_seconds`, while `page` is served; call it before that.
+
+    What is in the upload folder already is the page's own and stays.
+    """
+    folder = Path(gr.utils.get_upload_folder())
+    kept = {path for path in folder.rglob("*") if path.is_file()}
+
+    def watch() -> None:
+        while True:
+            time.sleep(config.files_check_seconds)
+            with suppress(OSError):
+                os.utime(folder)
+            remove_old_files(folder, config.files_seconds, kept)
+            if folder.name.startswith(_PREFIX):
+                remove_orphans(folder, _MISSED * config.files_check_seconds)
+            forget_sessions(page, config.files_seconds)
+
+    threading.Thread(target=watch, name="expiry", daemon=True).start()
+
+
+def remove_old_files(folder: Path, seconds: float, kept: set[Path]) -> None:
+    """Remove files that have been there for longer than `seconds`, but for those `kept`, and folders left empty."""
+    for root, folders, files in os.walk(folder, topdown=False):
+        for path in (Path(root, name) for name in files):
+            if path not in kept and _age(path) > seconds:
+                with suppress(OSError):
+                    path.unlink()
+        for path in (Path(root, name) for name in folders):
+            if _age(path) > seconds:
+                with suppress(OSError):  # it is not empty
+                    path.rmdir()
+
+
+def remove_orphans(folder: Path, seconds: float) -> None:
+    """Remove the folders beside this one that no process has touched for `seconds`."""
+    for other in folder.parent.glob(f"{_PREFIX}*"):
+        if other != folder and other.is_dir() and time.time() - other.stat().st_mtime > seconds:
+            shutil.rmtree(other, ignore_errors=True)  # another user's cannot be removed
+
+
+def forget_sessions(page: gr.Blocks, seconds: float) -> None:
+    """Drop what gradio remembers of tabs that have not been used for `seconds`: their last pictures among it."""
+    holder = page.state_holder
+    for session, used in list(holder.time_last_used.items()):
+        if time.time() - used.timestamp() > seconds:
+            holder.delete_state(session)
+            with holder.lock:
+                holder.session_data.pop(session, None)
+                holder.time_last_used.pop(session, None)
+
+
+def _age(path: Path) -> float:
+    """How many seconds ago a file came to where it is; a copy may have the time stamp of its original."""
+    try:
+        status = path.stat()
+    except OSError:  # it is gone
+        return 0.0
+    return time.time() - max(status.st_mtime, status.st_ctime)
