@@ -154,9 +154,12 @@ def _editor(options: argparse.Namespace, out: Path) -> "AgeEditor":
 
     try:
         out.mkdir(parents=True, exist_ok=True)
-        return AgeEditor.from_pretrained(options.checkpoint, revision=options.revision, device=options.device)
     except OSError as error:
         raise _Refusal(str(out), f"The folder cannot be made ({error.strerror}).") from error
+    try:
+        return AgeEditor.from_pretrained(options.checkpoint, revision=options.revision, device=options.device)
+    except OSError as error:
+        raise _Refusal("checkpoint", str(error)) from error
     except CheckpointError as error:
         raise _Refusal("checkpoint", str(error)) from error
     except ValueError as error:

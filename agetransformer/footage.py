@@ -3,13 +3,13 @@
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from enum import IntEnum
 from fractions import Fraction
 from pathlib import Path
 from typing import cast
 
 import av
+import cv2
 import numpy as np
 from av.container import InputContainer
 from av.sidedata.sidedata import SideData
@@ -22,20 +22,15 @@ from agetransformer.mp4 import Colour, to_pixels
 
 # Containers of cameras and editors. Playlists and the like, which name further files to open, are not among them.
 _FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,mpegts,mpeg,flv,asf,ogg"
+_NO_ORDER = {
+    "avi"
+}  # containers that store no time of showing; FFmpeg's guess runs backwards where frames are reordered
 _HD_HEIGHT = 720  # px: from here on, pixels without a tag are read as BT.709, below as BT.601
 _UNSPECIFIED = 2  # of matrix, primaries and transfer (ITU-T H.273)
 
 
 class VideoError(ValueError):
     """The video cannot be used; the message is a sentence for the person who gave it."""
-
-
-@dataclass(frozen=True)
-class Still:
-    """One frame of a video, upright."""
-
-    pixels: np.ndarray  # RGB [H, W, 3] uint8
-    pts: int  # when it is shown, in units of the stream's time base
 
 
 @contextmanager
@@ -48,13 +43,21 @@ def opened(path: str | os.PathLike[str]) -> Iterator[tuple[InputContainer, Video
     if not Path(path).is_file():
         raise VideoError("There is no such file. Please check its name and folder.")
     options = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
+    with reading():
+        container = av.open(f"file:{os.fspath(path)}", options=options)
+    with container:
+        streams = [one for one in container.streams.video if not one.disposition & Disposition.attached_pic]
+        if not streams:
+            raise VideoError("The file has no video in it. Please use a clip that shows a face.")
+        streams[0].thread_type = "AUTO"
+        yield container, streams[0]
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """What FFmpeg says of a file that it cannot read becomes a VideoError."""
     try:
-        with av.open(f"file:{os.fspath(path)}", options=options) as container:
-            streams = [one for one in container.streams.video if not one.disposition & Disposition.attached_pic]
-            if not streams:
-                raise VideoError("The file has no video in it. Please use a clip that shows a face.")
-            streams[0].thread_type = "AUTO"
-            yield container, streams[0]
+        yield
     except av.FFmpegError as error:
         raise VideoError(
             "The file is not a video that can be read here, or it is damaged. Please use MP4, MOV, WebM, MKV or AVI."
@@ -82,23 +85,59 @@ def colour_of(frame: av.VideoFrame) -> Colour:
     return Colour(int(matrix), _known(frame.color_primaries, ColorPrimaries), _known(frame.color_trc, ColorTrc))
 
 
-def still(frame: av.VideoFrame, pts: int, max_side: int) -> Still:
-    """A decoded frame as RGB, turned as its display matrix says, shrunk to `max_side` if it is larger."""
-    colour = colour_of(frame)
-    scale = min(1.0, max_side / max(frame.width, frame.height))
-    if scale < 1:
-        width, height = (max(2, round(side * scale / 2) * 2) for side in (frame.width, frame.height))
-        frame_small = frame.reformat(width, height, interpolation="AREA")
-        frame_small.colorspace = frame.colorspace
-        return Still(_upright(to_pixels(frame_small, colour), _turn(frame)), pts)
-    return Still(_upright(to_pixels(frame, colour), _turn(frame)), pts)
+def stills(
+    frames: Iterator[av.VideoFrame], container: InputContainer, stream: VideoStream, max_side: int
+) -> Iterator[tuple[av.VideoFrame, int, np.ndarray]]:
+    """Decoded frames, when each is shown in units of the stream's time base, and its pixels [H, W, 3] uint8 RGB.
+
+    The pixels are square, turned as the display matrix says, shrunk where a side is longer than `max_side`, and all of
+    the first frame's size: what has another later gets black bars.
+
+    Raises:
+        VideoError: the video is damaged.
+    """
+    aspect, size = stream.sample_aspect_ratio or Fraction(1), None
+    with reading():
+        for frame, pts in _stamped(frames, container.format.name in _NO_ORDER):
+            pixels = _still(frame, aspect, max_side)
+            size = size or pixels.shape[:2]
+            yield frame, pts, pixels if pixels.shape[:2] == size else _boxed(pixels, size)
 
 
-def stamped(frames: Iterator[av.VideoFrame]) -> Iterator[tuple[av.VideoFrame, int]]:
-    """Frames with strictly increasing time stamps; those that repeat an earlier time are dropped."""
+def _still(frame: av.VideoFrame, aspect: Fraction, max_side: int) -> np.ndarray:
+    """A decoded frame upright; `aspect` is the width of one of its pixels over their height."""
+    colour, wide = colour_of(frame), float(aspect)
+    width, height = frame.width * max(wide, 1.0), frame.height / min(wide, 1.0)
+    scale = min(1.0, max_side / max(width, height))
+    if scale < 1 or wide != 1:
+        width, height = (max(2, round(side * scale / 2) * 2) for side in (width, height))
+        frame_reshaped = frame.reformat(width, height, interpolation="AREA" if scale < 1 else "BICUBIC")
+        frame_reshaped.colorspace = frame.colorspace
+        return _upright(to_pixels(frame_reshaped, colour), _turn(frame))
+    return _upright(to_pixels(frame, colour), _turn(frame))
+
+
+def _boxed(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A frame in the middle of a black one of another size (height, width), as large as it fits."""
+    scale = min(size[0] / pixels.shape[0], size[1] / pixels.shape[1])
+    height, width = (max(1, round(side * scale)) for side in pixels.shape[:2])
+    small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    result: np.ndarray = np.zeros((*size, 3), np.uint8)
+    top, left = (size[0] - height) // 2, (size[1] - width) // 2
+    result[top : top + height, left : left + width] = small
+    return result
+
+
+def _stamped(frames: Iterator[av.VideoFrame], by_decoding: bool) -> Iterator[tuple[av.VideoFrame, int]]:
+    """Frames with strictly increasing time stamps; those that repeat an earlier time are dropped.
+
+    Args:
+        by_decoding: take the times of decoding, which are in order where those of showing are guesses.
+    """
     last, step = None, 1
     for frame in frames:
-        pts = frame.pts if frame.pts is not None else (0 if last is None else last + step)
+        told = frame.dts if by_decoding else frame.pts
+        pts = told if told is not None else (0 if last is None else last + step)
         if last is not None:
             if pts <= last:
                 continue

@@ -38,12 +38,17 @@ def writing_mp4(path: str | os.PathLike[str], ages: Sequence[float], model: str)
     Args:
         ages: target ages in years, for the disclosure.
         model: name and revision of the checkpoint.
+    Raises:
+        OSError: it cannot be written.
     """
     with written_whole(path) as aside:
-        # faststart: the index comes first, so that a browser plays while it loads
-        with av.open(str(aside), "w", format="mp4", options={"movflags": "+faststart"}) as container:
-            container.metadata["comment"] = f"{disclosure(ages, model)} DigitalSourceType: {DIGITAL_SOURCE_TYPE}"
-            yield container
+        try:
+            # file: a name with a colon is no protocol; faststart: the index first, so that it plays while it loads
+            with av.open(f"file:{aside}", "w", format="mp4", options={"movflags": "+faststart"}) as container:
+                container.metadata["comment"] = f"{disclosure(ages, model)} DigitalSourceType: {DIGITAL_SOURCE_TYPE}"
+                yield container
+        except av.FFmpegError as error:
+            raise OSError(error.errno, f"the video cannot be written ({error.strerror})") from error
         packet = disclosure_xmp(ages, model).encode()
         with open(aside, "ab") as file:
             file.write(struct.pack(">I", 24 + len(packet)) + b"uuid" + _XMP_BOX + packet)

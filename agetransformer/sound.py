@@ -6,8 +6,11 @@ from av import AudioFrame, AudioResampler, Packet
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
 
+from agetransformer.footage import reading
+
 _COPIED = {"aac", "mp3", "opus", "flac", "alac", "ac3", "eac3"}
 _AAC_FRAME = 1024  # samples
+_AAC_RATES = (48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)  # a second
 
 
 class Sound:
@@ -19,7 +22,7 @@ class Sound:
         if source.codec_context.codec.canonical_name in _COPIED:
             self._target = output.add_stream_from_template(source)
         else:
-            rate = min(source.rate, 48000)
+            rate = min(_AAC_RATES, key=lambda known: abs(known - source.rate))
             layout = "mono" if source.layout.nb_channels == 1 else "stereo"
             self._target = output.add_stream("aac", rate=rate)
             self._target.layout = layout
@@ -32,7 +35,9 @@ class Sound:
                 packet.stream = self._target
                 self._output.mux(packet)
             return
-        for frame in cast(list[AudioFrame], packet.decode()):
+        with reading():
+            frames = cast(list[AudioFrame], packet.decode())
+        for frame in frames:
             for part in self._resampler.resample(frame):
                 self._output.mux(self._target.encode(part))
 

@@ -15,7 +15,7 @@ from av.video.stream import VideoStream
 
 from agetransformer.alignment import FaceFinder, FaceGeometry
 from agetransformer.editor import AgeEditor, check_age
-from agetransformer.footage import VideoError, colour_of, duration, frame_rate, opened, stamped, still
+from agetransformer.footage import VideoError, colour_of, duration, frame_rate, opened, stills
 from agetransformer.mark import add_mark
 from agetransformer.mp4 import add_h264, to_frame, writing_mp4
 from agetransformer.sound import Sound
@@ -102,11 +102,11 @@ def _track(source: Path, config: VideoConfig, progress: Callable[[float], None])
         step = float(1 / frame_rate(stream))
 
         def pictures() -> Iterator[np.ndarray]:
-            for frame, pts in stamped(container.decode(stream)):
+            for _, pts, pixels in stills(container.decode(stream), container, stream, config.max_side):
                 times.append(float(pts * cast(Fraction, stream.time_base)))
                 _check_length(times[-1] - times[0], config)
                 progress(min(1.0, (times[-1] - times[0]) / max(length, step)))
-                yield still(frame, pts, config.max_side).pixels
+                yield pixels
 
         found = list(follow_face(finder, pictures()))
     if not found:
@@ -144,8 +144,8 @@ def _write(
         video: VideoStream | None = None
         sounds: dict[int, Sound] = {}
         time_base = cast(Fraction, stream.time_base)  # that of a stream that is being read is known
-        for done, ((frame, pts), geometry) in enumerate(zip(stamped(decoded()), track, strict=True)):
-            original = still(frame, pts, config.max_side).pixels
+        frames = stills(decoded(), container, stream, config.max_side)
+        for done, ((frame, pts, original), geometry) in enumerate(zip(frames, track, strict=True)):
             result = original if geometry is None else _edited(editor, original, geometry, own_age, age, config.hair)
             meter.add(original, result, geometry)
             if config.mark:
@@ -188,9 +188,10 @@ def _own_age(editor: AgeEditor, source: Path, track: Track, config: VideoConfig)
     """How old the face is, in years: the median of what V says of the first frames that have it."""
     ages: list[float] = []
     with opened(source) as (container, stream):
-        for (frame, pts), geometry in zip(stamped(container.decode(stream)), track, strict=False):
+        frames = stills(container.decode(stream), container, stream, config.max_side)
+        for (_, _, pixels), geometry in zip(frames, track, strict=False):
             if geometry is not None:
-                ages.append(editor.cut_face(still(frame, pts, config.max_side).pixels, geometry).age)
+                ages.append(editor.cut_face(pixels, geometry).age)
             if len(ages) == _READINGS:
                 break
     return float(np.median(ages))

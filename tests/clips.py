@@ -42,6 +42,9 @@ def write_clip(
     rotation: int = 0,  # degrees counter-clockwise that a player has to turn the picture
     audio: str | None = "aac",
     metadata: dict[str, str] | None = None,
+    pixel_aspect: Fraction | None = None,  # width of a pixel over its height
+    sound_rate: int = 48000,
+    b_frames: int = 0,  # between two others
 ) -> Path:
     """A video file with a sine tone of its length as sound."""
     time_base = Fraction(1, 600)
@@ -49,20 +52,23 @@ def write_clip(
     with av.open(str(path), "w") as container:
         container.metadata.update(metadata or {})
         codec = "libvpx" if path.suffix == ".webm" else "libx264"
-        video = container.add_stream(codec, rate=25, options={"crf": "18"} if codec == "libx264" else {})
+        x264 = {"crf": "18", "bf": str(b_frames), "b-adapt": "0"}
+        video = container.add_stream(codec, rate=25, options=x264 if codec == "libx264" else {})
+        if pixel_aspect:
+            video.sample_aspect_ratio = video.codec_context.sample_aspect_ratio = pixel_aspect
         video.height, video.width = frames[0].shape[:2]
         video.pix_fmt, video.codec_context.time_base = "yuv420p", time_base
         if codec == "libvpx":
             video.bit_rate = 2_000_000
         if rotation:
             video.set_display_rotation(rotation)
-        sound = container.add_stream(audio, rate=48000) if audio else None
+        sound = container.add_stream(audio, rate=sound_rate) if audio else None
         if sound:
             sound.layout = "mono"
-            samples = np.sin(2 * np.pi * 440 * np.arange(pts[-1] * 48000 // 600 + 1920) / 48000)
+            samples = np.sin(2 * np.pi * 440 * np.arange(pts[-1] * sound_rate // 600 + sound_rate // 25) / sound_rate)
             tone = av.AudioFrame.from_ndarray((samples * 8000).astype(np.int16)[None], "s16", "mono")
-            tone.sample_rate, tone.pts, tone.time_base = 48000, 0, Fraction(1, 48000)
-            resampler = av.AudioResampler(sound.format, "mono", 48000, sound.codec_context.frame_size or 1024)
+            tone.sample_rate, tone.pts, tone.time_base = sound_rate, 0, Fraction(1, sound_rate)
+            resampler = av.AudioResampler(sound.format, "mono", sound_rate, sound.codec_context.frame_size or 1024)
             for part in [*resampler.resample(tone), *resampler.resample(None)]:
                 container.mux(sound.encode(part))
             container.mux(sound.encode(None))

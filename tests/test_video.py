@@ -144,6 +144,93 @@ def test_large_frames_shrink_and_odd_ones_gain_a_pixel(
     assert [(frame.width, frame.height) for frame in decoded(tmp_path / "odd.mp4")] == [SIZE] * 2
 
 
+@pytest.mark.parametrize(("aspect", "size"), [(Fraction(4, 3), SIZE), (Fraction(3, 4), (240, 344))])
+def test_pixels_become_square(
+    editor: AgeEditor, frames: list[np.ndarray], tmp_path: Path, aspect: Fraction, size: tuple[int, int]
+) -> None:
+    narrow = [cv2.resize(frame, (240, 258), interpolation=cv2.INTER_AREA) for frame in frames[:2]]
+    source = write_clip(tmp_path / "in.mp4", narrow, pixel_aspect=aspect, audio=None)
+    assert decoded(source)[0].width == 240
+    assert edit_video(editor, source, tmp_path / "out.mp4", 65).edited == 2
+    (frame, _) = decoded(tmp_path / "out.mp4")
+    assert (frame.width, frame.height) == size
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert container.streams.video[0].sample_aspect_ratio in (None, 0, 1)
+    beside = np.s_[:, :, : size[0] // 6]  # of the face
+    expected = cv2.resize(frames[0], size)[None]
+    assert np.abs(pixels([frame])[beside] - expected[beside]).mean() < 6
+
+
+def test_a_video_that_changes_its_size_keeps_the_first_one(
+    editor: AgeEditor, frames: list[np.ndarray], tmp_path: Path
+) -> None:
+    """As a browser records it when a phone is turned."""
+    turned = [cv2.resize(frame, SIZE[::-1]) for frame in frames]
+    parts = [
+        write_clip(tmp_path / f"{index}.webm", part, audio=None) for index, part in enumerate((frames[:3], turned[3:6]))
+    ]
+    with av.open(str(tmp_path / "in.webm"), "w") as target:
+        with av.open(str(parts[0])) as first:
+            stream = target.add_stream_from_template(first.streams.video[0])
+        for index, part in enumerate(parts):
+            with av.open(str(part)) as source:
+                for packet in source.demux(video=0):
+                    if packet.dts is not None:
+                        packet.pts += index * 120  # ms
+                        packet.dts += index * 120
+                        packet.stream = stream
+                        target.mux(packet)
+    report = edit_video(editor, tmp_path / "in.webm", tmp_path / "out.mp4", 65)
+    result = decoded(tmp_path / "out.mp4")
+    assert report.frames == 6 and [(frame.width, frame.height) for frame in result] == [SIZE] * 6
+    last = pixels(result[-1:])[0]
+    assert last[:, :40].mean() < 3 and last[:, 110:210].mean() > 40  # in the middle, between black bars
+
+
+def test_frames_that_are_stored_out_of_order_are_all_there(
+    editor: AgeEditor, frames: list[np.ndarray], tmp_path: Path
+) -> None:
+    source = write_clip(tmp_path / "in.avi", frames, audio=None, b_frames=2)
+    report = edit_video(editor, source, tmp_path / "out.mp4", 65)
+    result = decoded(tmp_path / "out.mp4")
+    assert report.frames == len(result) == len(frames)
+    beside = np.s_[:, :, :50]
+    assert np.abs(pixels(result)[beside] - np.stack(frames)[beside]).mean() < 6  # and in order
+
+
+@pytest.mark.parametrize("rate", [10_000, 96_000])
+def test_sound_of_any_rate_becomes_aac(editor: AgeEditor, frames: list[np.ndarray], tmp_path: Path, rate: int) -> None:
+    source = write_clip(tmp_path / "in.avi", frames[:4], audio="pcm_s16le", sound_rate=rate)
+    edit_video(editor, source, tmp_path / "out.mp4", 65)
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        (sound,) = container.streams.audio
+        assert sound.codec.name == "aac" and sound.rate == {10_000: 11_025, 96_000: 48_000}[rate]
+
+
+def test_names_with_colons_are_names(
+    embedded: None, frames: list[np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_clip(tmp_path / "clip.mp4", frames[:2], audio=None).rename("2024-05-01T12:30:00.mp4")
+    assert main(["video", "2024-05-01T12:30:00.mp4", "--age", "65", "--device", "cpu"]) == 0
+    assert Path("2024-05-01T12:30:00_age_65.mp4").is_file()
+
+
+def test_a_video_that_cannot_be_written_is_not_said_to_be_damaged(
+    editor: AgeEditor, frames: list[np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_clip(tmp_path / "in.mp4", frames[:2], audio=None)
+
+    def full(*_: object) -> None:
+        raise av.error.OSError(28, "No space left on device")
+
+    monkeypatch.setattr("agetransformer.video.to_frame", full)
+    with pytest.raises(OSError, match=r"cannot be written \(No space left on device\)") as error:
+        edit_video(editor, source, tmp_path / "out.mp4", 65)
+    assert not isinstance(error.value, av.FFmpegError) and error.value.errno == 28
+    assert not list(tmp_path.glob("*out*"))
+
+
 def test_refusals(editor: AgeEditor, frames: list[np.ndarray], tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", frames)
     wall = write_clip(tmp_path / "wall.mp4", [np.full_like(frames[0], 90)] * 2)

@@ -144,8 +144,8 @@ tuổi.
 kỳ ai, và không được dùng để quyết định điều gì dựa trên tuổi của ai. Ảnh trên mạng thiếu đại diện của nhiều nhóm
 người, và mạng này cũng vậy: kết quả thay đổi theo màu da, tuổi và tư thế. Kính, bàn tay che mặt, trang điểm đậm, ánh
 sáng chiếu ngang mạnh và ảnh chụp nghiêng thì khó hơn. Nó không đổi độ dài tóc, đường chân tóc hay hình dáng đầu. Tóc
-bạc dần theo tuổi bằng một quy tắc chung cho mọi người, và tóc bạc trở lại màu nâu khi trẻ hơn, dù trước kia có màu gì;
-râu giữ nguyên màu. "Chỉ khuôn mặt" giữ nguyên tóc. Tuổi dưới 20 và trên 69 không được hỗ trợ.
+và râu bạc dần theo tuổi bằng một quy tắc chung cho mọi người, và tóc, râu bạc trở lại màu nâu khi trẻ hơn, dù trước kia
+có màu gì. "Chỉ khuôn mặt" giữ nguyên tóc và râu. Tuổi dưới 20 và trên 69 không được hỗ trợ.
 
 **Ảnh của bạn.** Ảnh được xử lý trên máy chủ này, không dùng để huấn luyện, và bị xóa trong vòng một giờ. Tệp tải về
 không mang siêu dữ liệu của ảnh gốc và được ghi rõ là đã chỉnh sửa bằng AI. Chỉ chỉnh sửa ảnh của những người đồng ý.
