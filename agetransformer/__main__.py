@@ -34,7 +34,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     edit.add_argument("--aligned", action="store_true", help="the photos are FFHQ-aligned squares; so are the results")
     _add_hair(edit)
-    edit.add_argument("--faces", choices=["largest", "all"], default="largest", help="which faces of a photo to edit")
+    edit.add_argument(
+        "--faces",
+        choices=["largest", "all"],
+        default="largest",
+        help="which faces of a photo to edit; all are 32 at most",
+    )
     _add_common(edit)
     edit.set_defaults(run=_edit)
     sweep = commands.add_parser(

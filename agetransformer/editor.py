@@ -122,7 +122,7 @@ class AgeEditor:
         return self.generator.config.resolution
 
     def find_faces(self, photo: Photo) -> list[Face]:
-        """All faces of a photo, with their surroundings, largest first; [] when there is none.
+        """The faces of a photo, 32 at most, with their surroundings, largest first; [] when there is none.
 
         Raises:
             PhotoError: the photo cannot be read.

@@ -263,6 +263,14 @@ def test_two_people_largest_first(finder: FaceFinder, astronaut: Image.Image, ho
     assert quad_error(largest, one.quad) < 0.01
 
 
+def test_a_crowd_is_found_whole(finder: FaceFinder, astronaut: Image.Image) -> None:
+    face = astronaut.crop((100, 0, 360, 260))
+    crowd = Image.new("RGB", (5 * 260, 4 * 260))
+    for place in range(20):
+        crowd.paste(face, (place % 5 * 260, place // 5 * 260))
+    assert len(finder.find(crowd)) == 20
+
+
 def test_glasses_and_hat(finder: FaceFinder, hopper: Image.Image) -> None:
     (face,) = finder.find(hopper)
     assert 300 < face.side < 370

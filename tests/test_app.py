@@ -258,6 +258,14 @@ def test_events_of_the_page_are_not_part_of_the_api(client):
         client.predict("x", api_name="/open_photo")
 
 
+def test_a_visit_that_was_closed_is_known(tmp_path):
+    studio = Studio(SquareEditor(), PageConfig(), tmp_path)
+    photo = draw_photo(tmp_path / "one.png", (300, 200), (RED, (50, 50, 80)))
+    visit, other = studio.open(str(photo)), studio.open(str(photo))
+    studio.close(visit)
+    assert studio.is_closed(visit) and not studio.is_closed(other) and len(studio.cache) == 1
+
+
 def test_the_cache_is_bounded_and_drops_the_least_recently_used(tmp_path):
     studio = Studio(SquareEditor(), PageConfig(encodings_kept=2), tmp_path)
     photo = draw_photo(tmp_path / "one.png", (300, 200), (RED, (50, 50, 80)))

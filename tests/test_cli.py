@@ -128,7 +128,7 @@ def test_same_stem_never_writes_over_anything(
         square(tmp_path / "cat.png", seed=4),
     ]
     before = photos[3].read_bytes()
-    assert run(*photos, "--ages", "30", "--aligned", "--out", out) == 0
+    assert run(*photos, "--ages", "30", "--aligned", "--keep-hair", "--out", out) == 0
     assert photos[3].read_bytes() == before
     stems = ["me", "me_2", "ME_3", "cat_age_30", "cat_2"]
     assert names(out) == sorted(["cat_age_30.png", *(f"{s}_{w}.png" for s in stems for w in ("age_30", "grid"))])

@@ -118,6 +118,8 @@ def add_one_photo(studio: Studio, words: Wording, language: gr.Radio, examples: 
         """Each age as it is ready; the one that is the target goes into the photo too."""
         edited: dict[float, str] = {}
         for age in config.grid_ages:
+            if studio.is_closed(visit):  # another photo was asked for meanwhile
+                return
             whole_picture, close_up = studio.figure_at(visit, age, look)
             several = len(studio.workspace(visit).chosen) > 1
             edited[age] = figures.thumbnail(close_up, figures.TOGETHER_SIDE if several else None)
@@ -155,10 +157,13 @@ def add_one_photo(studio: Studio, words: Wording, language: gr.Radio, examples: 
             return
         studio.close(visit)
         yield {status: figures.status(texts.looking), samples: gr.update(visible=False)}
+        new = None
         try:
             with as_sentences(texts):
-                yield from show(studio.open(path), Look(percent / 100, hair), texts)
+                new = studio.open(path)
+                yield from show(new, Look(percent / 100, hair), texts)
         except gr.Error as error:
+            studio.close(new)
             yield begin(error.message, trouble=True)
 
     @on_gpu

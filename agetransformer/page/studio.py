@@ -5,7 +5,7 @@ users and is made again from the uploaded file when it has been dropped in the m
 """
 
 import secrets
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -110,6 +110,7 @@ class Studio:
         self.config = config
         self.downloads = Path(downloads)
         self.cache = WorkspaceCache(config.encodings_kept)
+        self._closed: deque[str] = deque(maxlen=config.sessions_kept)  # the keys of the last visits that ended
 
     def open(self, path: str, face: int | None = 0) -> Visit:
         """Find the faces of an uploaded photo and encode one of them, or all (None)."""
@@ -129,7 +130,12 @@ class Studio:
     def close(self, visit: Visit | None) -> None:
         """Forget what is in memory for this visit."""
         if visit is not None:
+            self._closed.append(visit.key)
             self.cache.drop(visit.key)
+
+    def is_closed(self, visit: Visit) -> bool:
+        """Whether somebody closed the visit while it was still worked for."""
+        return visit.key in self._closed
 
     def workspace(self, visit: Visit | None) -> Workspace:
         """From the cache, or made again from the uploaded file; None is a visit that has expired."""
