@@ -26,6 +26,7 @@ from agetransformer.hair_colour import Hair, fill_outline, fit_mask, hair_change
 from agetransformer.hair_segmenter import HairSegmenter, HairSegmenterConfig
 from agetransformer.imageio import load_photo
 from agetransformer.networks import Generator, GeneratorConfig
+from agetransformer.overshoot import kept_share
 
 if TYPE_CHECKING:
     from agetransformer.alignment import FaceFinder, FaceGeometry
@@ -228,7 +229,12 @@ class AgeEditor:
 
     @torch.inference_mode()
     def decode(
-        self, encoding: FaceEncoding, ages: Sequence[float], strength: float = 1.0, hair: bool = True
+        self,
+        encoding: FaceEncoding,
+        ages: Sequence[float],
+        strength: float = 1.0,
+        hair: bool = True,
+        kept: Sequence[float] | None = None,
     ) -> list[EditedFace]:
         """The face at each age; `EditedFace.image` is its aligned square, `paste` puts it into its photo.
 
@@ -239,6 +245,7 @@ class AgeEditor:
             ages: years within 20..69, fractions allowed.
             strength: how much of the change is added, 0..1.5; 1 is what the network says, 0 the face as it is.
             hair: whether hair and beard change their colour, where `encode` found them.
+            kept: `kept_shares` for these ages; None asks for them.
         Raises:
             ValueError: an age outside 20..69, or a strength outside 0..1.5.
         """
@@ -247,13 +254,33 @@ class AgeEditor:
         if not targets:
             return []
         edited = self.engine.decode(encoding.encoding, torch.tensor(targets))
+        shares = self._kept_shares(encoding, targets, edited) if kept is None else kept
         changes = (edited - encoding.reduced).permute(0, 2, 3, 1).numpy() * (127.5 * strength / encoding.exposure)
         faces = []
-        for change, target in zip(changes, targets, strict=True):
+        for change, target, share in zip(changes, targets, shares, strict=True):
             parts = [hair_change(part, encoding.face.age, target, strength) for part in encoding.hair if hair]
             recoloured = tuple(part for part in parts if part is not None)
-            faces.append(EditedFace(encoding.face, target, np.ascontiguousarray(change), recoloured))
+            faces.append(EditedFace(encoding.face, target, np.ascontiguousarray(share * change), recoloured))
         return faces
+
+    @torch.inference_mode()
+    def kept_shares(self, encoding: FaceEncoding, ages: Sequence[float]) -> list[float]:
+        """How much of the network's change to keep at each age, 0.6..1, because V reads it beyond (`overshoot`).
+
+        Raises:
+            ValueError: an age outside 20..69.
+        """
+        targets = [check_age(age) for age in ages]
+        if not targets:
+            return []
+        return self._kept_shares(encoding, targets, self.engine.decode(encoding.encoding, torch.tensor(targets)))
+
+    def _kept_shares(self, encoding: FaceEncoding, targets: Sequence[float], edited: Tensor) -> list[float]:
+        """`kept_shares` of faces that are decoded already, [A, 3, R, R]."""
+        mask = torch.from_numpy(compositing.face_mask(encoding.face.geometry, self.resolution))
+        shown = torch.lerp(encoding.reduced, edited, mask)
+        read = self.classifier.predict(shown.to(self.device)).tolist()
+        return [kept_share(encoding.face.age, target, age) for target, age in zip(targets, read, strict=True)]
 
     def paste(self, photo: Photo, edited: EditedFace) -> Image.Image:
         """Put a decoded face into its photo at full resolution; outside the face and its hair every pixel stays.

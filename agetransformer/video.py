@@ -1,9 +1,8 @@
 """A person at another age through a whole video: every frame edited, sound and timing kept."""
 
-import math
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import cast
@@ -15,6 +14,7 @@ from av.video.stream import VideoStream
 
 from agetransformer.alignment import FaceFinder, FaceGeometry
 from agetransformer.editor import AgeEditor, check_age
+from agetransformer.faces import Face
 from agetransformer.footage import VideoError, colour_of, duration, frame_rate, opened, stills
 from agetransformer.mark import add_mark
 from agetransformer.mp4 import add_h264, to_frame, writing_mp4
@@ -129,7 +129,7 @@ def _write(
     progress: Callable[[float], None],
 ) -> VideoReport:
     meter = FlickerMeter()
-    own_age = _own_age(editor, source, track, config) if config.hair else math.nan  # only the hair's colour needs it
+    own_age, kept = _first_readings(editor, source, track, age, config)
     with opened(source) as (container, stream), writing_mp4(target, [age], editor.name) as output:
         audible = [one for one in container.streams.audio if one.codec_context is not None]
         waiting: list[av.Packet] = []  # of sound, until the frames before them are written
@@ -146,7 +146,9 @@ def _write(
         time_base = cast(Fraction, stream.time_base)  # that of a stream that is being read is known
         frames = stills(decoded(), container, stream, config.max_side)
         for done, ((frame, pts, original), geometry) in enumerate(zip(frames, track, strict=True)):
-            result = original if geometry is None else _edited(editor, original, geometry, own_age, age, config.hair)
+            result = (
+                original if geometry is None else _edited(editor, original, geometry, own_age, age, kept, config.hair)
+            )
             meter.add(original, result, geometry)
             if config.mark:
                 result = np.asarray(add_mark(result))
@@ -176,25 +178,38 @@ def _pass_on(waiting: list[av.Packet], sounds: dict[int, Sound]) -> None:
 
 
 def _edited(
-    editor: AgeEditor, pixels: np.ndarray, geometry: FaceGeometry, own_age: float, age: float, hair: bool
+    editor: AgeEditor,
+    pixels: np.ndarray,
+    geometry: FaceGeometry,
+    own_age: float,
+    age: float,
+    kept: float,
+    hair: bool,
 ) -> np.ndarray:
     """One frame with the face at another age; [H, W, 3] uint8."""
     face = editor.cut_face(pixels, geometry, min(_LARGEST_SQUARE, 2 * editor.resolution), own_age)
-    (edited,) = editor.decode(editor.encode(face, hair), [age])
+    (edited,) = editor.decode(editor.encode(face, hair), [age], kept=[kept])
     return editor.paste_pixels(pixels, edited)
 
 
-def _own_age(editor: AgeEditor, source: Path, track: Track, config: VideoConfig) -> float:
-    """How old the face is, in years: the median of what V says of the first frames that have it."""
-    ages: list[float] = []
+def _first_readings(
+    editor: AgeEditor, source: Path, track: Track, age: float, config: VideoConfig
+) -> tuple[float, float]:
+    """How old the face is, in years, and how much of its change to keep: medians of what V says of the first frames.
+
+    For all frames the same, because what V says trembles.
+    """
+    faces: list[Face] = []
     with opened(source) as (container, stream):
         frames = stills(container.decode(stream), container, stream, config.max_side)
         for (_, _, pixels), geometry in zip(frames, track, strict=False):
             if geometry is not None:
-                ages.append(editor.cut_face(pixels, geometry).age)
-            if len(ages) == _READINGS:
+                faces.append(editor.cut_face(pixels, geometry))
+            if len(faces) == _READINGS:
                 break
-    return float(np.median(ages))
+    own_age = float(np.median([face.age for face in faces]))
+    kept = [editor.kept_shares(editor.encode(replace(face, age=own_age), hair=False), [age]) for face in faces]
+    return own_age, float(np.median(kept))
 
 
 def _check_length(seconds: float, config: VideoConfig) -> None:
