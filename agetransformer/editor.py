@@ -21,7 +21,7 @@ from agetransformer.classifier import AgeClassifier, ClassifierConfig
 from agetransformer.engine import Engine, EngineEncoding
 from agetransformer.exposure import expose, missing_exposure
 from agetransformer.face_outline import BROWS, OVAL, mean_outline
-from agetransformer.faces import EditedFace, Face, see_neighbour, surroundings_side
+from agetransformer.faces import SURROUNDINGS, EditedFace, Face, see_neighbour, surroundings_side
 from agetransformer.hair_colour import Hair, fill_outline, fit_mask, hair_change, measure_hair, own_part
 from agetransformer.hair_segmenter import HairSegmenter, HairSegmenterConfig
 from agetransformer.imageio import load_photo
@@ -80,7 +80,7 @@ class AgeEditor:
         self.generator = generator.cpu().eval()
         self.engine = Engine(self.generator, str(self.device))
         self.classifier = classifier.eval().to(self.device)
-        self.segmenter = segmenter.eval().to(self.device)
+        self.segmenter = segmenter.eval().to(self.device).to(memory_format=torch.channels_last)
         self._finder: FaceFinder | None = None
         self._lock = threading.Lock()
 
@@ -157,8 +157,7 @@ class AgeEditor:
 
         side = side or min(_MAX_SIDE, max(self.resolution, round(geometry.side)))
         square = Image.fromarray(align(photo, geometry, side))
-        wide = surroundings_side(self.resolution)
-        around = glance(photo, geometry.widened(wide / self.resolution), wide)
+        around = glance(photo, geometry.part(*SURROUNDINGS), surroundings_side(self.resolution))
         return Face(geometry, square, self.estimate_age(square) if age is None else age, Image.fromarray(around))
 
     def face_from_aligned(self, image: Photo) -> Face:
@@ -202,30 +201,35 @@ class AgeEditor:
             small: that square.
             exposure: how many times brighter the segmenter sees them.
         """
-        picture = small if face.surroundings is None else face.surroundings
-        side = surroundings_side(small.width)
-        if face.surroundings is not None and picture.width != side:  # another editor's, with another resolution
-            picture = picture.resize((side, side), Image.Resampling.LANCZOS)
-        squares = picture.width / small.width  # how many of the face's square the picture is wide
+        picture, place = small, (0.0, 0.0, 1.0)  # left, top and side, in sides of the face's square
+        if face.surroundings is not None:
+            picture, place = face.surroundings, SURROUNDINGS
+            if picture.width != surroundings_side(small.width):  # another editor's, with another resolution
+                picture = picture.resize((surroundings_side(small.width),) * 2, Image.Resampling.LANCZOS)
+        corner, squares = np.array(place[:2]), place[2]
         seen = 16 * round(self.segmenter.config.resolution * squares / 16)
-        resized = expose(picture.resize((seen, seen), Image.Resampling.LANCZOS), exposure)
+        resized = expose(picture.resize((seen, seen), Image.Resampling.BILINEAR), exposure)
         parts = self.segmenter.predict(_to_tensor(resized).to(self.device))[0].cpu().numpy()
         pixels, outline = np.asarray(picture), mean_outline()
         brows: np.ndarray = np.zeros(pixels.shape[:2], bool)
         if face.geometry is not None:
-            landmarks = face.geometry.widened(squares).landmarks_in_square
+            landmarks = face.geometry.landmarks_in_square
             outline = landmarks[list(OVAL)]
             for brow in BROWS:
-                brows |= fill_outline(landmarks[list(brow)], len(pixels))
-        margin = (squares - 1) / 2  # of the picture beside the face's square, in sides of it
-        others = [((one.x + margin) / squares, (one.y + margin) / squares, one.size) for one in face.neighbours]
-        hair, beard = (fit_mask(own_part(part, outline, others), pixels) for part in parts)
+                brows |= fill_outline((landmarks[list(brow)] - corner) / squares, len(pixels))
+        outline = (outline - corner) / squares
+        others = [(*((one.x, one.y) - corner) / squares, one.size) for one in face.neighbours]
+        hair, beard = (own_part(part, outline, others) for part in parts)
+        hair, beard = (fit_mask(part, pixels) if part.max() >= _LEAST_HAIR else _none(pixels) for part in (hair, beard))
         if face.geometry is not None:
             hair, beard = (part * compositing.crop_mask(len(pixels)) for part in (hair, beard))
         beard = np.minimum(beard, 1 - hair)
         skin = fill_outline(outline, len(pixels), _INNER) & (beard < _LEAST_HAIR)
+        face_at = tuple(round(float(-side) * small.width) for side in corner)
         found = [(part, part is beard) for part in (hair, beard) if part.max() >= _LEAST_HAIR]
-        return tuple(measure_hair(pixels, part, skin, brows, small.width, is_beard) for part, is_beard in found)
+        return tuple(
+            measure_hair(pixels, part, skin, brows, small.width, face_at, is_beard) for part, is_beard in found
+        )
 
     @torch.inference_mode()
     def decode(
@@ -333,6 +337,11 @@ class AgeEditor:
             if self._finder is not None:
                 self._finder.close()
             self._finder = None
+
+
+def _none(pixels: np.ndarray) -> np.ndarray:
+    """A mask of nothing in a picture [S, S, 3]."""
+    return np.zeros(pixels.shape[:2], np.float32)
 
 
 def check_age(age: float) -> float:

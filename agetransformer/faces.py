@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from agetransformer.alignment import FaceGeometry
 
 
+# Left, top and side of the square in which a face's hair is looked for, in sides of the face's own: down to the chest.
+SURROUNDINGS = (-0.5, -0.25, 2.0)
+
+
 @dataclass(frozen=True, eq=False)
 class Face:
     """One face of a photo."""
@@ -21,7 +25,7 @@ class Face:
     geometry: "FaceGeometry | None"  # where it is in the photo; None when the photo itself is an aligned square
     image: Image.Image  # FFHQ-aligned square, RGB
     age: float  # apparent age in years, V's estimate
-    surroundings: Image.Image | None = None  # a wider square with the same middle, RGB, `surroundings_side` pixels
+    surroundings: Image.Image | None = None  # the square `SURROUNDINGS`, RGB, `surroundings_side` pixels
     neighbours: "tuple[Neighbour, ...]" = ()  # the photo's other faces; none in videos, where one face is followed
 
     @property
@@ -48,8 +52,8 @@ def see_neighbour(face: "FaceGeometry", other: "FaceGeometry") -> Neighbour:
 
 
 def surroundings_side(side: int) -> int:
-    """How wide a face's surroundings are where its square has `side` pixels: half as wide again."""
-    return side + 2 * (side // 4)
+    """How wide a face's surroundings are where its square has `side` pixels."""
+    return round(SURROUNDINGS[2] * side)
 
 
 @dataclass(frozen=True, eq=False)

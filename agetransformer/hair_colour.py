@@ -85,10 +85,20 @@ def fit_mask(mask: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     Returns:
         [F, F] float32 in 0..1.
     """
-    side = len(pixels)
-    large = cv2.resize(mask, (side, side), interpolation=cv2.INTER_LINEAR)
+    side, scale = len(pixels), len(pixels) / len(mask)
     radius = max(1, round(_EDGE * side))
-    fitted = cv2.ximgproc.guidedFilter(pixels, large, radius, (255 * _CONTRAST) ** 2)
+    fitted = np.zeros((side, side), np.float32)
+    columns, rows = (np.flatnonzero(mask.max(axis=axis) > 0) for axis in (0, 1))
+    if len(rows) == 0:
+        return fitted
+    # Only around the hair: the filter looks twice its radius far.
+    low, high = np.array([(ends[0], ends[-1] + 1) for ends in (rows, columns)]).T * scale
+    top, left = (np.floor(low - scale) - 2 * radius).clip(0).astype(int)
+    bottom, right = (np.ceil(high + scale) + 2 * radius).clip(max=side).astype(int)
+    box = (slice(top, bottom), slice(left, right))
+    large = cv2.resize(mask, (side, side), interpolation=cv2.INTER_LINEAR)[box]
+    guide = np.ascontiguousarray(pixels[box])
+    fitted[box] = cv2.ximgproc.guidedFilter(guide, large, radius, (255 * _CONTRAST) ** 2)
     return ((fitted - _FAINT) / (1 - _FAINT)).clip(0, 1)
 
 
@@ -121,7 +131,13 @@ def lost_grey(age: float, target: float) -> float:
 
 
 def measure_hair(
-    pixels: np.ndarray, mask: np.ndarray, skin: np.ndarray, brows: np.ndarray, side: int, beard: bool = False
+    pixels: np.ndarray,
+    mask: np.ndarray,
+    skin: np.ndarray,
+    brows: np.ndarray,
+    side: int,
+    corner: tuple[int, ...] = (0, 0),
+    beard: bool = False,
 ) -> Hair:
     """What `hair_change` needs to know.
 
@@ -130,7 +146,8 @@ def measure_hair(
         mask: [F, F] float32 in 0..1, how much of each pixel is hair.
         skin: [F, F] bool, pixels of the face.
         brows: [F, F] bool, pixels of the brows; where there are none, those of most people are taken.
-        side: of the face's square, in pixels; it has the same middle.
+        side: of the face's square, in pixels.
+        corner: x and y of its upper left pixel.
         beard: the skin shows through, and turns no greyer.
     """
     values = pixels.astype(np.float32) / 255
@@ -155,15 +172,15 @@ def measure_hair(
         darker = 1 - tone / max(skin_light, 1e-3)
         more_colourful = around(saturation, _TONE) / max(skin_saturation, _SATURATED) - 1
         cover = (np.maximum(darker, more_colourful) / _THICK).clip(0, 1)
-    box, margin = (slice(top, top + extent), slice(left, left + extent)), (len(mask) - side) // 2
+    box = (slice(top, top + extent), slice(left, left + extent))
     return Hair(  # copies, or what is kept would keep the whole picture
         pixels[box].copy(),
         mask[box].copy(),
         tone[box].copy(),
         greyness[box].copy(),
         cover[box].copy(),
-        left - margin,
-        top - margin,
+        left - corner[0],
+        top - corner[1],
         max(float((tone * mask).sum() / max(mask.sum(), 1e-6)), 1e-3),
         float(np.clip(_LIGHT * light[face].mean(), _LEAST_LIGHT * white, _MOST_LIGHT * white)),
         float(np.clip(brow, _DARKEST * skin_light, _LIGHTEST * skin_light)),

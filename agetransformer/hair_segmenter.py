@@ -57,8 +57,12 @@ class HairSegmenter(nn.Module):
 
     @torch.inference_mode()
     def predict(self, pictures: Tensor) -> Tensor:
-        """[N, 3, H, W] in [-1, 1] -> [N, 2, H, W] in 0..1, see `PARTS`."""
-        return self(pictures).float().sigmoid()
+        """[N, 3, H, W] in [-1, 1] -> [N, 2, H, W] in 0..1, see `PARTS`; in bfloat16 where the CPU computes in it."""
+        known: dict = getattr(torch.cpu, "get_capabilities", dict)()  # not in all versions of torch
+        half = pictures.device.type == "cpu" and bool(known.get("avx512_bf16"))
+        with torch.autocast(pictures.device.type, torch.bfloat16, enabled=half):
+            logits = self(pictures.contiguous(memory_format=torch.channels_last))
+        return logits.float().sigmoid()
 
 
 def _double(x: Tensor) -> Tensor:

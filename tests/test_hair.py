@@ -130,7 +130,7 @@ def test_skin_that_shows_through_a_beard_stays() -> None:
     pixels[40:50], pixels[50:] = dark, ginger
     rows = np.arange(64)[:, None] + np.zeros((64, 64), int)
     mask = (rows >= 32).astype(np.float32)
-    beard, hair = (measure_hair(pixels, mask, rows < 32, rows < 0, 64, is_beard) for is_beard in (True, False))
+    beard, hair = (measure_hair(pixels, mask, rows < 32, rows < 0, 64, beard=is_beard) for is_beard in (True, False))
     change, other = (np.abs(grey_change(one, 0.7)).max(axis=2) for one in (beard, hair))
     at = 64 - len(change)  # the square around the mask begins here
     assert change[34 - at : 38 - at].max() < 3 < 10 < other[34 - at : 38 - at].min()
@@ -199,8 +199,8 @@ def test_of_a_picture_the_square_around_the_hair_is_kept():
     mask: np.ndarray = np.zeros((60, 60), np.float32)
     mask[4:12, 20:40] = 1
     pixels = np.random.default_rng(0).integers(0, 255, (60, 60, 3), np.uint8)
-    hair = measure_hair(pixels, mask, mask == 0, mask < 0, 40)
-    assert hair.mask.shape == (22, 22) and (hair.left, hair.top) == (19 - 10, 3 - 10)
+    hair = measure_hair(pixels, mask, mask == 0, mask < 0, 40, (10, 7))
+    assert hair.mask.shape == (22, 22) and (hair.left, hair.top) == (19 - 10, 3 - 7)
     assert np.array_equal(hair.pixels, pixels[3:25, 19:41]) and np.array_equal(hair.mask, mask[3:25, 19:41])
 
 
@@ -230,8 +230,8 @@ def test_little_hair_in_a_small_square_is_a_pixel_at_least() -> None:
     assert paste(np.asarray(image), edited.placed_changes()).shape == (12, 12, 3)
 
 
-def test_surroundings_are_half_as_wide_again() -> None:
-    assert [surroundings_side(side) for side in (384, 512, 250)] == [576, 768, 374]
+def test_surroundings_are_twice_as_wide() -> None:
+    assert [surroundings_side(side) for side in (384, 512, 250)] == [768, 1024, 500]
 
 
 @pytest.fixture(scope="module")
@@ -273,7 +273,7 @@ def test_a_beard_turns_grey_and_the_face_above_it_does_not(editor: AgeEditor, po
     (old,), (plain,) = (editor.decode(encoding, [65], hair=hair) for hair in (True, False))
     assert len(old.hair) == 2 and old.hair[1].values.mean() > 5 and plain.hair == ()
     change = np.asarray(old.image).astype(int) - np.asarray(plain.image)
-    assert change[218:232, 110:146].mean() > 15  # her chin
+    assert change[218:232, 110:146].mean() > 8  # her chin
     assert np.abs(change[130:155, 100:150]).max() <= 3  # her nose
 
 
@@ -295,7 +295,7 @@ def test_hair_turns_grey_up_to_the_crown(editor: AgeEditor) -> None:
 
 def test_surroundings_of_another_resolution_are_taken_for_what_they_are(editor: AgeEditor) -> None:
     (face,) = editor.find_faces(load_photo(ROOT / "assets" / "astronaut.jpg"))
-    other = replace(face, surroundings=face.surroundings.resize((576, 576), Image.Resampling.LANCZOS))
+    other = replace(face, surroundings=face.surroundings.resize((800, 800), Image.Resampling.LANCZOS))
     (hair,), (same,) = (editor.encode(one).hair for one in (face, other))
     assert abs(hair.left - same.left) <= 2 and abs(len(hair.mask) - len(same.mask)) <= 3
 
