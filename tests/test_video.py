@@ -100,7 +100,7 @@ def test_hair_turns_grey_steadily_unless_told_otherwise(
         results.append(pixels(decoded(tmp_path / f"{hair}.mp4")).mean(axis=3))
     change = results[0] - results[1]
     hair = change.mean(axis=0) > 10
-    assert 0.02 < hair.mean() < 0.25 and not hair[200:].any()  # above her chin alone
+    assert 0.02 < hair.mean() < 0.25 and hair[200:].mean() < 1e-3  # above her chin alone
     assert np.abs(np.diff(change, axis=0)).mean(axis=0)[hair].mean() < 0.25 * change.mean(axis=0)[hair].mean()
 
 
