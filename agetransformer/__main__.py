@@ -84,7 +84,7 @@ def _add_photos(command: argparse.ArgumentParser) -> None:
 
 
 def _add_hair(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--keep-hair", dest="hair", action="store_false", help="the hair keeps its colour")
+    command.add_argument("--keep-hair", dest="hair", action="store_false", help="hair and beard keep their colour")
 
 
 def _add_common(command: argparse.ArgumentParser) -> None:

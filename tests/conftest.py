@@ -58,7 +58,7 @@ def tiny_faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
             small = random.integers(0, 256, (6, 6, 3), dtype=np.uint8)
             data = io.BytesIO()
             Image.fromarray(small).resize((96, 96), Image.Resampling.BICUBIC).save(data, "PNG")
-            archive.writestr(f"{index:03d}.png", data.getvalue())
-            writer.writerow([f"{index:03d}.png", 20 + index, ("male", "female")[index % 2]])
+            archive.writestr(f"x{index:03d}.png", data.getvalue())
+            writer.writerow([f"x{index:03d}.png", 20 + index, ("male", "female")[index % 2]])
         archive.writestr("labels.csv", table.getvalue())
     return path

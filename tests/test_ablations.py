@@ -8,8 +8,11 @@ import torch
 import yaml
 from PIL import Image
 
+from agetransformer import hub
 from agetransformer.checkpoint import save_checkpoint
 from agetransformer.classifier import AgeClassifier, ClassifierConfig
+from agetransformer.hub import save_pretrained
+from agetransformer.networks import Generator, GeneratorConfig
 
 pytest.importorskip("scipy", reason="measuring needs requirements-train.txt")
 
@@ -119,7 +122,8 @@ def test_the_command_goes_on_and_repeats_nothing(tiny_faces, tmp_path, monkeypat
     def judging(settings):
         judged.append(settings.checkpoint.parent.name)
         result = measured(row(28.0), row(45.0), row(62.0)) | {"faces": settings.count}
-        settings.out.mkdir(parents=True)
+        result |= {"asked": settings.count, "sha256": hub.resolve(settings.checkpoint).sha256}
+        settings.out.mkdir(parents=True, exist_ok=True)
         (settings.out / "metrics.json").write_text(json.dumps(result))
         return result
 
@@ -132,6 +136,8 @@ def test_the_command_goes_on_and_repeats_nothing(tiny_faces, tmp_path, monkeypat
     assert run_ablations(settings) == ["single", "pair"]
     assert run_ablations(settings) == ["single", "pair"]
     assert trained == judged == ["pair", "single"]
+    save_pretrained(Generator(GeneratorConfig(resolution=64)), tmp_path / "out" / "pair" / "generator", "# Other\n")
+    assert run_ablations(settings) == ["single", "pair"] and judged == ["pair", "single", "pair"]  # other weights
     text = (tmp_path / "out" / "ablations.md").read_text()
     assert text.index("| single |") < text.index("| pair |")
     assert Image.open(tmp_path / "out" / "ablations.png").width == 5 * 192

@@ -34,8 +34,8 @@ def smiling_faces(tmp_path):
             data = io.BytesIO()
             small = Image.fromarray(random.integers(0, 256, (6, 6, 3), dtype=np.uint8))
             small.resize((96, 96), Image.Resampling.BICUBIC).save(data, "PNG")
-            archive.writestr(f"{index:03d}.png", data.getvalue())
-            writer.writerow([f"{index:03d}.png", 20 + index, ("male", "female")[index % 2], 0.9 * (index % 4 > 0)])
+            archive.writestr(f"x{index:03d}.png", data.getvalue())
+            writer.writerow([f"x{index:03d}.png", 20 + index, ("male", "female")[index % 2], 0.9 * (index % 4 > 0)])
         archive.writestr("labels.csv", table.getvalue())
     return tmp_path / "faces.zip"
 

@@ -1,6 +1,7 @@
 """V's training on a tiny data set."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -153,6 +154,10 @@ def test_a_killed_run_goes_on_to_the_same_weights(tiny_faces, tmp_path, monkeypa
         images=70, batch=8, small=24, save_every=3, attack_radius=0.5,
     )  # fmt: skip
     cache, killed = str(tmp_path / "cache"), tmp_path / "killed"
+    with pytest.raises(ValueError, match="is not what the weights in"):  # and not when all is trained
+        train_classifier(
+            replace(config, model=replace(config.model, gender=False)), tmp_path / "run", cache=str(tmp_path)
+        )
     with pytest.raises(FileNotFoundError, match="start without --resume"):
         train_classifier(config, killed, resume=True, cache=cache)
     whole = train_classifier(config, tmp_path / "whole", cache=cache)

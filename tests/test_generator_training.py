@@ -1,6 +1,7 @@
 """The generator's training on a tiny data set: it learns, resumes as if never stopped, fails early and clearly."""
 
 import copy
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from train.generator import (
 from train.hair_segmenter import HairTraining
 from train.losses import background_prior, hide_background, show_on_face
 from train.misplace import misplace_edits
+from train.state import load_state
 
 
 @pytest.fixture(scope="module")
@@ -279,6 +281,31 @@ def test_a_start_takes_the_resolution_and_refuses_another_kind_of_model(workspac
     config.model = replace(stored, residual=not stored.residual)
     with pytest.raises(ValueError, match=r"is not what the weights in .* are"):
         build_networks(config, torch.device("cpu"))
+
+
+def test_each_optimizer_goes_on_where_it_was(workspace, tmp_path):
+    """The generator's waits at first, and D's takes two steps at a time."""
+    alone, both = Phase(4, 64, 2, 1e-3, discriminator_only=True), Phase(6, 64, 2, 1e-3)
+    config = tiny(workspace, phases=(alone, both), history=4, robust_classifier="", r1=0.0)
+    state = train_generator(config, tmp_path / "run", cache=str(tmp_path))
+    nets = build_networks(config, torch.device("cpu"))
+    assert load_state(state, nets) == (5, 10)
+
+    def steps(optimizer: torch.optim.Optimizer) -> set[int]:
+        return {int(one["step"]) for one in optimizer.state.values()}
+
+    assert steps(nets.generator_optimizer) == {3} and steps(nets.discriminator_optimizer) == {10}
+    progress = json.loads((state / "progress.json").read_text())
+    del progress["optimizer_steps"]  # as states were written before
+    (state / "progress.json").write_text(json.dumps(progress))
+    load_state(state, nets)
+    assert steps(nets.generator_optimizer) == steps(nets.discriminator_optimizer) == {5}
+
+
+def test_data_of_which_nothing_is_held_out_is_refused_at_once(workspace, tmp_path, monkeypatch):
+    monkeypatch.setattr("train.generator.held_out", lambda names: torch.zeros(len(names), dtype=torch.bool))
+    with pytest.raises(ValueError, match="none of its 40 faces"):
+        train_generator(tiny(workspace), tmp_path / "run", cache=str(tmp_path))
 
 
 def test_a_new_discriminator_learns_alone_and_is_the_start_of_another_run(workspace, tmp_path):

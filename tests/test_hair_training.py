@@ -60,8 +60,8 @@ def test_maps_are_what_the_parser_says(tiny_faces: Path, tmp_path: Path):
         assert drawn.shape == (SIDE, SIDE) and drawn.dtype == np.uint8
         assert ((drawn > 127) == expected).mean() > 0.98
     save_maps(tmp_path / "hair.npz", maps)
-    (none, same) = read_maps(tmp_path / "hair.npz", ["nobody.png", "003.png"], "train.label_hair")
-    assert none is None and np.array_equal(same, maps["003.png"])
+    (none, same) = read_maps(tmp_path / "hair.npz", ["nobody.png", "x003.png"], "train.label_hair")
+    assert none is None and np.array_equal(same, maps["x003.png"])
 
 
 def test_without_the_parser_the_command_says_what_to_install(tiny_faces, tmp_path, monkeypatch):
@@ -79,7 +79,7 @@ def run(
     folder = tmp_path_factory.mktemp("hair")
     maps = label_hair([tiny_faces], parse_brightness)
     save_maps(folder / "hair.npz", maps)
-    beards = {name: drawn if int(name[:3]) % 2 else np.zeros_like(drawn) for name, drawn in list(maps.items())[5:]}
+    beards = {name: drawn if int(name[1:4]) % 2 else np.zeros_like(drawn) for name, drawn in list(maps.items())[5:]}
     save_maps(folder / "beards.npz", beards)
     yield (
         HairTraining(
@@ -123,6 +123,8 @@ def test_a_stopped_run_goes_on_as_if_it_had_not(run, tmp_path):
         steps = iter(range(3))
         patch.setattr("train.hair_segmenter.time.monotonic", lambda: 60.0 * next(steps, 3))
         train_hair_segmenter(few, tmp_path / "parts", minutes=2.5, cache=str(folder))
+    with pytest.raises(FileNotFoundError, match="start without --resume"):  # nor is a finished run begun anew
+        train_hair_segmenter(few, tmp_path / "whole", resume=True, cache=str(folder))
     with pytest.raises(FileExistsError, match="--resume"):
         train_hair_segmenter(few, tmp_path / "parts", cache=str(folder))
     train_hair_segmenter(few, tmp_path / "parts", resume=True, cache=str(folder))
@@ -178,10 +180,10 @@ def test_beards_are_measured_on_the_bearded_and_on_the_shaved():
 
 def test_data_that_cannot_train_it_is_refused(run, tmp_path):
     config, folder = run
-    save_maps(tmp_path / "skin.npz", {f"{index:03d}.png": np.zeros((96, 96), np.uint8) for index in range(40)})
+    save_maps(tmp_path / "skin.npz", {f"x{index:03d}.png": np.zeros((96, 96), np.uint8) for index in range(40)})
     with pytest.raises(ValueError, match="maps of 96 px"):
         load_split(HairTraining(**{**vars(config), "maps": str(tmp_path / "skin.npz")}), str(folder))
-    save_maps(tmp_path / "few.npz", {"000.png": np.zeros((SIDE, SIDE), np.uint8)})
+    save_maps(tmp_path / "few.npz", {"x000.png": np.zeros((SIDE, SIDE), np.uint8)})
     with pytest.raises(ValueError, match="too few faces"):
         load_split(HairTraining(**{**vars(config), "maps": str(tmp_path / "few.npz")}), str(folder))
 

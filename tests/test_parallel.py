@@ -114,7 +114,7 @@ def test_two_processes_train_the_classifier_like_one_with_the_doubled_batch(tiny
     assert [images for images, _ in curve] == [images for images, _ in other] == [8, 16, 24, 32, 40, 48]
     values, others = (torch.tensor([value for _, value in points]) for points in (curve, other))
     torch.testing.assert_close(others[0], values[0], rtol=1e-4, atol=0)
-    torch.testing.assert_close(others, values, rtol=0.01, atol=0)
+    torch.testing.assert_close(others, values, rtol=0.02, atol=0)
     assert json.loads((two / "metrics.json").read_text())["all"]["mae"] == pytest.approx(
         json.loads((one / "metrics.json").read_text())["all"]["mae"], abs=0.1
     )

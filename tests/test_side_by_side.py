@@ -27,7 +27,7 @@ def test_faces_are_held_out_and_of_all_ages(tiny_faces):
     assert all(is_held_out(face.name) for face in chosen)
     assert chosen[0].age < chosen[1].age
     assert len(choose_faces(faces, count=1000)) == len(unseen)
-    assert [face.name for face in choose_faces(faces, ["003.png", "001.png"])] == ["003.png", "001.png"]
+    assert [face.name for face in choose_faces(faces, ["x003.png", "x001.png"])] == ["x003.png", "x001.png"]
     with pytest.raises(ValueError, match=r"--faces: no who\.png in the data"):
         choose_faces(faces, ["who.png"])
     with pytest.raises(ValueError, match="no face of it is held out"):
@@ -41,16 +41,16 @@ def test_each_cell_is_its_generators_edit_at_its_age(tiny_faces, untrained_gener
     folders = [untrained_generator, save_checkpoint(other, tmp_path / "other")]
     out = tmp_path / "sheet.png"
     given = ["train.side_by_side", *map(str, folders), "--data", str(tiny_faces), "--out", str(out)]
-    monkeypatch.setattr("sys.argv", [*given, "--faces", "002.png", "--size", "64", "--ages", "30", "60"])
+    monkeypatch.setattr("sys.argv", [*given, "--faces", "x002.png", "--size", "64", "--ages", "30", "60"])
     command.main()
-    assert "002.png" in capsys.readouterr().out
+    assert "x002.png" in capsys.readouterr().out
     sheet = np.asarray(Image.open(out))
-    image = choose_faces(list_faces([tiny_faces]), ["002.png"])[0].read(64)
+    image = choose_faces(list_faces([tiny_faces]), ["x002.png"])[0].read(64)
     expected = [image]
     cpu, ages = torch.device("cpu"), [30, 60]
     generators = [load_checkpoint(Generator, GeneratorConfig, folder) for folder in folders]
     with torch.no_grad():
-        edits = [generator_editor(generator, ages, cpu)(image, "002.png") for generator in generators]
+        edits = [generator_editor(generator, ages, cpu)(image, "x002.png") for generator in generators]
     expected += [edits[generator][age].image for age in (0, 1) for generator in (0, 1)]
     assert np.array_equal(sheet[CAPTION_HEIGHT:], np.concatenate(expected, axis=1))
     assert not np.array_equal(expected[1], expected[2]) and not np.array_equal(expected[1], expected[3])

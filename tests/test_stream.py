@@ -76,7 +76,7 @@ def test_shards_hold_every_face_of_the_archive_in_random_order(tiny_faces, patte
                     image = data
             # the last pair of each shard, at least
             stored[labels["file"]] = image
-    assert sorted(order) == [f"{index:03d}.png" for index in range(40)] and order != sorted(order)
+    assert sorted(order) == [f"x{index:03d}.png" for index in range(40)] and order != sorted(order)
     with zipfile.ZipFile(tiny_faces) as archive:
         assert len(stored) == 4 and all(archive.read(name) == image for name, image in stored.items())
 
@@ -207,11 +207,11 @@ def test_a_folder_is_an_archive_too(tiny_faces, tmp_path):
     zipped, folder = (load_faces((str(path),), 32, False, cache) for path in (tiny_faces, tmp_path / "faces"))
     assert torch.equal(zipped.images, folder.images) and torch.equal(zipped.ages, folder.ages)
     assert zipped.names == folder.names
-    (tmp_path / "faces/000.png").write_bytes(b"no image")  # seen in spite of the cache
-    with pytest.raises(ValueError, match=r"000\.png: broken, or not an image"):
+    (tmp_path / "faces/x000.png").write_bytes(b"no image")  # seen in spite of the cache
+    with pytest.raises(ValueError, match=r"x000\.png: broken, or not an image"):
         load_faces((str(tmp_path / "faces"),), 32, False, cache)
-    (tmp_path / "faces/000.png").unlink()
-    with pytest.raises(ValueError, match=r"labels\.csv names 000\.png, which is not there"):
+    (tmp_path / "faces/x000.png").unlink()
+    with pytest.raises(ValueError, match=r"labels\.csv names x000\.png, which is not there"):
         load_faces((str(tmp_path / "faces"),), 32, False, cache)
     (tmp_path / "faces/labels.csv").unlink()
     with pytest.raises(ValueError, match=r"no labels\.csv in this folder"):

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from agetransformer import hub
 from agetransformer.checkpoint import CheckpointError, load_checkpoint
 from agetransformer.networks import Generator, GeneratorConfig
 from train.attributes import find_attribute
@@ -173,12 +174,17 @@ def _train_smile_classifier(settings: Ablations, minutes: float) -> bool:
 def _judge(config: GeneratorTraining, run: Path, settings: Ablations) -> dict:
     """The run's measurements, made once for `count` faces."""
     stored = run / "evaluation" / "metrics.json"
-    if stored.is_file() and (result := json.loads(stored.read_text()))["faces"] == settings.count:
-        return result
+    if stored.is_file():
+        result = json.loads(stored.read_text())
+        if result.get("asked") == settings.count and result["sha256"] == hub.resolve(run / "generator").sha256:
+            return result
     ages = find_attribute(config.attribute).samples
     data = tuple(Path(path) for path in config.data)
     # The tables do without the judge's bias, which is the same for all: few faces for it.
-    return evaluate(Evaluation(run / "generator", data, stored.parent, settings.count, ages=ages, bias_faces=20))
+    wanted = Evaluation(
+        run / "generator", data, stored.parent, settings.count, ages=ages, bias_faces=20, device=settings.device
+    )
+    return evaluate(wanted)
 
 
 def _held_out_faces(data: Sequence[str]) -> list[LabelledFile]:

@@ -102,6 +102,8 @@ def _serve(
         answers.put(error)
     except OSError as error:
         answers.put(AligningError(f"the aligning process cannot be started ({error})"))
+    except Exception as error:  # or whoever waits for the answers would wait for ever
+        answers.put(AligningError(f"the aligning process cannot be understood ({type(error).__name__}: {error})"))
     finally:
         if worker is not None:
             worker.close()

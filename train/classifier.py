@@ -254,6 +254,8 @@ def load_split(config: ClassifierTraining, cache: str = ".cache") -> tuple[Faces
     side = round(config.model.resolution * 1.125)
     faces = load_faces(config.data, side, chips=True, cache=cache, attribute=attribute)
     unseen = held_out(faces.names)
+    if unseen.all() or not unseen.any():
+        raise ValueError(f"{', '.join(config.data)}: {len(faces)} faces are too few to train on most and hold out some")
     return faces.select(~unseen), faces.select(unseen)
 
 
@@ -261,6 +263,9 @@ def build_networks(config: ClassifierTraining, device: torch.device) -> Networks
     """V from its start, its average and its optimizer."""
     if config.start:
         model = load_checkpoint(AgeClassifier, ClassifierConfig, config.start)
+        free = {"resolution": config.model.resolution, "dropout": config.model.dropout}
+        if replace(model.config, **free) != config.model:
+            raise ValueError(f"model: {config.model} is not what the weights in {config.start} are: {model.config}")
         model.config = config.model  # the weights fit any resolution
     else:
         model = AgeClassifier(config.model)

@@ -11,10 +11,7 @@ without it they are left out.
 """
 
 import argparse
-import csv
-import io
 import json
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +29,7 @@ from tqdm import tqdm
 from agetransformer import hub
 from agetransformer.checkpoint import CheckpointError, load_checkpoint
 from agetransformer.networks import Generator, GeneratorConfig
+from train.archives import LABELS, open_archive, open_image, read_table
 from train.data import held_out, to_unit
 from train.expression import Expression, ExpressionJudge
 from train.groups import generator_groups
@@ -67,18 +65,15 @@ class Evaluation:
 class LabelledFile:
     """A face in an archive."""
 
-    archive: zipfile.ZipFile
+    archive: Path
     name: str
     age: float
     gender: str
 
     def read(self, size: int) -> np.ndarray:
         """The image as [size, size, 3] uint8; ValueError if it is missing or broken."""
-        try:
-            with Image.open(io.BytesIO(self.archive.read(self.name))) as image:
-                return _square(image, size)
-        except (KeyError, OSError) as error:
-            raise ValueError(f"{self.archive.filename}: cannot read {self.name} ({error})") from error
+        with open_archive(self.archive) as read:
+            return _square(open_image(read(self.name), f"{self.archive}: {self.name}"), size)
 
 
 @dataclass(frozen=True)
@@ -137,14 +132,11 @@ def list_faces(archives: Sequence[Path]) -> list[LabelledFile]:
     """
     faces = []
     for path in archives:
-        if not path.is_file():
-            raise FileNotFoundError(f"{path}: no such archive; name a zip of aligned faces with a labels.csv")
+        rows = read_table(path)
         try:
-            archive = zipfile.ZipFile(path)
-            rows = list(csv.DictReader(io.TextIOWrapper(archive.open("labels.csv"), "utf-8")))
-            faces += [LabelledFile(archive, row["file"], float(row["age"]), row["gender"]) for row in rows]
-        except (zipfile.BadZipFile, KeyError, ValueError) as error:
-            raise ValueError(f"{path}: not a zip with a labels.csv (file, age, gender) inside ({error})") from error
+            faces += [LabelledFile(path, row["file"], float(row["age"]), row["gender"]) for row in rows]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path}: its {LABELS} has no columns file, age and gender ({error})") from error
     return sorted(faces, key=lambda face: face.name)
 
 
@@ -409,6 +401,7 @@ def evaluate(settings: Evaluation) -> dict:
         "sha256": hub.resolve(settings.checkpoint).sha256,
         "resolution": resolution,
         "size": settings.size,
+        "asked": settings.count,
         "faces": len(tested),
         "ages": list(ages),
         "stranger": stranger_distance(np.array([m.descriptor for m in unedited])),

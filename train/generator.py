@@ -378,6 +378,9 @@ def load_phase_data(config: GeneratorTraining, nets: Networks, phase: Phase, cac
         ages = torch.cat([nets.classifier.predict(to_unit(part.to(device))).cpu() for part in parts])
         faces = replace(faces, ages=ages)
     unseen = held_out(faces.names)
+    if not unseen.any():
+        few = f"{', '.join(config.data)}: none of its {len(faces)} faces falls into the twentieth that is held out"
+        raise ValueError(f"{few}; please add faces")
     rounded = faces.ages.round()
     train = faces.select(~unseen & (rounded >= lowest) & (rounded <= highest))
     if len(train) == 0:

@@ -206,12 +206,15 @@ def train_hair_segmenter(
 
     Raises:
         FileExistsError: `out` holds an unfinished run and `resume` is off.
+        FileNotFoundError: it holds none, and `resume` is on.
         FileNotFoundError, ValueError: the data or the maps are missing or broken.
     """
     began = time.monotonic()
     newest = find_state(out)
     if newest is not None and not resume:
         raise FileExistsError(f"{out} holds an unfinished run: go on with --resume, or name another --out")
+    if newest is None and resume:
+        raise FileNotFoundError(f"{out} holds no unfinished run: start without --resume")
     train, test = load_split(config, cache)
     nets = build_networks(config)
     draws, weights = torch.Generator().manual_seed(config.seed), draw_weights(train, config.bearded)

@@ -32,6 +32,7 @@ BEARD, CHIN, MOUSTACHE, NONE = "beard", "chin", "moustache", "none"  # chin: aro
 _LEAST_NOSE, _LEAST_LIPS, _LEAST_CHEEKS = 30, 20, 50  # pixels; a face that shows less is left out
 _SPREAD = np.array([6.0, 3.0, 4.0])  # L, a, b: the least deviation from the cheeks that is a difference
 _ROUGH, _ROUGHNESS = 1.3, 0.4  # times the cheeks' texture: so much is skin; what a multiple more counts in deviations
+_LEAST = 0.003  # of the square: where the rule finds less, it did not see the beard, and nothing is known
 _FROM, _TO = 1.0, 2.2  # deviations: up to the first skin, from the second on beard
 _HALF_MOUTHS = {BEARD: 1.5, CHIN: 1.35, MOUSTACHE: 1.25}  # from the mouth's middle: so far sideways hair is beard
 
@@ -44,7 +45,7 @@ def draw_beard(image: np.ndarray, classes: np.ndarray, kind: str) -> np.ndarray 
         classes: what the face parser calls each pixel, [SIDE, SIDE].
         kind: "beard", "chin" or "moustache".
     Returns:
-        [SIDE, SIDE] uint8, 255 where beard is; None where too little of the face shows.
+        [SIDE, SIDE] uint8, 255 where beard is; None where too little of the face shows, or of the beard.
     """
     skin, nose, hair = classes == SKIN, classes == NOSE, classes == HAIR
     lips = np.isin(classes, (MOUTH, UPPER_LIP, LOWER_LIP))
@@ -69,7 +70,8 @@ def draw_beard(image: np.ndarray, classes: np.ndarray, kind: str) -> np.ndarray 
         zone &= rows < np.quantile(rows[lips], 0.95)
     zone &= ~ndimage.binary_dilation(lips)
     beard = ((unlike - _FROM) / (_TO - _FROM)).clip(0, 1) * zone
-    return np.rint(255 * ndimage.gaussian_filter(beard, 1)).astype(np.uint8)
+    drawn = np.rint(255 * ndimage.gaussian_filter(beard, 1)).astype(np.uint8)
+    return drawn if (drawn > 127).mean() >= _LEAST else None
 
 
 def _unlike(image: np.ndarray, cheeks: np.ndarray) -> np.ndarray:
@@ -88,7 +90,7 @@ def _unlike(image: np.ndarray, cheeks: np.ndarray) -> np.ndarray:
 
 
 def read_beards(path: Path = BEARDS) -> dict[str, str]:
-    """File name -> kind of beard, for the men of whom somebody has said it.
+    """File name without folder and ending -> kind of beard, for the men of whom somebody has said it.
 
     Raises:
         ValueError: not such a table.
@@ -99,14 +101,14 @@ def read_beards(path: Path = BEARDS) -> dict[str, str]:
     for number, row in enumerate(rows, 2):
         if not row.get("file") or row.get("beard") not in kinds:
             raise ValueError(f"{path}, line {number}: a row is a file and one of {', '.join(kinds)}")
-    return {row["file"]: row["beard"] for row in rows}
+    return {Path(row["file"]).stem: row["beard"] for row in rows}
 
 
 def label_beards(archives: Sequence[Path], beards: Mapping[str, str], parse: Parser) -> dict[str, np.ndarray]:
     """File name -> [SIDE, SIDE] uint8, 255 where beard is, for the faces of the archives of which it is known.
 
     Args:
-        beards: file name -> kind of beard; a woman needs no entry, a man without one is left out.
+        beards: as `read_beards`; a woman needs no entry, a man without one is left out.
     Raises:
         FileNotFoundError, ValueError: an archive is missing or broken.
     """
@@ -114,7 +116,7 @@ def label_beards(archives: Sequence[Path], beards: Mapping[str, str], parse: Par
     for archive in archives:
         bearded = []
         for row in read_table(archive):
-            kind = beards.get(row["file"], NONE if row["gender"] == "female" else None)
+            kind = beards.get(Path(row["file"]).stem, NONE if row["gender"] == "female" else None)
             if kind == NONE:
                 maps[row["file"]] = np.zeros((SIDE, SIDE), np.uint8)
             elif kind is not None:
@@ -125,7 +127,7 @@ def label_beards(archives: Sequence[Path], beards: Mapping[str, str], parse: Par
                     pixels = (square.permute(1, 2, 0) * 255).round().byte().numpy()
                     image = Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.BOX)
                     nearest = classes[:: len(classes) // SIDE, :: len(classes) // SIDE].numpy()
-                    drawn = draw_beard(np.asarray(image), nearest, beards[name])
+                    drawn = draw_beard(np.asarray(image), nearest, beards[Path(name).stem])
                     if drawn is not None:
                         maps[name] = drawn
                 bar.update(len(names))
@@ -142,8 +144,8 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         maps = label_beards(arguments.data, read_beards(arguments.beards), load_parser(arguments.device))
-        if not maps:
-            sys.exit(f"no face of the data is known to {arguments.beards}, and no row says female")
+        if not any(drawn.any() for drawn in maps.values()):
+            sys.exit(f"nobody in the data has a beard by {arguments.beards}; name a table of these faces with --beards")
         save_maps(arguments.out, maps)
     except (ImportError, OSError, ValueError) as error:
         sys.exit(str(error))

@@ -13,6 +13,7 @@ The losses are train.generator's without the GAN: a discriminator that knows fiv
 import argparse
 import csv
 import json
+import math
 import re
 import sys
 import tempfile
@@ -130,6 +131,8 @@ def read_ages(folder: Path, photos: Sequence[str]) -> dict[str, float]:
     for photo in photos:
         try:
             ages[photo] = float(texts[photo])
+            if not math.isfinite(ages[photo]):
+                raise ValueError
         except ValueError as error:
             raise PrepareError(f"{photo}: '{texts[photo]}' is not an age in years") from error
         if not YOUNGEST <= round(ages[photo]) <= OLDEST:

@@ -1,4 +1,4 @@
-"""The whole state of a run on disk, in files under 16 MB each; a kill at any moment loses nothing but steps."""
+"""The whole state of a run on disk, a file for each network and moment; a kill loses nothing but steps."""
 
 import json
 import os
@@ -43,12 +43,13 @@ def save_state(
             save_file(_moments(getattr(nets, name), moment), aside / f"{name}.{moment}.safetensors")
     if random is not None:
         save_file({name: source.get_state() for name, source in random.items()}, aside / "random.safetensors")
-    (aside / "progress.json").write_text(json.dumps({"step": step, "images": images}))
+    made = {name: _steps(getattr(nets, name)) for name in saved.optimizers}
+    (aside / "progress.json").write_text(json.dumps({"step": step, "images": images, "optimizer_steps": made}))
     if final.exists():
         shutil.rmtree(aside)
         return final
     os.rename(aside, final)
-    for old in sorted(out.glob("state-*"))[:-1]:
+    for old in (*sorted(out.glob("state-*"))[:-1], *out.glob("part-*")):  # older ones, and what a kill cut short
         shutil.rmtree(old)
     return final
 
@@ -74,7 +75,8 @@ def load_state(
         getattr(nets, name).load_state_dict(load_file(folder / f"{name}.safetensors"), strict=True)
     progress = json.loads((folder / "progress.json").read_text())
     for name in saved.optimizers:
-        _restore(getattr(nets, name), folder, name, progress["step"])
+        made = progress.get("optimizer_steps", {}).get(name, progress["step"])  # states of before had no such entry
+        _restore(getattr(nets, name), folder, name, made)
     if random is not None:
         states = load_file(folder / "random.safetensors")
         for name in random.keys() & states.keys():  # a run may go on on another device
@@ -88,6 +90,11 @@ def _weights(module: nn.Module) -> dict[str, Tensor]:
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def _steps(optimizer: torch.optim.Optimizer) -> int:
+    """How many steps an optimizer has made: fewer than the run where it waited, more where it takes two at a time."""
+    return max((int(state["step"]) for state in optimizer.state.values()), default=0)
 
 
 def _moments(optimizer: torch.optim.Optimizer, moment: str) -> dict[str, Tensor]:
