@@ -310,7 +310,7 @@ class AgeEditor:
             return compositing.paste(photo, edited.placed_changes())
         if photo.shape[:2] != edited.face.image.size:
             raise ValueError("this face was given as an aligned square; pass that square as the photo")
-        return np.asarray(edited.masked)
+        return edited.put_on(photo)
 
     def warm_up(self, photo: Photo) -> None:
         """Load the face finder and run each network once, so that the first edit takes no longer than the next.

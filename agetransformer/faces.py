@@ -77,12 +77,16 @@ class EditedFace:
     @property
     def image(self) -> Image.Image:
         """The face's square at that age, all of it as the network makes it; RGB, of the size of `face.image`."""
-        return self._square(_resize(self.change, self.face.image.width))
+        return Image.fromarray(self._add(np.asarray(self.face.image), _resize(self.change, self.face.image.width)))
 
     @property
     def masked(self) -> Image.Image:
         """The same with the network's change on the face alone, as it is pasted into a photo."""
-        return self._square(self._change_of_face())
+        return Image.fromarray(self.put_on(np.asarray(self.face.image)))
+
+    def put_on(self, square: np.ndarray) -> np.ndarray:
+        """The same on any picture of the face's square, [S, S, 3] uint8 of the size of `face.image`, to a new one."""
+        return self._add(square, self._change_of_face())
 
     def placed_changes(self) -> "list[tuple[np.ndarray, FaceGeometry]]":
         """What `compositing.paste` takes: the change of the face and, where there are any, those of hair and beard."""
@@ -98,8 +102,8 @@ class EditedFace:
         side = self.face.image.width
         return _resize(self.change, side) * face_mask(self.face.geometry, side)[..., None]
 
-    def _square(self, change: np.ndarray) -> Image.Image:
-        """The face's square with a change of it [S, S, 3] and those of hair and beard."""
+    def _add(self, square: np.ndarray, change: np.ndarray) -> np.ndarray:
+        """A picture of the face's square with a change of it [S, S, 3] and those of hair and beard."""
         if self.hair:
             within = np.zeros_like(self.change)
             for hair in self.hair:
@@ -108,7 +112,7 @@ class EditedFace:
                 hidden = max(0, -top), max(0, -left)  # above and left of the face's square
                 part += hair.values[hidden[0] :, hidden[1] :][: part.shape[0], : part.shape[1]]
             change = change + _resize(within, len(change))
-        return Image.fromarray(add_change(np.asarray(self.face.image), change))
+        return add_change(square, change)
 
 
 def _resize(change: np.ndarray, side: int) -> np.ndarray:

@@ -22,6 +22,7 @@ ROOT = Path(__file__).parent.parent
 REFUSED = 2  # exit code, the same as argparse's for a bad argument
 GENERATOR = "checkpoints/generator"
 CLASSIFIER = "checkpoints/classifier"
+HAIR_SEGMENTER = "checkpoints/hair-segmenter"
 # Files and folders that the Space needs; checkpoints/classifier-robust is for training only.
 SPACE_FILES = (
     "README.md",
@@ -33,7 +34,7 @@ SPACE_FILES = (
     "assets",
     "checkpoints/LICENSE.md",
     "checkpoints/face_landmarker",
-    "checkpoints/hair-segmenter",
+    HAIR_SEGMENTER,
     CLASSIFIER,
     GENERATOR,
 )
@@ -134,12 +135,13 @@ def tracked_files(root: Path, paths: Sequence[str]) -> list[str]:
 
 
 def check_files(root: Path) -> None:
-    """All that the Space needs is there, and both checkpoints load.
+    """All that the Space needs is there, and the checkpoints load.
 
     Raises:
         PublishError: something is missing or damaged.
     """
     from agetransformer.classifier import AgeClassifier, ClassifierConfig
+    from agetransformer.hair_segmenter import HairSegmenter, HairSegmenterConfig
     from agetransformer.networks import Generator, GeneratorConfig
 
     needed = [*SPACE_FILES, f"{GENERATOR}/README.md", f"{CLASSIFIER}/README.md"]
@@ -148,6 +150,7 @@ def check_files(root: Path) -> None:
     try:
         load_checkpoint(Generator, GeneratorConfig, root / GENERATOR)
         load_checkpoint(AgeClassifier, ClassifierConfig, root / CLASSIFIER)
+        load_checkpoint(HairSegmenter, HairSegmenterConfig, root / HAIR_SEGMENTER)
     except CheckpointError as error:
         raise PublishError(f"a checkpoint does not load: {error}") from error
 

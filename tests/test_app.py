@@ -249,7 +249,7 @@ def test_a_file_of_the_server_cannot_be_named_as_photo(client, tmp_path, name, m
 
 
 def test_uploads_over_the_limit_are_refused(address, tmp_path):
-    answer = httpx.post(f"{address}gradio_api/upload", files={"files": ("big.png", b"\0" * 21_000_000, "image/png")})
+    answer = httpx.post(f"{address}gradio_api/upload", files={"files": ("big.png", b"\0" * 61_000_000, "image/png")})
     assert answer.status_code == 413
 
 

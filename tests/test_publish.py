@@ -20,8 +20,9 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from agetransformer import publish
-from agetransformer.checkpoint import load_checkpoint
+from agetransformer.checkpoint import load_checkpoint, save_checkpoint
 from agetransformer.editor import AgeEditor
+from agetransformer.hair_segmenter import HairSegmenter
 from agetransformer.networks import Generator, GeneratorConfig
 
 ROOT = Path(__file__).parents[1]
@@ -57,7 +58,6 @@ PLAIN_FILES = {
     "assets/grid.png": "PNG",
     "checkpoints/LICENSE.md": "by-nc",
     "checkpoints/face_landmarker/face_landmarker.task": "task",
-    "checkpoints/hair-segmenter/model.safetensors": "weights",
     "checkpoints/classifier/README.md": "# V",
 }
 OTHER_FILES = {
@@ -67,9 +67,10 @@ OTHER_FILES = {
     "runs/secret.txt": "no",
     "agetransformer/__pycache__/old.pyc": "no",
 }
+WEIGHTS = ("config.json", "model.safetensors")
 CHECKPOINT_FILES = {
     *(f"checkpoints/generator/{name}" for name in ("config.json", "model.safetensors", "README.md")),
-    *(f"checkpoints/classifier/{name}" for name in ("config.json", "model.safetensors")),
+    *(f"checkpoints/{folder}/{name}" for folder in ("classifier", "hair-segmenter") for name in WEIGHTS),
 }
 IN_MODEL = {
     *("config.json", "model.safetensors", "README.md"),
@@ -98,6 +99,7 @@ def checkout(tmp_path: Path, untrained_generator: Path, untrained_classifier: Pa
     root = tmp_path / "checkout"
     shutil.copytree(untrained_generator, root / "checkpoints" / "generator")
     shutil.copytree(untrained_classifier, root / "checkpoints" / "classifier")
+    save_checkpoint(HairSegmenter(), root / "checkpoints" / "hair-segmenter")
     for path, text in (PLAIN_FILES | OTHER_FILES).items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(text, encoding="utf-8")

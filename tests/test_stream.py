@@ -232,6 +232,15 @@ def test_a_bad_shard_among_good_ones_is_named_and_skipped(pattern, tmp_path):
     assert "unlabelled.tar: 7 has no .json with its labels" in said
 
 
+def test_images_that_are_none_stop_a_run_too(tmp_path):
+    labels = b'{"file": "x.png", "age": "30", "gender": "male"}'
+    files = {f"{index}.{ending}": data for index in range(15) for ending, data in (("png", b"..."), ("json", labels))}
+    with warnings.catch_warnings(record=True) as caught, pytest.raises(ValueError, match=r"bad\.tar: \d+"):
+        warnings.simplefilter("always")
+        next(stream((write_tar(tmp_path / "bad.tar", files),), buffer=4))
+    assert sum("skipped" in str(warning.message) for warning in caught) == 9
+
+
 @pytest.mark.parametrize(
     ("files", "sentence"),
     [

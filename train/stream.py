@@ -188,14 +188,17 @@ class FaceStream(IterableDataset):
         draw = random.Random(f"{self.seed} {index}")
         shards = expand(self.entries)
         urls = ({"url": draw.choice(shards)} for _ in itertools.count())
-        faults = Faults(FAULTS)
-        faces = read_faces(urls, self.attribute, faults, self.balance_traits)
+        faces = read_faces(urls, self.attribute, Faults(FAULTS), self.balance_traits)
+        undecodable = Faults(FAULTS)  # a row of its own: what is parsed well may still be no image
         buffer = max(1, self.buffer // workers)
         for face in draw_balanced(faces, buffer, self.attribute, draw, self.balance_traits):
             try:
-                yield decode(face, self.size), face.label, face.trait
+                image = decode(face, self.size)
             except BrokenFace as error:
-                faults(error)
+                undecodable(error)
+                continue
+            undecodable.row = 0
+            yield image, face.label, face.trait
 
 
 def load_stream(stream: FaceStream, batch: int, workers: int, device: torch.device) -> Iterator[list[Tensor]]:

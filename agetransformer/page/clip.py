@@ -19,9 +19,8 @@ def add_clip(studio: Studio, words: Wording, language: gr.Radio) -> None:
     config = studio.config
     with gr.Column(elem_id="video", elem_classes="narrow"):
         hint = gr.HTML(padding=False)
-        words.add(
-            hint, "value", lambda texts: f'<p class="hint">{texts.video_hint.format(seconds=config.clip_seconds)}</p>'
-        )
+        limits = {"seconds": config.clip_seconds, "megabytes": config.upload_megabytes}
+        words.add(hint, "value", lambda texts: f'<p class="hint">{texts.video_hint.format(**limits)}</p>')
         clip = gr.File(file_types=["video"], height=160, buttons=[], elem_id="clip")
         words.add(clip, "label", lambda texts: texts.clip)
         age = gr.Slider(config.youngest, config.oldest, 65, step=1, buttons=[], elem_id="clip-age")

@@ -22,7 +22,7 @@ class PageConfig:
     batch_zip_bytes: int = 400_000_000  # of the zip; what does not fit is left out and listed
     clip_seconds: int = 10  # of a video
     clip_side: int = 1280  # its longer side, in pixels; larger ones are shrunk
-    max_file_size: str = "20mb"
+    upload_megabytes: int = 60  # of one file: ten seconds of a phone's video; photos end at `imageio`'s own limit
     sessions_kept: int = 256  # browser tabs and API clients remembered; the least recently used goes first
     queue_size: int = 48  # requests waiting; beyond it a user is asked to try again
     concurrency: int = 1  # edits computed at a time; each one uses every core or the whole GPU

@@ -62,8 +62,8 @@ ENGLISH = Texts(
     photos_too_large="These photos are too large together. Choose {megabytes} MB at most.",
     batch_full="Left out: the zip had become too large. Please send this photo again with fewer others.",
     no_ages="Choose at least one age.",
-    video_hint="A clip of up to {seconds} seconds. The largest face is followed through it, and the sound is kept. "
-    "One second of video takes some seconds of computing.",
+    video_hint="A clip of up to {seconds} seconds and {megabytes} MB. The largest face is followed through it, and the "
+    "sound is kept. One second of video takes some seconds of computing.",
     clip="Your clip",
     make_video="Change the age",
     video_result="Result",

@@ -64,8 +64,8 @@ VIETNAMESE = replace(
     photos_too_large="Tổng dung lượng ảnh quá lớn. Hãy chọn tối đa {megabytes} MB.",
     batch_full="Bị bỏ lại: tệp zip đã quá lớn. Hãy gửi lại ảnh này cùng với ít ảnh hơn.",
     no_ages="Hãy chọn ít nhất một độ tuổi.",
-    video_hint="Một đoạn phim dài tối đa {seconds} giây. Khuôn mặt lớn nhất được theo dõi suốt đoạn phim, âm thanh "
-    "được giữ nguyên. Mỗi giây phim cần vài giây tính toán.",
+    video_hint="Một đoạn phim dài tối đa {seconds} giây và {megabytes} MB. Khuôn mặt lớn nhất được theo dõi suốt đoạn "
+    "phim, âm thanh được giữ nguyên. Mỗi giây phim cần vài giây tính toán.",
     clip="Đoạn phim của bạn",
     make_video="Đổi tuổi",
     video_result="Kết quả",
