@@ -232,7 +232,7 @@ def _edit_photo(
     """
     import numpy as np
 
-    from agetransformer.grid import age_grid, stack_grids
+    from agetransformer.grid import age_grid, cell_side, stack_grids
     from agetransformer.imageio import save_png, save_pngs
     from agetransformer.mark import add_mark
 
@@ -255,7 +255,8 @@ def _edit_photo(
 
     for age_path in save_pngs(results(), editor.name):
         print(age_path)
-    grids = [age_grid(face.image, face.age, row, ages) for face, row in zip(faces, rows, strict=True)]
+    side = cell_side(max(face.image.width for face in faces))
+    grids = [age_grid(face.image, face.age, row, ages, side) for face, row in zip(faces, rows, strict=True)]
     sheet = stack_grids(grids)
     save_png(add_mark(sheet) if marked else sheet, grid_path, age=ages, model=editor.name)
     print(grid_path)

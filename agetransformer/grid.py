@@ -11,7 +11,18 @@ _TEXT = 0.105  # of a picture's side: height of the letters
 _WHITE, _INK, _GREY, _YELLOW = "#ffffff", "#1a1a1a", "#6b6b6b", "#ffd400"
 
 
-def age_grid(original: Image.Image, age: float, images: Sequence[Image.Image], ages: Sequence[float]) -> Image.Image:
+def cell_side(width: int) -> int:
+    """The side of a grid's pictures where the largest has this one, in pixels."""
+    return min(max(width, _CELL[0]), _CELL[1])
+
+
+def age_grid(
+    original: Image.Image,
+    age: float,
+    images: Sequence[Image.Image],
+    ages: Sequence[float],
+    side: int | None = None,
+) -> Image.Image:
     """The input and every edit side by side, each with its age under it.
 
     The edit whose target is nearest to the person's age carries a yellow frame.
@@ -21,14 +32,15 @@ def age_grid(original: Image.Image, age: float, images: Sequence[Image.Image], a
         age: the detected age in years.
         images: the edits, squares like `original`.
         ages: their target ages in years.
+        side: of each picture in the grid, in pixels; None is its own within 128..512. For grids that are stacked.
     Returns:
-        RGB; pictures are shown at their own size within 128..512 px.
+        RGB.
     Raises:
         ValueError: nothing to show, or as many ages as images are not given.
     """
     if not images or len(images) != len(ages):
         raise ValueError(f"a grid needs one age for each picture; got {len(images)} pictures and {len(ages)} ages")
-    side = min(max(original.width, _CELL[0]), _CELL[1])
+    side = side or cell_side(original.width)
     gap, text = round(side * _GAP), round(side * _TEXT)
     font = ImageFont.load_default(text)
     bottom = round(text * 1.9)  # room for one line of text

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from agetransformer.grid import age_grid, stack_grids
+from agetransformer.grid import age_grid, cell_side, stack_grids
 
 
 def plain(value: int, side: int = 200) -> Image.Image:
@@ -57,3 +57,12 @@ def test_stack() -> None:
     assert sheet.size == (bottom.width, top.height + bottom.height)
     assert np.array_equal(np.asarray(sheet)[: top.height, : top.width], np.asarray(top))
     assert np.array_equal(np.asarray(sheet)[top.height :], np.asarray(bottom))
+
+
+def test_faces_of_different_sizes_stand_in_columns() -> None:
+    faces = [plain(60, 200), plain(60, 420)]
+    side = cell_side(max(face.width for face in faces))
+    grids = [age_grid(face, 40, [face] * 3, [25, 45, 65], side) for face in faces]
+    assert side == 420 and grids[0].size == grids[1].size
+    assert stack_grids(grids).size == (grids[0].width, 2 * grids[0].height)
+    assert [cell_side(width) for width in (20, 300, 1024)] == [128, 300, 512]

@@ -17,7 +17,7 @@ from PIL import Image
 from agetransformer.animation import SweepConfig, save_sweep, sweep_frames
 from agetransformer.editor import STRONGEST, AgeEditor, FaceEncoding
 from agetransformer.faces import Face
-from agetransformer.grid import age_grid, stack_grids
+from agetransformer.grid import age_grid, cell_side, stack_grids
 from agetransformer.imageio import load_photo, save_png, save_pngs
 from agetransformer.mark import add_mark
 from agetransformer.page.config import PageConfig
@@ -224,10 +224,11 @@ class Studio:
         """The paper's figure 1 for each chosen face, at the face's full size."""
         ages = list(self.config.grid_ages)
         self._check(ages, look)
-        rows = []
-        for encoding in self.workspace(visit).encodings:
+        rows, encodings = [], self.workspace(visit).encodings
+        side = cell_side(max(encoding.face.image.width for encoding in encodings))
+        for encoding in encodings:
             face, edited = encoding.face, self.editor.decode(encoding, ages, look.strength, look.hair)
-            rows.append(age_grid(face.image, face.age, [one.masked for one in edited], ages))
+            rows.append(age_grid(face.image, face.age, [one.masked for one in edited], ages, side))
         return stack_grids(rows)
 
     def sweep(self, look: Look, youngest: float | None = None, oldest: float | None = None) -> SweepConfig:
