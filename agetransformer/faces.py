@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 # Left, top and side of the square in which a face's hair is looked for, in sides of the face's own: down to the chest.
-SURROUNDINGS = (-0.5, -0.25, 2.0)
+SURROUNDINGS = (-0.5, -0.35, 2.0)
 
 
 @dataclass(frozen=True, eq=False)
