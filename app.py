@@ -81,7 +81,7 @@ def launch_app(app: gr.Blocks, config: PageConfig, open_browser: bool = False) -
         share=False,
         allowed_paths=[],
         blocked_paths=[str(Path(__file__).parent / "checkpoints")],
-        max_file_size=f"{config.upload_megabytes}mb",
+        max_file_size=config.upload_megabytes * 1_000_000,
         state_session_capacity=config.sessions_kept,
         strict_cors=True,
         ssr_mode=False,
@@ -125,6 +125,7 @@ def main() -> None:
         except KeyboardInterrupt:
             print("Stopped while it warmed up.")
         finally:
+            app.is_running = True  # or close would do nothing
             app.close(verbose=False)
 
 

@@ -134,9 +134,12 @@ def _stamped(frames: Iterator[av.VideoFrame], by_decoding: bool) -> Iterator[tup
     Args:
         by_decoding: take the times of decoding, which are in order where those of showing are guesses.
     """
-    last, step = None, 1
+    last, step, first = None, 1, None
     for frame in frames:
         told = frame.dts if by_decoding else frame.pts
+        if by_decoding and told is not None:
+            first = told if first is None else first  # a decoder holds frames back before it gives the first
+            told -= first
         pts = told if told is not None else (0 if last is None else last + step)
         if last is not None:
             if pts <= last:

@@ -25,8 +25,8 @@ class HairSegmenterConfig:
 class HairSegmenter(nn.Module):
     """Picture -> how likely each pixel is hair, and how likely beard.
 
-    Input: [N, 3, H, W] in [-1, 1], H and W multiples of 16; the face's FFHQ-aligned square is in the middle, ideally at
-    `config.resolution`, and may be all of the picture.
+    Input: [N, 3, H, W] in [-1, 1], H and W multiples of 16; the face's FFHQ-aligned square is somewhere in it, ideally
+    at `config.resolution`, and may be all of the picture.
     """
 
     def __init__(self, config: HairSegmenterConfig | None = None):

@@ -6,6 +6,7 @@ should be 65 looks 80; V, which sees that, tells how much of the change is enoug
 
 _TOLERATED = 3.0  # years beyond the target; V errs by more than five on average
 _LEAST = 0.6  # of the change: V may be wrong
+_FAR = 8.0  # years between own age and target: nearer, V's error says more than its reading, and little changes
 
 
 def kept_share(own: float, target: float, read: float) -> float:
@@ -20,4 +21,5 @@ def kept_share(own: float, target: float, read: float) -> float:
     if beyond <= 0:
         return 1.0
     wanted = abs(target - own) + _TOLERATED
-    return max(_LEAST, wanted / (wanted + beyond))
+    share = max(_LEAST, wanted / (wanted + beyond))
+    return 1 - (1 - share) * min(1.0, abs(target - own) / _FAR)

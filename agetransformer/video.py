@@ -69,6 +69,7 @@ def edit_video(
         progress: called now and then with the part of the work that is done, 0..1.
     Raises:
         VideoError: not a video, too long, or no face in any frame; a sentence.
+        OSError: the target cannot be written.
         ValueError: an age outside 20..69, another ending than .mp4, or the target is the source; a sentence.
     """
     config = config or VideoConfig()

@@ -39,16 +39,20 @@ def test_old_files_go_and_new_ones_and_the_pages_own_stay(tmp_path: Path):
 
 
 def test_folders_of_killed_processes_go_and_those_of_others_stay(tmp_path: Path):
-    own, killed, running, strange = (
-        tmp_path / name for name in ("agetransformer-own", "agetransformer-killed", "agetransformer-running", "gradio")
+    prefix = "agetransformer-uploads-"
+    own, killed, running, alike, strange = (
+        tmp_path / name
+        for name in (f"{prefix}own", f"{prefix}killed", f"{prefix}running", f"{prefix}1", "agetransformer-2")
     )
-    for folder in (own, killed, running, strange):
+    for folder in (own, killed, running, alike, strange):
         folder.mkdir()
         (folder / "photo.png").write_bytes(b"x")
-    for folder in (own, killed, strange):
+    for folder in (own, killed, running):
+        (folder / ".agetransformer-uploads").touch()
+    for folder in (own, killed, alike, strange):
         os.utime(folder, (0, 0))
     remove_orphans(own, 60)
-    assert own.exists() and running.exists() and strange.exists() and not killed.exists()
+    assert all(folder.exists() for folder in (own, running, alike, strange)) and not killed.exists()
 
 
 def test_the_upload_folder_is_private_and_ends_with_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

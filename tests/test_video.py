@@ -190,10 +190,10 @@ def test_a_video_that_changes_its_size_keeps_the_first_one(
 def test_frames_that_are_stored_out_of_order_are_all_there(
     editor: AgeEditor, frames: list[np.ndarray], tmp_path: Path
 ) -> None:
-    source = write_clip(tmp_path / "in.avi", frames, audio=None, b_frames=2)
+    source = write_clip(tmp_path / "in.avi", frames, audio="pcm_s16le", b_frames=2)
     report = edit_video(editor, source, tmp_path / "out.mp4", 65)
     result = decoded(tmp_path / "out.mp4")
-    assert report.frames == len(result) == len(frames)
+    assert report.frames == len(result) == len(frames) and result[0].pts == 0  # as the sound begins
     beside = np.s_[:, :, :50]
     assert np.abs(pixels(result)[beside] - np.stack(frames)[beside]).mean() < 6  # and in order
 

@@ -1,9 +1,11 @@
-"""What users leave on the server is gone in time, whatever becomes of the process.
+"""What users leave on the server is gone in time.
 
 gradio deletes the files that it remembers, and keeps the last pictures of a tab in memory; a process that is killed
-remembers nothing. So each process has a folder of its own, and looks for what is too old by itself.
+remembers nothing. So each process has a folder of its own, looks for what is too old by itself, and removes what a
+killed one beside it has left.
 """
 
+import logging
 import os
 import shutil
 import tempfile
@@ -17,7 +19,8 @@ import gradio as gr
 
 from agetransformer.page.config import PageConfig
 
-_PREFIX = "agetransformer-"
+_logger = logging.getLogger(__name__)
+_PREFIX, _MARKER = "agetransformer-uploads-", ".agetransformer-uploads"  # of a folder, and a file in it: it is ours
 _MISSED = 3  # looks: a folder that its process has not touched for so long is nobody's any more
 
 
@@ -28,6 +31,7 @@ def own_upload_folder() -> Iterator[Path]:
     if previous:
         Path(previous).mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=previous or None))
+    (folder / _MARKER).touch()
     os.environ["GRADIO_TEMP_DIR"] = str(folder)
     try:
         yield folder
@@ -49,13 +53,17 @@ def watch_expiry(page: gr.Blocks, config: PageConfig) -> None:
 
     def watch() -> None:
         while True:
+            began = time.time()
             time.sleep(config.files_check_seconds)
-            with suppress(OSError):
-                os.utime(folder)
-            remove_old_files(folder, config.files_seconds, kept)
-            if folder.name.startswith(_PREFIX):
-                remove_orphans(folder, _MISSED * config.files_check_seconds)
-            forget_sessions(page, config.files_seconds)
+            try:
+                if (folder / _MARKER).exists():
+                    os.utime(folder)
+                    if time.time() - began < 2 * config.files_check_seconds:  # or all slept, the machine too
+                        remove_orphans(folder, _MISSED * config.files_check_seconds)
+                remove_old_files(folder, config.files_seconds, kept)
+                forget_sessions(page, config.files_seconds)
+            except Exception:  # the next look is as important
+                _logger.exception("looking for what is too old failed")
 
     threading.Thread(target=watch, name="expiry", daemon=True).start()
 
@@ -76,8 +84,9 @@ def remove_old_files(folder: Path, seconds: float, kept: set[Path]) -> None:
 def remove_orphans(folder: Path, seconds: float) -> None:
     """Remove the folders beside this one that no process has touched for `seconds`."""
     for other in folder.parent.glob(f"{_PREFIX}*"):
-        if other != folder and other.is_dir() and time.time() - other.stat().st_mtime > seconds:
-            shutil.rmtree(other, ignore_errors=True)  # another user's cannot be removed
+        with suppress(OSError):  # somebody else removes it too, or it is another user's
+            if other != folder and (other / _MARKER).is_file() and time.time() - other.stat().st_mtime > seconds:
+                shutil.rmtree(other, ignore_errors=True)
 
 
 def forget_sessions(page: gr.Blocks, seconds: float) -> None:
