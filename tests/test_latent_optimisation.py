@@ -119,7 +119,7 @@ def test_the_command_writes_a_sheet_beside_ours(
     (face,) = json.loads((tmp_path / "out" / "metrics.json").read_text())["faces"]
     assert len(face["ages_latent"]) == len(face["ages_ours"]) == 2
     outputs = sorted(path.name for path in (tmp_path / "out" / "outputs").iterdir())
-    assert outputs == ["000_age_25.png", "000_age_65.png"]
+    assert outputs == ["x000_age_25.png", "x000_age_65.png"]
     assert np.array(Image.open(tmp_path / "out" / "outputs" / outputs[0])).shape == (512, 512, 3)
     with pytest.raises(SystemExit, match=r"does not take codes \[N, 18, 512\] \(--code\)"):
         run_command(monkeypatch, "--generator", tmp_path / "tiny.pt", "--code", 18, 512, *common)
