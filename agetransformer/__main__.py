@@ -163,9 +163,7 @@ def _editor(options: argparse.Namespace, out: Path) -> "AgeEditor":
         raise _Refusal(str(out), f"The folder cannot be made ({error.strerror}).") from error
     try:
         return AgeEditor.from_pretrained(options.checkpoint, revision=options.revision, device=options.device)
-    except OSError as error:
-        raise _Refusal("checkpoint", str(error)) from error
-    except CheckpointError as error:
+    except (OSError, CheckpointError) as error:
         raise _Refusal("checkpoint", str(error)) from error
     except ValueError as error:
         raise _Refusal("--device", str(error)) from error

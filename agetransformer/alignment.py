@@ -64,10 +64,6 @@ class FaceGeometry:
         to_photo = self.crop_to_photo(1)
         return (points - to_photo[:, 2]) @ np.linalg.inv(to_photo[:, :2]).T
 
-    def widened(self, factor: float) -> "FaceGeometry":
-        """The same face with a square of so many times the side, about the same middle."""
-        return self.part((1 - factor) / 2, (1 - factor) / 2, factor)
-
     def part(self, left: float, top: float, side: float) -> "FaceGeometry":
         """The same face with another square: its left, top and side are fractions of this one's side."""
         to_photo = self.crop_to_photo(1)

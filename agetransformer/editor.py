@@ -219,8 +219,7 @@ class AgeEditor:
                 brows |= fill_outline((landmarks[list(brow)] - corner) / squares, len(pixels))
         outline = (outline - corner) / squares
         others = [(*((one.x, one.y) - corner) / squares, one.size) for one in face.neighbours]
-        hair, beard = (own_part(part, outline, others) for part in parts)
-        hair, beard = (fit_mask(part, pixels) if part.max() >= _LEAST_HAIR else _none(pixels) for part in (hair, beard))
+        hair, beard = (fit_mask(own_part(part, outline, others), pixels) for part in parts)
         if face.geometry is not None:
             hair, beard = (part * compositing.crop_mask(len(pixels)) for part in (hair, beard))
         beard = np.minimum(beard, 1 - hair)
@@ -337,11 +336,6 @@ class AgeEditor:
             if self._finder is not None:
                 self._finder.close()
             self._finder = None
-
-
-def _none(pixels: np.ndarray) -> np.ndarray:
-    """A mask of nothing in a picture [S, S, 3]."""
-    return np.zeros(pixels.shape[:2], np.float32)
 
 
 def check_age(age: float) -> float:

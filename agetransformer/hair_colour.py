@@ -88,7 +88,7 @@ def fit_mask(mask: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     side, scale = len(pixels), len(pixels) / len(mask)
     radius = max(1, round(_EDGE * side))
     fitted = np.zeros((side, side), np.float32)
-    columns, rows = (np.flatnonzero(mask.max(axis=axis) > 0) for axis in (0, 1))
+    columns, rows = _filled(mask)
     if len(rows) == 0:
         return fitted
     # Only around the hair: the filter looks twice its radius far.
@@ -227,9 +227,14 @@ def _values(hair: Hair) -> tuple[np.ndarray, np.ndarray]:
     return pixels, pixels @ _LUMA
 
 
+def _filled(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The columns and the rows in which a mask [H, W] is more than 0, in order."""
+    return np.flatnonzero(mask.max(axis=0) > 0), np.flatnonzero(mask.max(axis=1) > 0)
+
+
 def _square_around(mask: np.ndarray) -> tuple[int, int, int]:
     """Left, top and side of the smallest square that holds all of a mask [F, F] and, where it can, a pixel around."""
-    columns, rows = (np.flatnonzero(mask.max(axis=axis) > 0) for axis in (0, 1))
+    columns, rows = _filled(mask)
     if len(columns) == 0:
         return 0, 0, 1
     extent = min(len(mask), int(max(np.ptp(columns), np.ptp(rows))) + 3)

@@ -153,7 +153,7 @@ def test_into_an_image_as_into_an_array(centre: tuple[float, float]) -> None:
     mask = face_mask(face, 256)
     image = Image.fromarray(photo)
     changes = [(masked_change(original, 255 - original, mask), face)]
-    changes.append((20 * crop_mask(64)[..., None].repeat(3, axis=2), face.widened(1.5)))
+    changes.append((20 * crop_mask(64)[..., None].repeat(3, axis=2), face.part(-0.25, -0.25, 1.5)))
     result = paste_image(image, changes)
     assert np.array_equal(np.asarray(result), paste(photo, changes))
     assert np.array_equal(np.asarray(image), photo) and not np.array_equal(np.asarray(result), photo)
@@ -162,7 +162,7 @@ def test_into_an_image_as_into_an_array(centre: tuple[float, float]) -> None:
 def test_a_change_of_the_surroundings_reaches_beyond_the_square() -> None:
     photo = noisy_photo(1000, 1000)
     face = turned_face((500, 500), 400, 20)
-    wide = face.widened(1.5)
+    wide = face.part(-0.25, -0.25, 1.5)
     assert wide.side == pytest.approx(600) and np.array_equal(wide.landmarks, face.landmarks)
     np.testing.assert_allclose(wide.quad.mean(axis=0), (500, 500))
     result = paste(photo, [(30 * crop_mask(90)[..., None].repeat(3, axis=2), wide)])

@@ -9,14 +9,12 @@ calls skin below the nose, where it is darker, greyer or rougher than the cheeks
 every shadow; a network that sees many faces, most of them without one, learns what the beards have in common.
 """
 
-import argparse
 import csv
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 from scipy import ndimage
 from skimage.color import rgb2lab
@@ -26,6 +24,7 @@ from train.archives import read_table
 from train.face_maps import save_maps
 from train.face_parser import HAIR, LOWER_LIP, MOUTH, NOSE, SKIN, UPPER_LIP, Parser, load_parser, read_squares
 from train.label_hair import SIDE
+from train.options import add_device, maps_parser
 
 BEARDS = Path(__file__).parent / "beards.csv"
 BEARD, CHIN, MOUSTACHE, NONE = "beard", "chin", "moustache", "none"  # chin: around the mouth, with or without moustache
@@ -136,11 +135,9 @@ def label_beards(archives: Sequence[Path], beards: Mapping[str, str], parse: Par
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", nargs="+", type=Path, required=True, help="archives of FFHQ-aligned faces")
-    parser.add_argument("--out", type=Path, required=True, help="the file to write, .npz")
+    parser = maps_parser(__doc__)
     parser.add_argument("--beards", type=Path, default=BEARDS, help="who has one: a table with columns file and beard")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add_device(parser)
     arguments = parser.parse_args()
     try:
         maps = label_beards(arguments.data, read_beards(arguments.beards), load_parser(arguments.device))

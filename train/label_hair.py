@@ -6,7 +6,6 @@ python -m train.label_hair --data FFHQ.zip --out runs/hair-labels.npz [--device 
 The parser is that of `train.face_parser`.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from tqdm import tqdm
 from train.archives import read_table
 from train.face_maps import save_maps
 from train.face_parser import FACE, HAIR, Parser, load_parser, read_squares
+from train.options import add_device, maps_parser
 
 SIDE = 256  # px: of a map
 _LEAST_FACE = 0.003  # of the square: a smaller part is none
@@ -75,10 +75,8 @@ def label_hair(archives: Sequence[Path], parse: Parser) -> dict[str, np.ndarray]
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", nargs="+", type=Path, required=True, help="archives of FFHQ-aligned faces")
-    parser.add_argument("--out", type=Path, required=True, help="the file to write, .npz")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser = maps_parser(__doc__)
+    add_device(parser)
     arguments = parser.parse_args()
     try:
         maps = label_hair(arguments.data, load_parser(arguments.device))

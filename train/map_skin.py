@@ -8,7 +8,6 @@ asks for grey hair on a forehead, blue teeth or folds on the collar. The photos 
 `agetransformer.face_worker`, which needs requirements.txt.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +25,7 @@ from agetransformer.face_outline import raised_outline
 from train.archives import open_archive, open_image, read_table
 from train.face_maps import save_maps
 from train.face_reader import FaceReader, FaceReaderError
+from train.options import maps_parser
 from train.skin_maps import SIDE
 
 _READ_SIDE = 512  # px: of the square that MediaPipe sees
@@ -139,9 +139,7 @@ def draw_skin_maps(archives: Sequence[Path], workers: int) -> dict[str, np.ndarr
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", nargs="+", type=Path, required=True, help="archives of FFHQ-aligned faces")
-    parser.add_argument("--out", type=Path, required=True, help="the file to write, .npz")
+    parser = maps_parser(__doc__)
     parser.add_argument("--workers", type=int, default=usable_cpus(), help="processes that run MediaPipe")
     arguments = parser.parse_args()
     try:

@@ -1,4 +1,4 @@
-"""The command line that every training shares."""
+"""The command lines that the trainings share, and those that draw maps for them."""
 
 import argparse
 from pathlib import Path
@@ -19,6 +19,23 @@ def training_parser(description: str | None, settings: type, out: str) -> argpar
     parser.add_argument("--out", type=Path, required=True, help=out)
     parser.add_argument("--minutes", type=float, default=float("inf"), help="train for this wall time, save and stop")
     parser.add_argument("--resume", action="store_true", help="go on with the unfinished run in --out")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add_device(parser)
     parser.add_argument("--cache", default=".cache", help="folder for decoded data (default: .cache)")
     return parser
+
+
+def maps_parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser with --data and --out, for what draws a map of each face of a data set.
+
+    Args:
+        description: the docstring of the file.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", nargs="+", type=Path, required=True, help="archives of FFHQ-aligned faces")
+    parser.add_argument("--out", type=Path, required=True, help="the file to write, .npz")
+    return parser
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """--device, a GPU where there is one."""
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
