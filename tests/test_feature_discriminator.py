@@ -8,7 +8,6 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from agetransformer.checkpoint import CheckpointError, save_checkpoint
-from train.augment import lose_resolution, relight
 from train.data import Faces
 from train.discriminators import build_discriminator
 from train.feature_discriminator import FeatureDiscriminator, FrozenFeatures, trait_code
@@ -117,27 +116,3 @@ def test_the_generator_gets_a_gradient(discriminator, portrait):
     picture = portrait.clone().requires_grad_(True)
     discriminator(picture, torch.tensor([40.0]), torch.tensor([1])).mean().backward()
     assert picture.grad.abs().sum() > 0
-
-
-def test_lost_resolution_blurs_the_chosen_and_leaves_the_others(portrait):
-    noise = torch.rand(8, 3, 64, 64) * 2 - 1
-    random = torch.Generator().manual_seed(1)
-    blurred = lose_resolution(noise, 0.5, random)
-    changed = (blurred != noise).flatten(1).any(dim=1)
-    assert 0 < changed.sum() < 8
-    detail = blurred.diff(dim=3).abs().mean(dim=(1, 2, 3)) / noise.diff(dim=3).abs().mean(dim=(1, 2, 3))
-    assert (detail[changed] < 0.8).all() and (detail[~changed] == 1).all()
-    assert blurred.abs().max() <= 1
-
-
-def test_relit_faces_keep_their_detail_and_their_range():
-    ramp = torch.linspace(-1, 1, 32).expand(3, 32, 32)
-    faces = ramp.repeat(64, 1, 1, 1)
-    lit = relight(faces, 0.5, torch.Generator().manual_seed(1))
-    changed = (lit != faces).flatten(1).any(dim=1)
-    assert 16 < changed.sum() < 48 and torch.equal(lit[~changed], faces[~changed])
-    assert lit.min() >= -1 and lit.max() <= 1 and lit.isfinite().all()
-    means = lit[changed].mean(dim=(1, 2, 3))
-    assert means.min() < -0.35 < 0 < means.max()  # darker ones and brighter ones
-    sides = lit[changed][..., :8, :].mean(dim=(1, 2, 3)) - lit[changed][..., 24:, :].mean(dim=(1, 2, 3))
-    assert sides.min() < -0.1 < 0.1 < sides.max()  # lit from above, and from below

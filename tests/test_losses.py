@@ -17,6 +17,7 @@ from train.losses import (
     compute_darkening_loss,
     compute_discolouring_loss,
     compute_discriminator_gan_loss,
+    compute_distillation_loss,
     compute_gender_loss,
     compute_generator_gan_loss,
     compute_r1_penalty,
@@ -170,6 +171,16 @@ def test_a_shadow_is_no_change_of_colour():
     assert compute_chroma_loss(shadow, images) > 1e-4
     red = torch.tensor([0.3, -0.3 * 0.299 / 0.587, 0.0])[:, None, None]  # no lightness
     torch.testing.assert_close(take_lightness(shadow + red, images, True), shadow)
+
+
+def test_distillation_loss_is_the_square_error_on_the_face():
+    taught, background = torch.zeros(1, 3, 4, 8), torch.zeros(4, 8)
+    background[:, 4:] = 1
+    edited = taught.clone()
+    edited[..., 4:] = 1.0
+    assert compute_distillation_loss(edited, taught, background) == 0
+    edited[..., :4] = 0.5
+    assert compute_distillation_loss(edited, taught, background).item() == pytest.approx(0.25 / 2)
 
 
 def test_smoothness_loss_counts_the_edges_of_the_change():

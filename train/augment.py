@@ -10,6 +10,8 @@ from torchvision.io import decode_jpeg, encode_jpeg
 from train.data import to_unit
 from train.parallel import WHOLE, Share
 
+_TEXTURE = 0.1  # of the range 2: what varies by less within a few pixels is texture, by more an edge
+
 
 def augment(images: Tensor, size: int, generator: torch.Generator, share: Share = WHOLE) -> Tensor:
     """Random JPEG, scale, rotation, shift, flip, colour, blur and noise.
@@ -138,8 +140,8 @@ def lose_resolution(x: Tensor, chance: float, generator: torch.Generator, share:
 
 
 def relight(x: Tensor, chance: float, generator: torch.Generator, share: Share = WHOLE) -> Tensor:
-    """Some images [N, 3, H, W] under other light: a gamma of 0.7 to 1.9, down to half the light from one side, and down
-    to half the contrast.
+    """Some images [N, 3, H, W] under other light: a gamma of 0.7 to 1.9, down to half the light from one side, a third
+    of them each channel by itself as under coloured lamps, and down to half the contrast.
 
     Args:
         x: in [-1, 1].
@@ -147,12 +149,41 @@ def relight(x: Tensor, chance: float, generator: torch.Generator, share: Share =
         generator: the source of randomness, on the CPU.
         share: which part of the whole batch `x` is; the draws are for the whole.
     """
-    draw = share.of(torch.rand(6, len(x) * share.count, 1, 1, 1, generator=generator), 1).to(x.device)
+    draw = torch.rand(7, len(x) * share.count, 1, 1, 1, generator=generator)
+    lamps = torch.rand(len(x) * share.count, 3, 1, 1, generator=generator)
+    draw, lamps = share.of(draw, 1).to(x.device), share.of(lamps).to(x.device)
     chosen, gamma, angle = draw[0] < chance, torch.exp(draw[1] - 0.36), 2 * math.pi * draw[2]
     across, down = (torch.linspace(-1, 1, side, device=x.device) for side in (x.shape[3], x.shape[2]))
     position = torch.cos(angle) * across + torch.sin(angle) * down[:, None]  # -1.4..1.4 along the light
-    shadow = 0.5 * draw[3] * torch.sigmoid(position * (2 + 4 * draw[4]))
+    lost = 0.5 * torch.where(draw[6] < 1 / 3, lamps, draw[3])
+    shadow = lost * torch.sigmoid(position * (2 + 4 * draw[4]))
     lit = ((x + 1) / 2).clamp(min=0) ** gamma * (1 - shadow)
     mean = lit.mean(dim=(1, 2, 3), keepdim=True)
     lit = mean + (1 - 0.5 * draw[5]) * (lit - mean)
     return torch.where(chosen, 2 * lit - 1, x)
+
+
+def retouch(x: Tensor, chance: float, generator: torch.Generator, share: Share = WHOLE) -> Tensor:
+    """Some images [N, 3, H, W] lose up to all of their fine texture and keep their edges, as retouched portraits do.
+
+    By a guided filter with the image as its own guide (He et al. 2010).
+
+    Args:
+        x: in [-1, 1].
+        chance: of each image.
+        generator: the source of randomness, on the CPU.
+        share: which part of the whole batch `x` is; the draws are for the whole.
+    """
+    chosen, amount = share.of(torch.rand(2, len(x) * share.count, 1, 1, 1, generator=generator), 1).to(x.device)
+    if not (chosen < chance).any():
+        return x
+    width = 2 * round(x.shape[-1] / 96) + 1
+
+    def blur(image: Tensor) -> Tensor:
+        return F.avg_pool2d(image, width, stride=1, padding=width // 2, count_include_pad=False)
+
+    mean = blur(x)
+    variance = (blur(x * x) - mean * mean).clamp(min=0)
+    kept = variance / (variance + _TEXTURE**2)
+    smooth = blur(kept) * x + blur((1 - kept) * mean)
+    return torch.where(chosen < chance, torch.lerp(x, smooth, amount), x)

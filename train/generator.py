@@ -21,7 +21,7 @@ from agetransformer.classifier import AgeClassifier, ClassifierConfig, chip
 from agetransformer.networks import Generator, GeneratorConfig
 from train.archives import is_sharded
 from train.attributes import AGE, find_attribute
-from train.augment import jitter_view, lose_resolution, relight
+from train.augment import jitter_view, lose_resolution, relight, retouch
 from train.averaging import update_average
 from train.batches import Batch, age_balance, assemble_batch, draw_batch, draw_targets
 from train.config import load_config
@@ -38,6 +38,7 @@ from train.losses import (
     compute_darkening_loss,
     compute_discolouring_loss,
     compute_discriminator_gan_loss,
+    compute_distillation_loss,
     compute_gender_loss,
     compute_generator_gan_loss,
     compute_r1_penalty,
@@ -65,6 +66,7 @@ from train.runlog import RunLog
 from train.samples import choose_samples
 from train.skin_maps import load_skin_maps
 from train.state import find_state, load_state, save_state
+from train.teachers import teach
 
 YOUNGEST, OLDEST = AGE.targets[0], AGE.targets[-1]  # Q of the paper
 
@@ -86,6 +88,7 @@ class LossWeights:
     brightening: float = 0.0
     discolouring: float = 0.0
     smoothness: float = 0.0
+    distillation: float = 0.0  # from `teachers`
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,7 @@ class GeneratorTraining:
     discriminator: str = "single"  # the paper's, or "projection", "pair", "features": see train/discriminators.py
     start: str = ""  # generator checkpoint to start from; empty: random weights
     start_discriminator: str = ""  # and that of a "features" discriminator
+    teachers: tuple[str, ...] = ()  # generator checkpoints whose mean edit is followed, see weights.distillation
     model: GeneratorConfig = field(default_factory=GeneratorConfig)
     phases: tuple[Phase, ...] = ()
     darkening_older: float = 0.2  # by how much a pixel of a face that grows older may darken, of the range 2
@@ -145,6 +149,7 @@ class GeneratorTraining:
     ema: float = 0.999  # decay of the averaged generator, a step
     view_jitter: float = 0.0  # strength of the random shift, scale and turn of the view that each V gets
     balance_traits: bool = False  # gender and glasses equally frequent at every age, see `age_balance`
+    retouch: float = 0.0  # share of the faces that lose fine texture first
     relight: float = 0.0  # share of the faces that are lit anew: darker, brighter, or from one side
     low_resolution: float = 0.0  # share of the faces that lose resolution, as small faces of large photos have
     bf16: bool = True  # convolutions in bfloat16; off: float32, for processors without it
@@ -165,12 +170,15 @@ class Networks(NamedTuple):
     glasses: AgeClassifier | None
     generator_optimizer: torch.optim.Optimizer
     discriminator_optimizer: torch.optim.Optimizer
+    teachers: tuple[Generator, ...] = ()
 
 
 def build_networks(config: GeneratorTraining, device: torch.device) -> Networks:
     """Fresh generator, discriminator and optimizers; frozen classifiers from their checkpoints."""
     if config.discriminator == "pair" and own_share().count > 1:
         raise ValueError("discriminator: 'pair' needs a single process: what each of the two sees differs between many")
+    if bool(config.teachers) != any(phase.weights.distillation > 0 for phase in config.phases):
+        raise ValueError("teachers: need weights.distillation, 6000 for example, and it needs them; set both or none")
     if config.misplaced and config.history == 0:
         raise ValueError("misplaced: takes half of D's history; set history too, to 200 for example")
     torch.manual_seed(config.seed)
@@ -196,6 +204,8 @@ def build_networks(config: GeneratorTraining, device: torch.device) -> Networks:
         model = load_checkpoint(AgeClassifier, ClassifierConfig, folder).requires_grad_(False)
         return model.to(device=device, memory_format=torch.channels_last)
 
+    teachers = [load_checkpoint(Generator, GeneratorConfig, folder).requires_grad_(False) for folder in config.teachers]
+
     return Networks(
         generator,
         copy.deepcopy(generator).requires_grad_(False).eval(),
@@ -205,6 +215,7 @@ def build_networks(config: GeneratorTraining, device: torch.device) -> Networks:
         frozen(config.glasses_classifier) if config.glasses_classifier else None,
         torch.optim.Adam(groups, betas=betas),
         torch.optim.Adam([{"params": discriminator.parameters(), "scale": config.discriminator_lr}], betas=betas),
+        tuple(teacher.to(device=device, memory_format=torch.channels_last) for teacher in teachers),
     )
 
 
@@ -333,10 +344,19 @@ def train_step(
     device = batch.images.device.type
     random = torch.Generator().manual_seed(config.seed * 1_000_003 + step + 500_009)
     dtype = torch.bfloat16 if config.bf16 else torch.float32
+    if config.retouch > 0:  # the real ones too, here and below: D must not take it for an edit
+        images, real = (retouch(x, config.retouch, random, batch.share) for x in (batch.images, batch.real))
+        batch = batch._replace(images=images, real=real)
+    taught = None
+    if phase.weights.distillation > 0 and not phase.discriminator_only:
+        taught = teach(nets.teachers, batch.images, batch.targets, random, dtype)
     for chance, spoil in ((config.relight, relight), (config.low_resolution, lose_resolution)):
-        if chance > 0:  # the real ones too: D must not take it for an edit
+        if chance > 0:
+            before = random.get_state()
             images, real = (spoil(x, chance, random, batch.share) for x in (batch.images, batch.real))
             batch = batch._replace(images=images, real=real)
+            if taught is not None:  # as the face: the student learns to edit the spoiled one like the plain one
+                taught = spoil(taught, chance, torch.Generator().set_state(before), batch.share)
     with torch.set_grad_enabled(not phase.discriminator_only):
         reconstruction, edited = edit_at(nets.generator, batch.images, batch.ages, batch.targets, dtype=dtype)
     seen = show_on_face(edited, batch.images, batch.background) if config.face_only else edited
@@ -348,6 +368,9 @@ def train_step(
     nets.discriminator.requires_grad_(False)
     with torch.autocast(device, torch.bfloat16, enabled=config.bf16):
         terms = compute_generator_losses(nets, batch, edited, seen, reconstruction, phase.weights, config, random)
+    if taught is not None:
+        loss = compute_distillation_loss(edited, taught, batch.background)
+        terms["distillation"] = phase.weights.distillation * loss
     nets.generator_optimizer.zero_grad(set_to_none=True)
     sum(terms.values()).backward()
     average_gradients(nets.generator_optimizer)

@@ -84,6 +84,11 @@ def compute_residual_loss(edited: Tensor, images: Tensor, outside: float, backgr
     return (weight * (edited - images).abs()).mean()
 
 
+def compute_distillation_loss(edited: Tensor, taught: Tensor, background: Tensor) -> Tensor:
+    """E (G(x0, a1) - T(x0, a1))^2 on the face: what the teachers make of it on average (`train.teachers`)."""
+    return ((1 - background) * (edited - taught)).square().mean()
+
+
 def compute_smoothness_loss(edited: Tensor, images: Tensor) -> Tensor:
     """Total variation of the change, E |grad (G(x0, a1) - x0)|_1: ripples and strokes cost, shading is nearly free."""
     change = edited - images

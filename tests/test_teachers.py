@@ -1,0 +1,103 @@
+"""A generator that follows the mean edit of others."""
+
+import pytest
+import torch
+
+from agetransformer.checkpoint import save_checkpoint
+from agetransformer.networks import Generator, GeneratorConfig
+from train import generator
+from train.forward import edit_at
+from train.generator import GeneratorTraining, LossWeights, Phase, build_networks, open_phase, train_step
+from train.losses import compute_distillation_loss
+from train.teachers import teach
+
+MODEL = GeneratorConfig(resolution=64, residual=True)
+
+
+@pytest.fixture(scope="module")
+def folder(tiny_faces, untrained_classifier):
+    """Three generators of other weights, each with a change that can be seen."""
+    folder = tiny_faces.parent / "teachers"
+    for seed in range(3):
+        torch.manual_seed(seed)
+        network = Generator(MODEL)
+        with torch.no_grad():
+            network.decoder.conv3.weight.mul_(4)
+        save_checkpoint(network, folder / str(seed))
+    return folder
+
+
+def training(folder, tiny_faces, classifier, **changes) -> GeneratorTraining:
+    weights = LossWeights(recon=0.0, age=0.0, gan=0.0, distillation=100.0)
+    values = {
+        "data": (str(tiny_faces),),
+        "classifier": str(classifier),
+        "label_by_classifier": False,
+        "teachers": (str(folder / "0"), str(folder / "1")),
+        "start": str(folder / "2"),
+        "model": MODEL,
+        "phases": (Phase(400, 64, 4, 1e-3, weights),),
+        "bf16": False,
+    }
+    return GeneratorTraining(**(values | changes))
+
+
+def test_the_lesson_is_the_mean_over_teachers_and_mirrored_faces(folder, tiny_faces, untrained_classifier):
+    nets = build_networks(training(folder, tiny_faces, untrained_classifier), torch.device("cpu"))
+    images, ages = torch.rand(2, 3, 64, 64) * 2 - 1, torch.tensor([25.0, 60.0])
+
+    def edit(teacher: Generator, mirror: bool) -> torch.Tensor:
+        (edited,) = edit_at(teacher, images.flip(3) if mirror else images, ages, dtype=torch.float32)
+        return edited.flip(3) if mirror else edited
+
+    with torch.no_grad():
+        possible = [
+            (edit(nets.teachers[0], first) + edit(nets.teachers[1], second)) / 2
+            for first in (False, True)
+            for second in (False, True)
+        ]
+    seen = set()
+    for seed in range(24):
+        taught = teach(nets.teachers, images, ages, torch.Generator().manual_seed(seed), torch.float32)
+        errors = torch.stack([(taught - one).abs().max() for one in possible])
+        assert errors.min() < 1e-5
+        seen.add(int(errors.argmin()))
+    assert seen == {0, 1, 2, 3}
+
+
+def test_a_student_comes_nearer_to_its_teachers_on_spoiled_faces_too(folder, tiny_faces, untrained_classifier):
+    config = training(folder, tiny_faces, untrained_classifier, relight=0.5, low_resolution=0.3, retouch=0.3)
+    nets = build_networks(config, torch.device("cpu"))
+    phase = config.phases[0]
+    draw, _ = open_phase(config, nets, phase, 0, str(folder / "cache"))
+    for group in nets.generator_optimizer.param_groups:
+        group["lr"] = phase.lr
+    losses = [float(train_step(nets, draw(step), phase, config, step)["distillation"]) for step in range(40)]
+    assert sum(losses[-5:]) < 0.5 * sum(losses[:5])
+
+
+def test_the_lesson_is_spoiled_as_the_face_is(folder, tiny_faces, untrained_classifier, monkeypatch):
+    """With teachers that change nothing, the lesson is what the student sees."""
+    lessons = []
+
+    def remember(edited, taught, background):
+        lessons.append(taught)
+        return compute_distillation_loss(edited, taught, background)
+
+    monkeypatch.setattr(generator, "compute_distillation_loss", remember)
+    config = training(folder, tiny_faces, untrained_classifier, relight=0.7, low_resolution=0.7, retouch=0.7)
+    nets = build_networks(config, torch.device("cpu"))
+    for network in (nets.generator, *nets.teachers):
+        with torch.no_grad():
+            network.decoder.conv3.weight.zero_()
+    draw, _ = open_phase(config, nets, config.phases[0], 0, str(folder / "cache"))
+    batch = draw(0)
+    losses = train_step(nets, batch, config.phases[0], config, 0)
+    assert losses["distillation"] < 1e-6
+    assert (lessons[0] - batch.images).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("changes", [{"teachers": ()}, {"phases": (Phase(4, 64),)}])
+def test_teachers_and_their_weight_come_together(folder, tiny_faces, untrained_classifier, changes):
+    with pytest.raises(ValueError, match="set both or none"):
+        build_networks(training(folder, tiny_faces, untrained_classifier, **changes), torch.device("cpu"))
