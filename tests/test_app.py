@@ -182,6 +182,9 @@ def test_age_grid_is_one_picture(client, two_people):
     assert figure.width > 5 * figure.height / 2
     colours = {colour for _, colour in figure.convert("RGB").getcolors(figure.width * figure.height)}
     assert {GREEN, *((grey_of(age),) * 3 for age in (25, 35, 45, 55, 65))} <= colours
+    marked = Image.open(client.predict(photo=handle_file(two_people), mark=True, api_name="/age_grid"))
+    rows, columns = np.nonzero((np.asarray(marked) != np.asarray(figure)).any(axis=2))
+    assert rows.min() > figure.height / 2 and columns.min() > figure.width / 2
 
 
 def test_results_say_that_they_were_edited_and_drop_the_uploaders_metadata(client, tmp_path):

@@ -42,6 +42,7 @@ from train.parallel import (
 )
 from train.runlog import RunLog
 from train.schedule import cosine_rate
+from train.start import load_start
 from train.state import Saved, find_state, load_state, remove_states, save_state
 
 STATE = Saved(("model", "average"), ("optimizer",))
@@ -262,11 +263,7 @@ def load_split(config: ClassifierTraining, cache: str = ".cache") -> tuple[Faces
 def build_networks(config: ClassifierTraining, device: torch.device) -> Networks:
     """V from its start, its average and its optimizer."""
     if config.start:
-        model = load_checkpoint(AgeClassifier, ClassifierConfig, config.start)
-        free = {"resolution": config.model.resolution, "dropout": config.model.dropout}
-        if replace(model.config, **free) != config.model:
-            raise ValueError(f"model: {config.model} is not what the weights in {config.start} are: {model.config}")
-        model.config = config.model  # the weights fit any resolution
+        model = load_start(AgeClassifier, config.start, config.model, ("resolution", "dropout"))
     else:
         model = AgeClassifier(config.model)
         imagenet_weights(model)

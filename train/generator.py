@@ -65,6 +65,7 @@ from train.parallel import (
 from train.runlog import RunLog
 from train.samples import choose_samples
 from train.skin_maps import load_skin_maps
+from train.start import load_start
 from train.state import find_state, load_state, save_state
 from train.teachers import teach
 
@@ -183,11 +184,7 @@ def build_networks(config: GeneratorTraining, device: torch.device) -> Networks:
         raise ValueError("misplaced: takes half of D's history; set history too, to 200 for example")
     torch.manual_seed(config.seed)
     if config.start:
-        generator = load_checkpoint(Generator, GeneratorConfig, config.start)
-        free = {"resolution": config.model.resolution, "shading": config.model.shading}
-        if replace(generator.config, **free) != config.model:
-            raise ValueError(f"model: {config.model} is not what the weights in {config.start} are: {generator.config}")
-        generator.config = config.model  # the weights fit any resolution, and either way of adding the change
+        generator = load_start(Generator, config.start, config.model, ("resolution", "shading"))
     else:
         generator = Generator(config.model)
         if config.modulation_init > 0:

@@ -72,7 +72,12 @@ def add_endpoints(studio: Studio, concurrency_id: str) -> None:
 
     @on_gpu
     def age_grid(
-        photo: FileDataDict, face: int = 0, all_faces: bool = False, strength: float = 1.0, hair: bool = True
+        photo: FileDataDict,
+        face: int = 0,
+        all_faces: bool = False,
+        strength: float = 1.0,
+        hair: bool = True,
+        mark: bool = False,
     ) -> FileDataDict:
         """Draw a face at 25, 35, 45, 55 and 65 beside its original, the nearest age in a yellow frame.
 
@@ -81,10 +86,12 @@ def add_endpoints(studio: Studio, concurrency_id: str) -> None:
         all_faces: a row for every face (the 8 largest at most) instead of one.
         strength: of the change, 0 to 1.5; 1 is what the network says.
         hair: let the hair change too; otherwise the face alone.
+        mark: write "AI-edited" into the lower right corner.
         Returns one PNG.
         """
         with as_sentences(), visiting(photo, face, all_faces) as visit:
-            return _file(studio.save(studio.grid(visit, Look(strength, hair)), "ages", grid_ages), "image/png")
+            path = studio.save(studio.grid(visit, Look(strength, hair)), "ages", grid_ages, mark)
+            return _file(path, "image/png")
 
     @on_gpu
     def sweep(
