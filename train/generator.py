@@ -123,7 +123,7 @@ class GeneratorTraining:
     discriminator: str = "single"  # the paper's, or "projection", "pair", "features": see train/discriminators.py
     start: str = ""  # generator checkpoint to start from; empty: random weights
     start_discriminator: str = ""  # and that of a "features" discriminator
-    teachers: tuple[str, ...] = ()  # generator checkpoints whose mean edit is followed, see weights.distillation
+    teachers: tuple[str, ...] = ()  # generator checkpoints; their mean edit is followed, see weights.distillation
     model: GeneratorConfig = field(default_factory=GeneratorConfig)
     phases: tuple[Phase, ...] = ()
     darkening_older: float = 0.2  # by how much a pixel of a face that grows older may darken, of the range 2
@@ -346,7 +346,7 @@ def train_step(
         batch = batch._replace(images=images, real=real)
     taught = None
     if phase.weights.distillation > 0 and not phase.discriminator_only:
-        taught = teach(nets.teachers, batch.images, batch.targets, random, dtype)
+        taught = teach(nets.teachers, batch.images, batch.targets, random, dtype, batch.share)
     for chance, spoil in ((config.relight, relight), (config.low_resolution, lose_resolution)):
         if chance > 0:
             before = random.get_state()

@@ -1,10 +1,11 @@
-"""What several generators make of a face, on average: what only one of them draws is noise, and fades."""
+"""Lessons from several generators: by its square error a student learns their mean, where the noise of each fades."""
 
 import torch
 from torch import Tensor
 
 from agetransformer.networks import Generator
 from train.forward import edit_at
+from train.parallel import WHOLE, Share
 
 
 @torch.no_grad()
@@ -14,10 +15,9 @@ def teach(
     targets: Tensor,
     random: torch.Generator,
     dtype: torch.dtype = torch.bfloat16,
+    share: Share = WHOLE,
 ) -> Tensor:
-    """The mean of the teachers' edits; each sees the whole batch mirrored, or not, by chance.
-
-    A student that follows it by its square error learns their mean over both sides.
+    """Each face as one of the teachers edits it, which sees it mirrored or not; both are drawn by chance.
 
     Args:
         teachers: one at least.
@@ -25,12 +25,15 @@ def teach(
         targets: ages in years [N].
         random: the source of randomness, on the CPU.
         dtype: the precision of the convolutions.
+        share: which part of the whole batch `images` is; the draws are for the whole.
     Returns:
         [N, 3, R, R] in the images' precision.
     """
-    mirrored = torch.rand(len(teachers), generator=random) < 0.5
-    total = torch.zeros_like(images)
-    for teacher, mirror in zip(teachers, mirrored.tolist(), strict=True):
-        (edited,) = edit_at(teacher, images.flip(3) if mirror else images, targets, dtype=dtype)
-        total += edited.flip(3) if mirror else edited
-    return total / len(teachers)
+    count = len(images) * share.count
+    chosen = share.of(torch.randint(len(teachers), (count,), generator=random))
+    mirrored = share.of(torch.rand(count, 1, 1, 1, generator=random) < 0.5).to(images.device)
+    seen, lessons = torch.where(mirrored, images.flip(3), images), torch.empty_like(images)
+    for number in chosen.unique().tolist():
+        own = (chosen == number).nonzero().flatten().to(images.device)
+        (lessons[own],) = edit_at(teachers[number], seen[own], targets[own], dtype=dtype)
+    return torch.where(mirrored, lessons.flip(3), lessons)
