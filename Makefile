@@ -44,10 +44,13 @@ else \
 fi
 endef
 
-$(BIN)/python:
+# Python without pip makes half an environment and fails; the stamp comes only after a whole one.
+$(VENV)/.python:
 	$(PYTHON) -m venv $(VENV)
+	$(PIP) --version >/dev/null
+	touch $@
 
-$(VENV)/.demo: requirements.txt packages.txt | $(BIN)/python
+$(VENV)/.demo: requirements.txt packages.txt | $(VENV)/.python
 	$(call debian_packages,$(APP_PACKAGES))
 	$(PIP) -r requirements.txt
 	touch $@

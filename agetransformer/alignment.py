@@ -16,9 +16,9 @@ import numpy as np
 from mediapipe.tasks.python import BaseOptions, vision
 from PIL import Image
 
-from agetransformer.checkpoint import CheckpointError
+from agetransformer.checkpoint import EMBEDDED, CheckpointError
 
-DEFAULT_MODEL = Path(__file__).parent.parent / "checkpoints" / "face_landmarker" / "face_landmarker.task"
+DEFAULT_MODEL = EMBEDDED / "face_landmarker" / "face_landmarker.task"
 
 # MediaPipe's landmarks at the places of dlib's 36-41, 42-47 (eye contours) and 48, 54 (mouth corners).
 # Eyes and mouth are in the order of the picture: left is left in an unmirrored photo of an upright face.

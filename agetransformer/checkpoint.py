@@ -16,6 +16,9 @@ FORMAT_VERSION = 1  # what is written; all from 1 to this are read
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
 
+_INSTALLED = Path(__file__).parent / "checkpoints"  # where `pip install .` puts them
+EMBEDDED = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parent.parent / "checkpoints"
+
 Module = TypeVar("Module", bound=nn.Module)
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from torch import nn
 
-from agetransformer.checkpoint import CONFIG_NAME, WEIGHTS_NAME, CheckpointError, save_checkpoint
+from agetransformer.checkpoint import CONFIG_NAME, EMBEDDED, WEIGHTS_NAME, CheckpointError, save_checkpoint
 
 CARD_NAME = "README.md"
-GENERATOR_FOLDER = Path(__file__).parent.parent / "checkpoints" / "generator"
-CLASSIFIER_FOLDER = Path(__file__).parent.parent / "checkpoints" / "classifier"
-HAIR_SEGMENTER_FOLDER = Path(__file__).parent.parent / "checkpoints" / "hair-segmenter"
+GENERATOR_FOLDER = EMBEDDED / "generator"
+CLASSIFIER_FOLDER = EMBEDDED / "classifier"
+HAIR_SEGMENTER_FOLDER = EMBEDDED / "hair-segmenter"
 
 _FILES = [CONFIG_NAME, WEIGHTS_NAME, CARD_NAME]
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
@@ -98,7 +98,8 @@ def push_to_hub(
 
     folder = Path(folder)
     _require_files(folder, str(folder))
-    if not (folder / CARD_NAME).is_file():
+    card = folder / CARD_NAME
+    if not card.is_file() or not card.read_text(encoding="utf-8").strip():
         raise CheckpointError(f"{folder}: no {CARD_NAME}; write a model card first, so that others know what it is")
     api = HfApi(endpoint=endpoint, token=token, library_name="agetransformer")
     try:

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from agetransformer import hub
-from agetransformer.checkpoint import CheckpointError, load_checkpoint
+from agetransformer.checkpoint import load_checkpoint
 from agetransformer.networks import Generator, GeneratorConfig
 from train.attributes import find_attribute
 from train.classifier import ClassifierTraining, train_classifier
@@ -27,7 +27,7 @@ from train.config import load_config
 from train.data import held_out
 from train.evaluate import Evaluation, LabelledFile, evaluate, generator_editor, list_faces
 from train.generator import GeneratorTraining, train_generator
-from train.judges import JudgeError
+from train.options import failing_in_a_sentence
 from train.sheet import save_sheet
 from train.state import find_state
 from train.tables import markdown_table
@@ -226,10 +226,8 @@ def main() -> None:
         given.out, tuple(given.only), given.minutes, given.images, given.count, tuple(given.data), given.device,
         given.cache,
     )  # fmt: skip
-    try:
+    with failing_in_a_sentence("train.ablations"):
         complete = run_ablations(settings)
-    except (CheckpointError, JudgeError, OSError, ValueError) as error:
-        raise SystemExit(f"train.ablations: {error}") from error
     missing = [name for name in RUNS if name not in complete]
     print((given.out / "ablations.md").read_text() if complete else "")
     if missing:

@@ -14,6 +14,17 @@ def read_glasses(label: str) -> float:
     return float(label not in NO_GLASSES)
 
 
+def read_female(label: str) -> float:
+    """A label as it stands in the column "gender" -> 1 for female, 0 for male.
+
+    Raises:
+        ValueError: another word.
+    """
+    if label not in ("female", "male"):
+        raise ValueError(f"gender is female or male, not {label!r}")
+    return float(label == "female")
+
+
 @dataclass(frozen=True)
 class Attribute:
     """What to edit."""
@@ -29,7 +40,7 @@ ATTRIBUTES = {
     "age": Attribute("age", float, tuple(range(20, 70)), (25, 35, 45, 55, 65), 5),
     "smile": Attribute("smile", lambda text: 100.0 * (float(text) >= 0.5), (0, 100), (0, 100), 50),
     "glasses": Attribute("glasses", lambda text: 100.0 * read_glasses(text), (0, 100), (0, 100), 50),
-    "gender": Attribute("gender", lambda text: 100.0 * (text == "female"), (0, 100), (0, 100), 50),
+    "gender": Attribute("gender", lambda text: 100.0 * read_female(text), (0, 100), (0, 100), 50),
 }
 AGE = ATTRIBUTES["age"]
 

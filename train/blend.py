@@ -12,8 +12,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from agetransformer.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from agetransformer.checkpoint import load_checkpoint, save_checkpoint
 from agetransformer.networks import Generator, GeneratorConfig
+from train.options import failing_in_a_sentence
 
 
 @torch.no_grad()
@@ -44,11 +45,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the blend")
     parser.add_argument("--half", action="store_true", help="write float16, as what is shipped: half the size")
     given = parser.parse_args()
-    try:
+    with failing_in_a_sentence("train.blend"):
         first, second = (load_checkpoint(Generator, GeneratorConfig, path) for path in (given.first, given.second))
         save_checkpoint(blend(first, second, given.share), given.out, half=given.half)
-    except (CheckpointError, OSError, ValueError) as error:
-        raise SystemExit(f"train.blend: {error}") from error
     print(f"saved {given.out}")
 
 

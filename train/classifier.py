@@ -28,7 +28,7 @@ from train.data import Faces, held_out, load_faces, to_unit
 from train.groups import classifier_groups
 from train.losses import compute_age_error, compute_class_loss
 from train.memory import keep_freed_memory
-from train.options import training_parser
+from train.options import failing_in_a_sentence, training_parser
 from train.parallel import (
     WHOLE,
     Share,
@@ -392,16 +392,17 @@ def main() -> None:
         "--measure", action="store_true", help="do not train: measure the checkpoint in --out, rewrite its metrics.json"
     )
     given = parser.parse_args()
-    config = load_config(ClassifierTraining, given.config)
     torch.backends.cudnn.benchmark = True  # there are two sizes
     keep_freed_memory()
-    if given.measure:
-        # At its own resolution: it may have been trained on since by another config.
-        config.model = load_checkpoint(AgeClassifier, ClassifierConfig, given.out).config
-        _, test = load_split(config, given.cache)
-        result = measure_checkpoint(given.out, test, config.data, config.attribute, given.device)
-    else:
-        result = train_classifier(config, given.out, given.minutes, given.resume, given.device, given.cache)
+    with failing_in_a_sentence("train.classifier"):
+        config = load_config(ClassifierTraining, given.config)
+        if given.measure:
+            # At its own resolution: it may have been trained on since by another config.
+            config.model = load_checkpoint(AgeClassifier, ClassifierConfig, given.out).config
+            _, test = load_split(config, given.cache)
+            result = measure_checkpoint(given.out, test, config.data, config.attribute, given.device)
+        else:
+            result = train_classifier(config, given.out, given.minutes, given.resume, given.device, given.cache)
     if result:
         print(json.dumps(result, indent=2))
     PartialState().destroy_process_group()

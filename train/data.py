@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from agetransformer.classifier import CHIP_X, CHIP_Y
 from train.archives import fingerprint, is_sharded, open_archive, open_image, read_table
-from train.attributes import AGE, Attribute, read_glasses
+from train.attributes import AGE, Attribute, read_female, read_glasses
 
 
 @dataclass(frozen=True)
@@ -111,8 +111,13 @@ def _load_archive(
             f"{path}: labels.csv has no column glasses, which balance_traits needs: add it, or set balance_traits to "
             "false"
         )
-    ages = torch.tensor([attribute.read(row[attribute.column]) for row in rows])
-    female = torch.tensor([float(row["gender"] == "female") for row in rows])
+    labels = []
+    for row in rows:
+        try:
+            labels.append((attribute.read(row[attribute.column]), read_female(row["gender"])))
+        except ValueError as error:
+            raise ValueError(f"{path}: labels.csv, {row['file']}: {error}") from error
+    ages, female = torch.tensor(labels).T
     glasses = torch.tensor([read_glasses(row.get("glasses", "")) for row in rows])
     names = tuple(row["file"] for row in rows)
 

@@ -27,7 +27,7 @@ from torch.nn.utils import parametrize
 from tqdm import tqdm
 
 from agetransformer import hub
-from agetransformer.checkpoint import CheckpointError, load_checkpoint
+from agetransformer.checkpoint import load_checkpoint
 from agetransformer.networks import Generator, GeneratorConfig
 from train.archives import LABELS, open_archive, open_image, read_table
 from train.data import held_out, to_unit
@@ -35,6 +35,7 @@ from train.expression import Expression, ExpressionJudge
 from train.groups import generator_groups
 from train.judges import AgeGenderJudge, IdentityJudge, JudgeError, Location
 from train.measures import background_change, colour_change, face_oval, laplacian_variance, percentile, to_lab
+from train.options import failing_in_a_sentence
 from train.report import markdown
 from train.sheet import save_sheet
 
@@ -534,10 +535,8 @@ def main() -> None:
     )
     if given.count < 1 or given.size < 64 or any(not 0 <= age <= 100 for age in given.ages):
         parser.error("--count is at least 1, --size at least 64, and ages are within 0..100")
-    try:
+    with failing_in_a_sentence("train.evaluate"):
         evaluate(settings)
-    except (CheckpointError, JudgeError, OSError, ValueError) as error:
-        raise SystemExit(f"train.evaluate: {error}") from error
     print((settings.out / "metrics.md").read_text())
 
 

@@ -52,7 +52,7 @@ from train.losses import (
 )
 from train.memory import keep_freed_memory
 from train.misplace import misplace_edits
-from train.options import training_parser
+from train.options import failing_in_a_sentence, training_parser
 from train.parallel import (
     Share,
     average_gradients,
@@ -76,19 +76,19 @@ YOUNGEST, OLDEST = AGE.targets[0], AGE.targets[-1]  # Q of the paper
 class LossWeights:
     """The lambdas. The defaults are the paper's; what the paper does not have is off."""
 
-    recon: float = 10.0
+    recon: float = 10.0  # the face at its own age comes back
     age: float = 0.1  # V's cross-entropy
     age_robust: float = 0.0  # the same from a V trained against adversarial perturbations
-    gan: float = 1.0
-    gender: float = 0.0
+    gan: float = 1.0  # LSGAN
+    gender: float = 0.0  # stays, says V
     glasses: float = 0.0  # by `glasses_classifier`
-    residual: float = 0.0
+    residual: float = 0.0  # L1 of the change
     outside: float = 1.0  # how many times dearer a change of the background is than one of the face
-    chroma: float = 0.0
-    darkening: float = 0.0
-    brightening: float = 0.0
-    discolouring: float = 0.0
-    smoothness: float = 0.0
+    chroma: float = 0.0  # square of the change of colour
+    darkening: float = 0.0  # square of what darkens by more than `darkening_older` or `darkening_younger`
+    brightening: float = 0.0  # square of what brightens by more than 0.2, or `brightening_younger`
+    discolouring: float = 0.0  # square of what a colour difference changes by more than a tan
+    smoothness: float = 0.0  # total variation of the change
     distillation: float = 0.0  # from `teachers`
 
 
@@ -99,7 +99,7 @@ class Phase:
     images: int  # images seen in this phase
     resolution: int
     batch: int = 4  # of each process
-    lr: float = 1e-4
+    lr: float = 1e-4  # of Adam
     weights: LossWeights = field(default_factory=LossWeights)
     discriminator_only: bool = False  # a trained generator waits until a new D has learnt
 
@@ -115,7 +115,7 @@ class GeneratorTraining:
     data: tuple[str, ...] = ()  # archives of FFHQ-aligned faces, or tar shards of them (train/stream.py)
     shuffle_buffer: int = 5000  # of shards: encoded faces that each process keeps to draw from
     loader_workers: int = 4  # of shards: processes that read and decode for each process
-    classifier: str = "checkpoints/classifier"
+    classifier: str = "checkpoints/classifier"  # V
     robust_classifier: str = ""  # empty: none
     glasses_classifier: str = ""  # V of the attribute glasses; empty: none
     label_by_classifier: bool = True  # a0 by V, as in the paper, instead of by the archive's labels
@@ -137,7 +137,7 @@ class GeneratorTraining:
     colour_shown: float = 1.0  # how much of the change of colour each V sees; at 0 it can ask for lightness alone
     face_only: bool = False  # V and D see the edit on the face alone, as the app pastes it: neither asks for more
     skin_maps: str = ""  # file of train/skin_maps.py: what of each face is skin; empty: the mean face's oval
-    beta1: float = 0.9
+    beta1: float = 0.9  # of Adam, for the generator and D; the paper's
     beta2: float = 0.999
     modulation_lr: float = 1.0  # learning rate of the age modulation, as a multiple of the generator's
     modulation_init: float = 0.0  # standard deviation of its initial weights; 0 keeps PyTorch's
@@ -157,7 +157,7 @@ class GeneratorTraining:
     save_every: int = 250  # steps
     sample_every: int = 500  # steps
     log_every: int = 50  # steps
-    seed: int = 0
+    seed: int = 0  # of weights, draws and augmentation
 
 
 class Networks(NamedTuple):
@@ -519,14 +519,15 @@ def main() -> None:
     parser = training_parser(__doc__, GeneratorTraining, "folder for states, samples and the generator")
     parser.add_argument("--data", nargs="+", help="archives, instead of the config's")
     arguments = parser.parse_args()
-    config = load_config(GeneratorTraining, arguments.config)
-    if arguments.data:
-        config.data = tuple(arguments.data)
     torch.backends.cudnn.benchmark = True  # the shapes of a phase never change
     keep_freed_memory()
-    folder = train_generator(
-        config, arguments.out, arguments.minutes, arguments.resume, arguments.device, arguments.cache
-    )
+    with failing_in_a_sentence("train.generator"):
+        config = load_config(GeneratorTraining, arguments.config)
+        if arguments.data:
+            config.data = tuple(arguments.data)
+        folder = train_generator(
+            config, arguments.out, arguments.minutes, arguments.resume, arguments.device, arguments.cache
+        )
     if PartialState().is_main_process:
         print(f"saved {folder} and {arguments.out / 'generator'}")
     PartialState().destroy_process_group()

@@ -28,7 +28,7 @@ from train.config import load_config
 from train.data import held_out, load_faces, to_unit
 from train.face_maps import read_maps
 from train.memory import keep_freed_memory
-from train.options import training_parser
+from train.options import failing_in_a_sentence, training_parser
 from train.runlog import RunLog
 from train.schedule import cosine_rate
 from train.state import Saved, find_state, load_state, remove_states, save_state
@@ -255,8 +255,10 @@ def main() -> None:
     """Command line."""
     given = training_parser(__doc__, HairTraining, "folder for the checkpoint").parse_args()
     keep_freed_memory()
-    config = load_config(HairTraining, given.config)
-    print(json.dumps(train_hair_segmenter(config, given.out, given.minutes, given.resume, given.cache), indent=2))
+    with failing_in_a_sentence("train.hair_segmenter"):
+        config = load_config(HairTraining, given.config)
+        result = train_hair_segmenter(config, given.out, given.minutes, given.resume, given.cache)
+    print(json.dumps(result, indent=2))
 
 
 if __name__ == "__main__":

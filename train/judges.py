@@ -15,7 +15,7 @@ FFHQ_BOX = (0.19, 0.29, 0.80, 0.90)
 PIP_LINE = "pip install -r requirements-train.txt"
 
 
-class JudgeError(RuntimeError):
+class JudgeError(ValueError):
     """A judge cannot be used; the message says what to install."""
 
 

@@ -25,13 +25,14 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from agetransformer.checkpoint import CheckpointError, load_checkpoint
+from agetransformer.checkpoint import load_checkpoint
 from agetransformer.classifier import AgeClassifier, ClassifierConfig, chip, expected_age
 from agetransformer.networks import Generator, GeneratorConfig
 from train.data import held_out, to_unit
 from train.evaluate import generator_editor, list_faces
 from train.feature_discriminator import FrozenFeatures
 from train.losses import compute_class_loss
+from train.options import failing_in_a_sentence
 from train.sheet import save_sheet
 from train.synthetic import SourceError, open_network
 
@@ -279,10 +280,8 @@ def main() -> None:
         given.count, tuple(given.ages), given.device,
     )  # fmt: skip
     config = LatentOptimisation(given.starts, given.project_steps, given.edit_steps, given.lr, seed=given.seed)
-    try:
+    with failing_in_a_sentence("train.latent_optimisation"):
         result = compare(settings, config)
-    except (CheckpointError, SourceError, OSError, ValueError) as error:
-        raise SystemExit(f"train.latent_optimisation: {error}") from error
     for face in result["faces"]:
         print(f"{face['face']}: V reads {face['ages_latent']} (latent), {face['ages_ours']} (ours)")
 

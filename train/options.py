@@ -1,6 +1,8 @@
 """The command lines that the trainings share, and those that draw maps for them."""
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -34,6 +36,15 @@ def maps_parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--data", nargs="+", type=Path, required=True, help="archives of FFHQ-aligned faces")
     parser.add_argument("--out", type=Path, required=True, help="the file to write, .npz")
     return parser
+
+
+@contextmanager
+def failing_in_a_sentence(program: str) -> Iterator[None]:
+    """What is wrong with what the user gave ends the program with its message instead of a traceback."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"{program}: {error}") from error
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import torch
 
-from agetransformer.checkpoint import CheckpointError, load_checkpoint
+from agetransformer.checkpoint import load_checkpoint
 from agetransformer.networks import Generator, GeneratorConfig
 from train.data import is_held_out
 from train.evaluate import LabelledFile, generator_editor, list_faces
+from train.options import failing_in_a_sentence
 from train.sheet import save_sheet
 
 
@@ -71,11 +72,9 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=6, help="faces without --faces (default: %(default)s)")
     parser.add_argument("--size", type=int, default=512, help="side of the pictures (default: %(default)s)")
     given = parser.parse_args()
-    try:
+    with failing_in_a_sentence("train.side_by_side"):
         faces = choose_faces(list_faces(given.data), given.faces, given.count)
         side_by_side(given.generators, faces, given.ages, given.size, given.out)
-    except (CheckpointError, OSError, ValueError) as error:
-        raise SystemExit(f"train.side_by_side: {error}") from error
     print(f"wrote {given.out}: {', '.join(face.name for face in faces)}")
 
 

@@ -30,7 +30,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from agetransformer.cpus import usable_cpus
 from train.archives import open_image
-from train.attributes import Attribute, read_glasses
+from train.attributes import Attribute, read_female, read_glasses
 from train.data import Faces, is_held_out
 
 IMAGE_ENDINGS = ("webp", "jpg", "jpeg", "png")
@@ -119,7 +119,7 @@ def parse_face(sample: dict, attribute: Attribute, need_glasses: bool = False) -
         raise BrokenFace(f"{where} has no {missing}; `python -m train.shards` writes shards as they should be")
     try:
         labels = json.loads(sample["json"])
-        label, female = attribute.read(str(labels[attribute.column])), float(labels["gender"] == "female")
+        label, female = attribute.read(str(labels[attribute.column])), read_female(str(labels["gender"]))
     except (ValueError, KeyError, TypeError) as error:
         raise BrokenFace(f"{where}.json needs the labels {attribute.column} and gender ({error!r})") from error
     if need_glasses and "glasses" not in labels:

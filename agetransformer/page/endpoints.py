@@ -36,13 +36,14 @@ def add_endpoints(studio: Studio, concurrency_id: str) -> None:
 
     @on_gpu
     def estimate_age(photo: FileDataDict) -> list[float]:
-        """Estimate the apparent age of every face in a photo.
+        """Estimate the apparent age of the faces in a photo, the 8 largest at most.
 
         photo: an image file (JPEG, PNG, WebP, AVIF, HEIC, TIFF, GIF), 20 MB and 50 megapixels at most.
         Returns the ages in years, largest face first; an empty list when there is no face.
         """
         with as_sentences():
-            return [round(float(face.age), 1) for face in studio.editor.find_faces(load_photo(uploaded(photo)))]
+            faces = studio.editor.find_faces(load_photo(uploaded(photo)))
+            return [round(float(face.age), 1) for face in faces[: studio.config.max_faces]]
 
     @on_gpu
     def edit(
@@ -58,7 +59,7 @@ def add_endpoints(studio: Studio, concurrency_id: str) -> None:
 
         photo: an image file (JPEG, PNG, WebP, AVIF, HEIC, TIFF, GIF), 20 MB and 50 megapixels at most.
         ages: target ages in years, 20 to 69, fractions allowed, 10 at most; without it 25, 35, 45, 55 and 65.
-        face: which face, counted from 0, largest first.
+        face: which of the 8 largest faces, counted from 0, largest first.
         all_faces: edit every face (the 8 largest at most) instead of one.
         strength: of the change, 0 to 1.5; 1 is what the network says.
         hair: let the hair change too; otherwise the face alone.
@@ -82,7 +83,7 @@ def add_endpoints(studio: Studio, concurrency_id: str) -> None:
         """Draw a face at 25, 35, 45, 55 and 65 beside its original, the nearest age in a yellow frame.
 
         photo: an image file (JPEG, PNG, WebP, AVIF, HEIC, TIFF, GIF), 20 MB and 50 megapixels at most.
-        face: which face, counted from 0, largest first.
+        face: which of the 8 largest faces, counted from 0, largest first.
         all_faces: a row for every face (the 8 largest at most) instead of one.
         strength: of the change, 0 to 1.5; 1 is what the network says.
         hair: let the hair change too; otherwise the face alone.
@@ -109,7 +110,7 @@ def add_endpoints(studio: Studio, concurrency_id: str) -> None:
 
         photo: an image file (JPEG, PNG, WebP, AVIF, HEIC, TIFF, GIF), 20 MB and 50 megapixels at most.
         format: of the film: "mp4", "gif" or "webp".
-        face: which face, counted from 0, largest first.
+        face: which of the 8 largest faces, counted from 0, largest first.
         all_faces: every face ages (the 8 largest at most) instead of one.
         youngest: age in years that the film starts and ends with, 20 or more.
         oldest: age in years in the middle of the film, 69 or less.
