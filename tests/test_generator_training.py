@@ -1,6 +1,7 @@
 """The generator's training on a tiny data set: it learns, resumes as if never stopped, fails early and clearly."""
 
 import copy
+import importlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -362,6 +363,19 @@ def test_data_mistakes_are_named(tmp_path):
     (tmp_path / "broken.zip").write_bytes(b"not a zip")
     with pytest.raises(ValueError, match="not a zip archive"):
         load_faces((str(tmp_path / "broken.zip"),), 32, chips=False)
+    for row, mistake in (("a.png,30,Female", "gender is female or male, not 'Female'"), ("a.png,old,male", "'old'")):
+        (tmp_path / "labels.csv").write_text(f"file,age,gender\n{row}\n")
+        with pytest.raises(ValueError, match=rf"labels\.csv, a\.png: .*{mistake}"):
+            load_faces((str(tmp_path),), 32, chips=False)
+
+
+@pytest.mark.parametrize("module", ["generator", "classifier", "hair_segmenter"])
+def test_mistakes_end_a_training_in_a_sentence(module, tmp_path, monkeypatch):
+    (tmp_path / "config.yaml").write_text("data: [none.zip]\nfoo: 1\n")
+    command = [module, "--config", str(tmp_path / "config.yaml"), "--out", str(tmp_path / "run")]
+    monkeypatch.setattr("sys.argv", command)
+    with pytest.raises(SystemExit, match=rf"train\.{module}: .*config\.yaml: unknown setting 'foo'"):
+        importlib.import_module(f"train.{module}").main()
 
 
 def test_traits_are_not_balanced_without_the_label_of_glasses(workspace, tmp_path):

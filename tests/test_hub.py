@@ -269,6 +269,9 @@ def test_push_refusals(server: HubServer, untrained_generator: Path, tmp_path: P
         (tmp_path / name).write_bytes((untrained_generator / name).read_bytes())
     with pytest.raises(CheckpointError, match="model card"):
         hub.push_to_hub(tmp_path, REPO, endpoint=server.endpoint, token=TOKEN)
+    (tmp_path / "README.md").write_text("\n")  # as the editor writes it of a checkpoint without a card
+    with pytest.raises(CheckpointError, match="model card"):
+        hub.push_to_hub(tmp_path, REPO, endpoint=server.endpoint, token=TOKEN)
     (tmp_path / "README.md").write_text("---\nlicence: mine\n---\n")
     with pytest.raises(CheckpointError, match=r"README\.md.*license"):
         hub.push_to_hub(tmp_path, REPO, endpoint=server.endpoint, token=TOKEN)

@@ -248,6 +248,7 @@ def test_images_that_are_none_stop_a_run_too(tmp_path):
         ({"7.json": b"{}"}, r"bad\.tar: 7 has no image \(\.webp"),
         ({"7.png": b"...", "7.json": b'{"gender": "male"}'}, r"7\.json needs the labels age and gender \(KeyError"),
         ({"7.png": b"...", "7.json": b"{"}, r"7\.json needs the labels age and gender"),
+        ({"7.png": b"...", "7.json": b'{"age": 30, "gender": "f"}'}, "gender is female or male, not 'f'"),
     ],
 )
 def test_what_is_wrong_with_the_first_shard_is_said_before_the_first_step(tmp_path, files, sentence):

@@ -137,7 +137,7 @@ class GeneratorTraining:
     colour_shown: float = 1.0  # how much of the change of colour each V sees; at 0 it can ask for lightness alone
     face_only: bool = False  # V and D see the edit on the face alone, as the app pastes it: neither asks for more
     skin_maps: str = ""  # file of train/skin_maps.py: what of each face is skin; empty: the mean face's oval
-    beta1: float = 0.9  # of Adam, for the generator and D; the paper's
+    beta1: float = 0.9  # of Adam, for the generator and D; the paper names none
     beta2: float = 0.999
     modulation_lr: float = 1.0  # learning rate of the age modulation, as a multiple of the generator's
     modulation_init: float = 0.0  # standard deviation of its initial weights; 0 keeps PyTorch's

@@ -92,8 +92,8 @@ def results_table(result: dict) -> str:
         + markdown_table(headings, lines)
         + "\n"
         "Error: of the judged age, in years; in brackets that of the unedited faces. Identity: distance of dlib's face "
-        f"descriptors; a stranger's is {_number(result['stranger'], 2)}. Sharpness: variance of the Laplacian on the face, "
-        "ratio to the unedited face's. On the unedited faces the judge is off the "
+        f"descriptors; a stranger's is {_number(result['stranger'], 2)}. Sharpness: variance of the Laplacian on the "
+        "face, ratio to the unedited face's. On the unedited faces the judge is off the "
         f"labels by {_number(result['judge_error'], 1)} years.\n"
     )
 
