@@ -27,6 +27,8 @@ _RIGHT_EYE = [362, 385, 387, 263, 373, 380]
 _MOUTH_CORNERS = [61, 291]
 
 _TILE = 128  # px: input side of MediaPipe's face detector
+_SMALLEST = 24  # photo px: no side of a photo with a face that can be found is shorter
+_LONGEST = 100  # times the shorter side; longer panoramas are not searched
 _FINEST_TILE = 448  # photo px of the smallest tile searched: a face of 60 px is 17 px there, where 95 % are still found
 _TILE_STRIDE = 0.7  # of a tile: the widest face that the next coarser tiles see too small lies whole in one tile
 _SMALL_FACE = 0.3  # of a tile: where a face smaller than this was found, smaller ones may stand beside it
@@ -241,6 +243,8 @@ class FaceFinder:
     def _propose(self, pixels: np.ndarray) -> list[_Detection]:
         """Photo [H, W, 3] -> what may be faces, in photo pixels, largest first."""
         height, width = pixels.shape[:2]
+        if min(height, width) < max(_SMALLEST, max(height, width) / _LONGEST):  # a strip would be millions of tiles
+            return []
         tile = _FINEST_TILE
         while tile < 1.25 * max(height, width):  # room around a face that fills the photo
             tile *= 2

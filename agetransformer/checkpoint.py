@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, get_type_hints
 
 import torch
 from safetensors import SafetensorError
@@ -74,7 +74,7 @@ def load_checkpoint(module_class: type[Module], config_class: type, folder: str 
     try:
         values = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))
         version, kind = values.pop("format_version"), values.pop("model")
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, AttributeError) as error:
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{folder / CONFIG_NAME}: not a checkpoint's config ({error!r})") from error
     if not isinstance(version, int) or version < 1:
         raise CheckpointError(f"{folder / CONFIG_NAME}: not a checkpoint's config (format_version {version!r})")
@@ -85,6 +85,10 @@ def load_checkpoint(module_class: type[Module], config_class: type, folder: str 
     unknown = values.keys() - {field.name for field in fields(config_class)}
     if unknown:
         raise CheckpointError(f"{folder / CONFIG_NAME}: unknown settings: {', '.join(sorted(unknown))}")
+    hints = get_type_hints(config_class)
+    for name, value in values.items():
+        if not _is_a(value, hints[name]):
+            raise CheckpointError(f"{folder / CONFIG_NAME}: {name}: expected {hints[name].__name__}, found {value!r}")
     try:
         module = module_class(config_class(**values))
     except ValueError as error:
@@ -94,9 +98,20 @@ def load_checkpoint(module_class: type[Module], config_class: type, folder: str 
     except SafetensorError as error:
         raise CheckpointError(f"{folder / WEIGHTS_NAME}: broken or cut short ({error}); download it again") from error
     weights = {name: value.float() if value.dtype == torch.float16 else value for name, value in weights.items()}
+    own = {name: value.dtype for name, value in module.state_dict().items()}
+    for name, value in weights.items():
+        if value.dtype != own.get(name, value.dtype) or (value.is_floating_point() and not value.isfinite().all()):
+            raise CheckpointError(f"{folder / WEIGHTS_NAME}: {name} has weights that are no numbers; download it again")
     try:
         module.load_state_dict(weights, strict=True)
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise CheckpointError(f"{folder}: the weights do not fit the config: {reason}") from error
     return module.eval()
+
+
+def _is_a(value: object, kind: type) -> bool:
+    """Whether JSON's value is of a setting's type; a whole number is a float too, a truth value no number."""
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, (int, float) if kind is float else kind)

@@ -82,7 +82,12 @@ class AgeEditor:
         self.classifier = classifier.eval().to(self.device)
         self.segmenter = segmenter.eval().to(self.device).to(memory_format=torch.channels_last)
         self._finder: FaceFinder | None = None
+        self._closing: weakref.finalize | None = None  # of the finder, at exit too: MediaPipe cannot be torn down later
+        self._inherited: FaceFinder | None = None  # of the process that this one was forked from
         self._lock = threading.Lock()
+        if hasattr(os, "register_at_fork"):
+            begin = weakref.WeakMethod(self._begin_in_child)
+            os.register_at_fork(after_in_child=lambda: (method := begin()) and method())
 
     @classmethod
     def from_pretrained(
@@ -101,7 +106,7 @@ class AgeEditor:
         classifier = load_checkpoint(AgeClassifier, ClassifierConfig, hub.CLASSIFIER_FOLDER)
         segmenter = load_checkpoint(HairSegmenter, HairSegmenterConfig, hub.HAIR_SEGMENTER_FOLDER)
         card = checkpoint.folder / hub.CARD_NAME
-        text = card.read_text(encoding="utf-8") if card.is_file() else ""
+        text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
         return cls(generator, classifier, segmenter, name=str(checkpoint), card=text, device=device)
 
     def save_pretrained(self, folder: str | Path) -> Path:
@@ -134,7 +139,7 @@ class AgeEditor:
         with self._lock:  # MediaPipe serves one caller at a time
             if self._finder is None:
                 self._finder = alignment.FaceFinder()
-                weakref.finalize(self, self._finder.close)  # at exit too: MediaPipe cannot be torn down later
+                self._closing = weakref.finalize(self, self._finder.close)
             geometries = self._finder.find(image)
         pixels = np.asarray(image)
         faces = [self.cut_face(pixels, geometry) for geometry in geometries]
@@ -333,9 +338,17 @@ class AgeEditor:
     def close(self) -> None:
         """Free MediaPipe's models; they come back when they are needed."""
         with self._lock:
-            if self._finder is not None:
-                self._finder.close()
-            self._finder = None
+            if self._closing is not None:
+                self._closing()
+            self._finder = self._closing = None
+
+    def _begin_in_child(self) -> None:
+        """After a fork, as on ZeroGPU: the finder's threads are gone, and neither using nor closing it would return."""
+        if self._closing is not None:
+            self._closing.detach()
+        self._inherited = self._inherited or self._finder  # kept, because its end would wait for them too
+        self._finder = self._closing = None
+        self._lock = threading.Lock()
 
 
 def check_age(age: float) -> float:

@@ -1,6 +1,7 @@
 """Files that appear under their name only when they are whole."""
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A path beside `path` to write to; it takes the place of `path` at the end, or goes if anything fails."""
     path = Path(path)
-    aside = path.with_name(f".{path.name}.part")
+    aside = path.with_name(f".{secrets.token_hex(8)}.part")  # of its own: others may write the same file
     try:
         yield aside
         os.replace(aside, path)

@@ -40,7 +40,7 @@ def record_cuda_graph(function: Function, inputs: tuple[Tensor, ...]) -> Recordi
                 function(*inputs)
         torch.cuda.current_stream().wait_stream(side)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads go on using the GPU
             outputs = function(*inputs)
     return Recording(inputs, outputs, graph.replay)
 

@@ -1,6 +1,7 @@
 """Checkpoints by name: the embedded one, a folder, or a repository on the Hugging Face Hub at a fixed commit."""
 
 import hashlib
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,13 +52,18 @@ def resolve(
     """
     if source is None:
         source = GENERATOR_FOLDER
-    folder = Path(source).expanduser()
-    if folder.is_dir():
+    try:
+        folder = Path(source).expanduser()
+        is_folder = folder.is_dir()
+    except (OSError, RuntimeError):  # a name too long for a file, or ~ of nobody
+        is_folder = False
+    if is_folder:
         if revision is not None:
             raise CheckpointError(f"{source} is a folder and has no revisions; leave the revision out")
         _require_files(folder, str(source))
         sha256 = _sha256(folder / WEIGHTS_NAME)
-        return ResolvedCheckpoint(folder, folder.resolve().name, f"sha256:{sha256}", sha256)
+        name = os.fsencode(folder.resolve().name).decode("utf-8", "replace")  # it is written into pictures
+        return ResolvedCheckpoint(folder, name, f"sha256:{sha256}", sha256)
     if isinstance(source, Path) or not _REPOSITORY.fullmatch(source):
         raise CheckpointError(f"{source}: no such folder; give a checkpoint's folder, or owner/repo on the Hub")
     return _from_hub(source, revision, endpoint, cache_dir, token)

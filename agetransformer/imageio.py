@@ -23,6 +23,7 @@ MAX_PIXELS = 50_000_000
 
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "HEIF", "TIFF", "GIF")
 _FORMAT_NAMES = "JPEG, PNG, WebP, AVIF, HEIC, TIFF or GIF"
+_ALIKE = 4  # levels: sRGB profiles differ by rounding
 _DAMAGED = "The photo is damaged or was cut short, so it cannot be read. Please export or download it again."
 
 # EXIF tag 274 -> how to bring the picture upright.
@@ -59,13 +60,14 @@ def load_photo(source: str | os.PathLike[str] | bytes | BinaryIO | Image.Image) 
     Raises:
         PhotoError: no such file, not a photo, damaged, over MAX_BYTES or over MAX_PIXELS.
     """
-    if isinstance(source, Image.Image):
-        _check_pixels(source.size)
-        if source.mode == "RGB" and not source.info and not source.getexif():
-            return source  # a copy of 12 megapixels takes longer than an edit
-        return _normalise(source)
-    data = _read(source)
+    data = b"" if isinstance(source, Image.Image) else _read(source)
     try:
+        if isinstance(source, Image.Image):
+            _check_pixels(source.size)
+            source.load()  # one that was opened may be damaged
+            if source.mode == "RGB" and not source.info and not source.getexif():
+                return source  # a copy of 12 megapixels takes longer than an edit
+            return _normalise(source)
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _check_pixels(image.size)
             return _normalise(image)
@@ -183,6 +185,8 @@ def _too_many_pixels() -> str:
 
 
 def _check_pixels(size: tuple[int, int]) -> None:
+    if min(size) < 1:
+        raise PhotoError(_DAMAGED)
     if size[0] * size[1] > MAX_PIXELS:
         raise PhotoError(_too_many_pixels())
 
@@ -250,7 +254,7 @@ def _to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             space = source.profile.xcolor_space.strip()
             fits = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab": "LAB"}.get(space) == picture.mode
-            if fits and not ImageCms.getProfileDescription(source).startswith("sRGB"):
+            if fits and not _is_srgb(source):
                 converted = ImageCms.profileToProfile(
                     picture,
                     source,
@@ -267,6 +271,18 @@ def _to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
         lab = ImageCms.createProfile("LAB")
         return ImageCms.profileToProfile(picture, lab, ImageCms.createProfile("sRGB"), outputMode="RGB") or picture
     return picture.convert("RGB")
+
+
+def _is_srgb(profile: ImageCms.ImageCmsProfile) -> bool:
+    """Whether an RGB profile is sRGB: to convert 12 megapixels takes longer than an edit."""
+    if not ImageCms.getProfileDescription(profile).startswith("sRGB"):
+        return False
+    steps = np.arange(0, 256, 51, dtype=np.uint8)  # by name alone, linear ones would pass: sRGB-elle-V2-g10
+    cube = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(1, -1, 3)
+    converted = ImageCms.profileToProfile(
+        Image.fromarray(cube), profile, ImageCms.createProfile("sRGB"), ImageCms.Intent.RELATIVE_COLORIMETRIC
+    )
+    return converted is not None and int(np.abs(np.asarray(converted).astype(int) - cube).max()) <= _ALIKE
 
 
 def _without_info(image: Image.Image) -> Image.Image:

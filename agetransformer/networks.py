@@ -25,6 +25,10 @@ class GeneratorConfig:
     shading: bool = False  # where a residual darkens, it does so as a shadow does: see agetransformer/shading.py
 
     def __post_init__(self) -> None:
+        if not 16 <= self.resolution <= 4096 or self.resolution % 4 != 0:
+            raise ValueError(f"resolution: a multiple of 4 within 16..4096, not {self.resolution}")
+        if not 0 <= self.age_sigma < 100:
+            raise ValueError(f"age_sigma: years, 0 or more and below 100, not {self.age_sigma}")
         if self.shading and not self.residual:
             raise ValueError("shading: only of a residual; set residual: true too")
 

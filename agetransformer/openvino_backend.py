@@ -36,9 +36,12 @@ Half = FastEncoder | Int8Encoder | FastDecoder
 KEPT_FILES = 16  # compiled halves in the cache folder, 1 or 6 MB each; the oldest go
 
 
-def cache_folder() -> Path:
-    """Where compiled models are kept: agetransformer in the user's cache folder."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "agetransformer"
+def cache_folder() -> Path | None:
+    """Where compiled models are kept: agetransformer in the user's cache folder; None where the user has no home."""
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "agetransformer"
+    except RuntimeError:
+        return None
 
 
 def available() -> bool:

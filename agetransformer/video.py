@@ -29,6 +29,7 @@ _TRACKING = 0.35  # about the part of the work that is done when the faces are f
 @dataclass(frozen=True)
 class VideoConfig:
     longest: float = 300.0  # seconds; longer videos are refused
+    most_frames: int = 36_000  # five minutes at 120 a second; videos with more are refused
     max_side: int = 3840  # px of the longer side; larger frames are shrunk
     track: TrackConfig = field(default_factory=TrackConfig)
     crf: int = 18  # x264's quality: visually lossless
@@ -68,7 +69,7 @@ def edit_video(
         age: years within 20..69.
         progress: called now and then with the part of the work that is done, 0..1.
     Raises:
-        VideoError: not a video, too long, or no face in any frame; a sentence.
+        VideoError: not a video, too long, too many frames, or no face in any frame; a sentence.
         OSError: the target cannot be written.
         ValueError: an age outside 20..69, another ending than .mp4, or the target is the source; a sentence.
     """
@@ -106,6 +107,11 @@ def _track(source: Path, config: VideoConfig, progress: Callable[[float], None])
             for _, pts, pixels in stills(container.decode(stream), container, stream, config.max_side):
                 times.append(float(pts * cast(Fraction, stream.time_base)))
                 _check_length(times[-1] - times[0], config)
+                if len(times) > config.most_frames:
+                    raise VideoError(
+                        f"The video has more than {config.most_frames} frames. Please cut it, or save it with fewer "
+                        "frames a second."
+                    )
                 progress(min(1.0, (times[-1] - times[0]) / max(length, step)))
                 yield pixels
 

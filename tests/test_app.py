@@ -27,7 +27,7 @@ from agetransformer.page.config import PageConfig
 from agetransformer.page.english import ENGLISH
 from agetransformer.page.errors import as_sentences
 from agetransformer.page.figures import EVERY_FACE, age_row, face_picker, nearest
-from agetransformer.page.studio import Look, Studio, StudioError
+from agetransformer.page.studio import Look, Studio, StudioError, Visit
 from agetransformer.page.vietnamese import VIETNAMESE
 from agetransformer.video import VideoConfig
 from app import EXAMPLES
@@ -213,7 +213,7 @@ def test_bad_ages_are_refused_with_a_sentence(client, two_people, ages):
 
 def test_a_face_that_is_not_there_is_refused_with_a_sentence(client, two_people):
     for index in (2, -1):
-        with pytest.raises(AppError, match=f"no face {index} in this photo: it has 2"):
+        with pytest.raises(AppError, match=f"no face {index} to choose in this photo: it offers 2"):
             edit(client, two_people, face=index)
 
 
@@ -251,6 +251,44 @@ def test_a_file_of_the_server_cannot_be_named_as_photo(client, tmp_path, name, m
         assert "event: error" in text and "33" not in text and "complete" not in text
 
 
+def test_neither_can_the_pages_own_photo_input_name_one(address, tmp_path):
+    stranger = draw_photo(tmp_path / "stranger.png", (300, 200), (RED, (50, 50, 80)))
+    config = httpx.get(f"{address}config").json()
+    (opening,) = (one["id"] for one in config["dependencies"] if one["api_name"] == "open_photo")
+    answers = {}
+    for path in (str(stranger), upload(address, stranger)):
+        session = {"session_hash": f"session{len(answers)}"}
+        data = [{"path": path}, None, 100, True, "en"]
+        httpx.post(f"{address}gradio_api/queue/join", json={"data": data, "fn_index": opening, **session})
+        with httpx.stream("GET", f"{address}gradio_api/queue/data", params=session, timeout=60) as answer:
+            answers[path] = answer.read().decode()
+    refused, opened = answers.values()
+    assert "cannot be named" in refused and "data:image" not in refused
+    assert "data:image" in opened
+
+
+def upload(address, path: Path) -> str:
+    """Where the server has put it."""
+    answer = httpx.post(f"{address}gradio_api/upload", files={"files": (path.name, path.read_bytes(), "image/png")})
+    return answer.json()[0]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"ages": 25}, {"ages": ["25"]}, {"ages": [None]}, {"strength": "1"}, {"face": 0.5}, {"face": "0"}]
+)
+def test_arguments_of_another_type_are_named(client, two_people, wrong):
+    with pytest.raises(AppError, match=rf"{next(iter(wrong))} is a"):
+        edit(client, two_people, **wrong)
+
+
+def test_no_folder_is_left_of_a_refused_request(tmp_path):
+    studio = Studio(SquareEditor(), PageConfig(), tmp_path / "downloads")
+    visit = studio.open(str(draw_photo(tmp_path / "one.png", (300, 200), (RED, (50, 50, 80)))))
+    with pytest.raises(StudioError, match="at most"):
+        studio.save_photos(visit, [30] * 1000)
+    assert not (tmp_path / "downloads").exists()
+
+
 def test_uploads_over_the_limit_are_refused(address, tmp_path):
     answer = httpx.post(f"{address}gradio_api/upload", files={"files": ("big.png", b"\0" * 61_000_000, "image/png")})
     assert answer.status_code == 413
@@ -267,6 +305,8 @@ def test_a_visit_that_was_closed_is_known(tmp_path):
     visit, other = studio.open(str(photo)), studio.open(str(photo))
     studio.close(visit)
     assert studio.is_closed(visit) and not studio.is_closed(other) and len(studio.cache) == 1
+    studio.workspace(visit)  # as by an edit that was under way
+    assert len(studio.cache) == 1
 
 
 def test_the_cache_is_bounded_and_drops_the_least_recently_used(tmp_path):
@@ -282,18 +322,22 @@ def test_the_cache_is_bounded_and_drops_the_least_recently_used(tmp_path):
     assert len(studio.cache) == 1
 
 
+def preview_at(studio: Studio, visit: Visit, age: float) -> Image.Image:
+    return studio.figure_at(studio.workspace(visit), age)[0]
+
+
 def test_a_dropped_encoding_is_made_again_until_the_photo_is_gone(tmp_path):
     studio = Studio(SquareEditor(), PageConfig(), tmp_path)
     photo = draw_photo(tmp_path / "two.png", (300, 200), (RED, (50, 50, 80)), (BLUE, (200, 20, 40)))
     visit = studio.choose(studio.open(str(photo)), 1)
-    before = np.asarray(studio.preview_at(visit, 60))
+    before = np.asarray(preview_at(studio, visit, 60))
     studio.close(visit)
-    assert (np.asarray(studio.preview_at(visit, 60)) == before).all()
+    assert (np.asarray(preview_at(studio, visit, 60)) == before).all()
     assert (before[20:60, 200:240] == grey_of(60)).all()
     studio.close(visit)
     photo.unlink()
     with pytest.raises(StudioError, match="no longer kept"):
-        studio.preview_at(visit, 60)
+        preview_at(studio, visit, 60)
 
 
 def test_the_preview_of_a_large_photo_is_the_full_result_made_small(tmp_path):
@@ -301,7 +345,7 @@ def test_the_preview_of_a_large_photo_is_the_full_result_made_small(tmp_path):
     studio = Studio(SquareEditor(), config, tmp_path)
     photo = draw_photo(tmp_path / "large.png", (2000, 1000), (RED, (800, 400, 200)))
     visit = studio.open(str(photo))
-    preview = studio.preview_at(visit, 60)
+    preview = preview_at(studio, visit, 60)
     assert preview.size == (500, 250)
     (full,) = studio.photos_at(visit, [60])
     small = np.asarray(Image.fromarray(full).resize((500, 250), Image.Resampling.BOX)).astype(int)
@@ -372,7 +416,7 @@ def test_the_cache_counts_every_encoded_face(tmp_path):
 def test_preview_of_all_faces_with_a_close_up_of_both(tmp_path):
     studio = Studio(SquareEditor(), PageConfig(), tmp_path)
     photo = draw_photo(tmp_path / "two.png", (300, 200), (RED, (50, 50, 80)), (BLUE, (200, 20, 40)))
-    whole, close_up = studio.figure_at(studio.open(str(photo), None), 60, Look())
+    whole, close_up = studio.figure_at(studio.workspace(studio.open(str(photo), None)), 60, Look())
     pixels = np.asarray(whole)
     assert (pixels[50:130, 50:130] == grey_of(60)).all() and (pixels[20:60, 200:240] == grey_of(60)).all()
     assert close_up.size == (190, 110)  # from the left of one to the right of the other
@@ -441,7 +485,8 @@ def sentences_of(module: ModuleType, error: str) -> set[str]:
     """What `raise error(...)` says in a module's source; the blanks filled as the page does."""
     raised = [node for node in ast.walk(ast.parse(inspect.getsource(module))) if isinstance(node, ast.Raise)]
     calls = [node.exc for node in raised if isinstance(node.exc, ast.Call) and node.exc.func.id == error]
-    config = VideoConfig(longest=PageConfig().clip_seconds)
+    page = PageConfig()
+    config = VideoConfig(longest=page.clip_seconds, most_frames=page.clip_frames)
     return {eval(compile(ast.Expression(call.args[0]), "", "eval"), {"config": config}) for call in calls}
 
 

@@ -67,6 +67,12 @@ def test_a_classifier_of_format_1_gives_the_same_age(tmp_path: Path) -> None:
         ({"format_version": None}, "not a checkpoint's config"),
         ({"wings": 2}, "unknown settings: wings"),
         ({"residual": False, "shading": True}, r"config\.json: shading: only of a residual"),
+        ({"residual": "false"}, "residual: expected bool, found 'false'"),
+        ({"resolution": "384"}, "resolution: expected int, found '384'"),
+        ({"resolution": 383}, r"config\.json: resolution: a multiple of 4"),
+        ({"resolution": 0}, "resolution: a multiple of 4"),
+        ({"age_sigma": -1}, r"config\.json: age_sigma: years"),
+        ({"age_sigma": float("nan")}, "age_sigma: years"),
     ],
 )
 def test_what_this_version_cannot_read_is_refused(tmp_path: Path, changed: dict, sentence: str) -> None:
@@ -74,6 +80,31 @@ def test_what_this_version_cannot_read_is_refused(tmp_path: Path, changed: dict,
     config = json.loads((tmp_path / "config.json").read_text()) | changed
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(CheckpointError, match=sentence):
+        load_checkpoint(Generator, GeneratorConfig, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "config", ["[]", "7", "{", '{"format_version": 1}', "[" * 10_000, '{"format_version": ' + "1" * 5000]
+)
+def test_what_is_no_config_is_refused(tmp_path: Path, config: str) -> None:
+    unpack("generator", tmp_path)
+    (tmp_path / "config.json").write_text(config)
+    with pytest.raises(CheckpointError, match=r"config\.json: not a checkpoint's config"):
+        load_checkpoint(Generator, GeneratorConfig, tmp_path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), None])
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, value: float | None) -> None:
+    from safetensors.torch import load_file, save_file
+
+    unpack("generator", tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    bias = weights["decoder.conv3.bias"]
+    weights["decoder.conv3.bias"] = (
+        bias.to(torch.int8) if value is None else bias.index_fill(0, torch.tensor([1]), value)
+    )
+    save_file(weights, tmp_path / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"decoder\.conv3\.bias has weights that are no numbers"):
         load_checkpoint(Generator, GeneratorConfig, tmp_path)
 
 

@@ -1,9 +1,13 @@
 """AgeEditor: what comes out has the right size, place and detail; statelessness; threads; refusals."""
 
+import gc
 import io
+import multiprocessing
+import os
 import subprocess
 import sys
 import threading
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -221,6 +225,42 @@ def test_warm_up_leaves_nothing_to_load(embedded: None, monkeypatch: pytest.Monk
     monkeypatch.setattr("agetransformer.alignment.FaceFinder", lambda: pytest.fail("loaded again"))
     assert editor.find_faces(Image.new("RGB", (64, 64))) == []
     editor.close()
+
+
+def test_finders_that_were_closed_are_forgotten(editor: AgeEditor) -> None:
+    for _ in range(2):
+        editor.find_faces(Image.new("RGB", (64, 64)))
+        finder = weakref.ref(editor._finder)
+        editor.close()
+        gc.collect()
+        assert finder() is None
+    editor.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes are forked here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_finds_faces_by_itself(editor: AgeEditor) -> None:
+    """As ZeroGPU forks for each call: MediaPipe's threads stay behind, and waiting for them would never end."""
+    photo = astronaut()
+    (face,) = editor.find_faces(photo)
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+
+    def find() -> None:
+        sender.send([round(found.position.side) for found in editor.find_faces(photo)])
+
+    def child() -> None:
+        thread = threading.Thread(target=find)  # PyTorch's own threads are missing from the one that was forked
+        thread.start()
+        thread.join()
+
+    with editor._lock:  # somebody else's search may be under way
+        process = multiprocessing.get_context("fork").Process(target=child, daemon=True)
+        process.start()
+    answered = receiver.poll(60)
+    found = receiver.recv() if answered else None
+    process.kill()
+    assert found == [round(face.position.side)]
+    assert editor.find_faces(photo)  # and this process still does
 
 
 def test_import_is_light() -> None:

@@ -19,7 +19,7 @@ from agetransformer.cpus import usable_cpus
 from agetransformer.engine import Engine
 from agetransformer.graphs import Function, Graphed, Recording
 from agetransformer.networks import Generator, GeneratorConfig
-from agetransformer.openvino_backend import OpenVinoBackend, OpenVinoConfig
+from agetransformer.openvino_backend import OpenVinoBackend, OpenVinoConfig, cache_folder
 from agetransformer.quantization import ImageConv, LevelConv, LevelUpsampling, quantize, to_levels, weight_steps
 from agetransformer.rewrites import (
     FastDecoder,
@@ -435,6 +435,13 @@ def test_openvino_works_without_a_writable_cache(openvino_engine, monkeypatch, t
     outputs = edit(Engine(random_generator(64, residual=True)), random_image(64))
     assert torch.equal(outputs, edit(openvino_engine, random_image(64)))
     assert "cannot be kept" in caplog.text
+
+
+def test_a_user_without_a_home_compiles_at_every_start(monkeypatch):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # of a user that the system does not know
+    assert cache_folder() is None
 
 
 @needs_openvino

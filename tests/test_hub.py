@@ -157,7 +157,9 @@ def test_no_such_revision(server: HubServer, tmp_path: Path, revision: str) -> N
         fetch(server, tmp_path, revision=revision)
 
 
-@pytest.mark.parametrize("source", ["some one/x", "a/b/c", "models\\x", "./nowhere/x", "nowhere", "https://hub/x"])
+@pytest.mark.parametrize(
+    "source", ["some one/x", "a/b/c", "models\\x", "./nowhere/x", "nowhere", "https://hub/x", "~nobody/x", "x" * 300]
+)
 def test_neither_folder_nor_repository(source: str) -> None:
     with pytest.raises(CheckpointError, match="no such folder"):
         hub.resolve(source)

@@ -172,8 +172,23 @@ def test_icc_profile_is_converted_to_srgb() -> None:
         assert_is_picture(load_photo(encode(stored, kind, icc_profile=swapped, **options)), 10)
     unchanged = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     assert_is_picture(load_photo(encode(picture(), "PNG", icc_profile=unchanged)), 0)
+    linear = linear_profile()
+    assert ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(linear))).startswith("sRGB")
+    light = ((np.asarray(picture()) / 255) ** 2.2 * 255).round().astype(np.uint8)
+    assert_is_picture(load_photo(encode(Image.fromarray(light), "PNG", icc_profile=linear)), 12)
     assert_is_picture(load_photo(encode(picture(), "PNG", icc_profile=b"not a profile")), 0)
     assert_is_picture(load_photo(encode(picture(), "PNG", icc_profile=swapped[:200])), 0)
+
+
+def linear_profile() -> bytes:
+    """sRGB's profile, name and all, but with a gamma of 1: each curve tag becomes a curve with nothing in it."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    for at in range(132, 132 + 12 * struct.unpack(">I", profile[128:132])[0], 12):
+        if bytes(profile[at : at + 4]) in (b"rTRC", b"gTRC", b"bTRC"):
+            offset = struct.unpack(">I", profile[at + 4 : at + 8])[0]
+            profile[offset : offset + 12] = b"curv" + bytes(8)
+            profile[at + 8 : at + 12] = struct.pack(">I", 12)
+    return bytes(profile)
 
 
 def swapped_primaries_profile() -> bytes:
@@ -250,6 +265,13 @@ def test_refused_with_a_sentence(name: str, tmp_path: Path) -> None:
         load_photo(path)
     message = str(caught.value)
     assert message[0].isupper() and message.endswith(".") and "Error" not in message and str(tmp_path) not in message
+
+
+def test_pictures_that_cannot_be_read_on_are_refused() -> None:
+    half = noise("JPEG")[: len(noise("JPEG")) // 2]
+    for image in (Image.open(io.BytesIO(half)), Image.new("RGB", (0, 0)), Image.new("RGB", (0, 9))):
+        with pytest.raises(PhotoError, match="damaged"):
+            load_photo(image)
 
 
 def test_no_file_and_folder(tmp_path: Path) -> None:

@@ -264,6 +264,8 @@ def test_refusals(editor: AgeEditor, frames: list[np.ndarray], tmp_path: Path) -
     with pytest.raises(VideoError, match=r"longer than 0.1 seconds"):
         long = write_clip(tmp_path / "long.mp4", frames * 3)
         edit_video(editor, long, tmp_path / "out.mp4", 65, VideoConfig(longest=0.1))
+    with pytest.raises(VideoError, match="more than 5 frames"):
+        edit_video(editor, clip, tmp_path / "out.mp4", 65, VideoConfig(most_frames=5))
     for age, target, words in ((70, "out.mp4", "outside 20..69"), (65, "out.avi", "mp4"), (65, "clip.mp4", "replace")):
         with pytest.raises(ValueError, match=words):
             edit_video(editor, clip, tmp_path / target, age)

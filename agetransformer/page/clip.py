@@ -1,5 +1,6 @@
 """The tab for a short video."""
 
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -12,6 +13,8 @@ from agetransformer.page.languages import Wording, texts_of
 from agetransformer.page.one_photo import EDITS
 from agetransformer.page.studio import Studio, StudioError
 from agetransformer.video import VideoConfig, edit_video
+
+_SECONDS = 120  # of a lent GPU
 
 
 def add_clip(studio: Studio, words: Wording, language: gr.Radio) -> None:
@@ -35,7 +38,7 @@ def add_clip(studio: Studio, words: Wording, language: gr.Radio) -> None:
         download = gr.DownloadButton(visible=False, elem_id="get-clip")
         words.add(download, "label", lambda texts: texts.download_film)
 
-    @on_gpu
+    @partial(on_gpu, seconds=_SECONDS)
     def run(
         path: str | None,
         age: float,
@@ -50,7 +53,13 @@ def add_clip(studio: Studio, words: Wording, language: gr.Radio) -> None:
                 if path is None:
                     raise StudioError(lambda texts: texts.no_video)
                 target = studio.new_file(f"age_{age:g}.mp4")
-                options = VideoConfig(longest=config.clip_seconds, max_side=config.clip_side, hair=hair, mark=mark)
+                options = VideoConfig(
+                    longest=config.clip_seconds,
+                    most_frames=config.clip_frames,
+                    max_side=config.clip_side,
+                    hair=hair,
+                    mark=mark,
+                )
                 report = edit_video(
                     studio.editor, path, target, age, options, lambda done: progress(done, desc=texts.video_progress)
                 )

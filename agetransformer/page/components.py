@@ -9,6 +9,8 @@ from gradio.components.imageslider import SliderData
 from gradio.data_classes import ImageData
 from PIL import Image
 
+from agetransformer.page.uploads import checked_upload
+
 _PREVIEW_QUALITY = 90
 
 
@@ -22,7 +24,7 @@ class PhotoInput(gr.Image):
 
     def preprocess(self, payload: ImageData | None) -> str | None:
         """The path of the uploaded file; None when the photo was taken away."""
-        return None if payload is None else payload.path
+        return None if payload is None else checked_upload(payload.path)
 
 
 class PreviewSlider(gr.ImageSlider):

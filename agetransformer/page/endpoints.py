@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Literal, cast
 
 import gradio as gr
@@ -13,22 +12,18 @@ from agetransformer.imageio import load_photo
 from agetransformer.page.errors import as_sentences
 from agetransformer.page.gpu import on_gpu
 from agetransformer.page.studio import Look, Studio, Visit
+from agetransformer.page.uploads import checked_upload
 
 
 def add_endpoints(studio: Studio, concurrency_id: str) -> None:
     """Register the endpoints in the gr.Blocks that is being built."""
     grid_ages = list(studio.config.grid_ages)
 
-    def uploaded(photo: FileDataDict) -> str:
-        """The path of an uploaded file; gradio itself lets any path pass that does not call itself a file."""
-        path = photo.get("path") if isinstance(photo, dict) else None
-        if not isinstance(path, str) or not Path(path).resolve().is_relative_to(studio.downloads.resolve()):
-            raise gr.Error("Please upload the photo; a file of the server cannot be named.", print_exception=False)
-        return path
-
     @contextmanager
     def visiting(photo: FileDataDict, face: int, all_faces: bool) -> Iterator[Visit]:
-        visit = studio.open(uploaded(photo), None if all_faces else face)
+        if not isinstance(face, int) or isinstance(face, bool):
+            raise gr.Error(f"face is a whole number, not {face!r}.", print_exception=False)
+        visit = studio.open(_uploaded(photo), None if all_faces else face)
         try:
             yield visit
         finally:
@@ -42,7 +37,7 @@ def add_endpoints(studio: Studio, concurrency_id: str) -> None:
         Returns the ages in years, largest face first; an empty list when there is no face.
         """
         with as_sentences():
-            faces = studio.editor.find_faces(load_photo(uploaded(photo)))
+            faces = studio.editor.find_faces(load_photo(_uploaded(photo)))
             return [round(float(face.age), 1) for face in faces[: studio.config.max_faces]]
 
     @on_gpu
@@ -67,8 +62,8 @@ def add_endpoints(studio: Studio, concurrency_id: str) -> None:
         Returns one PNG for each age, as large as the photo.
         """
         with as_sentences(), visiting(photo, face, all_faces) as visit:
-            targets = grid_ages if ages is None else ages
-            paths = studio.save_photos(visit, targets, Look(strength, hair), mark)
+            targets = grid_ages if ages is None else _numbers(ages, "ages")
+            paths = studio.save_photos(visit, targets, Look(_number(strength, "strength"), hair), mark)
             return [_file(path, "image/png") for path in paths]
 
     @on_gpu
@@ -91,7 +86,8 @@ def add_endpoints(studio: Studio, concurrency_id: str) -> None:
         Returns one PNG.
         """
         with as_sentences(), visiting(photo, face, all_faces) as visit:
-            path = studio.save(studio.grid(visit, Look(strength, hair)), "ages", grid_ages, mark)
+            sheet = studio.grid(visit, Look(_number(strength, "strength"), hair))
+            path = studio.save(sheet, "ages", grid_ages, mark)
             return _file(path, "image/png")
 
     @on_gpu
@@ -120,15 +116,32 @@ def add_endpoints(studio: Studio, concurrency_id: str) -> None:
         Returns one film of 768 pixels at most.
         """
         with as_sentences():
-            look, suffix = Look(strength, hair), f".{format}"
+            look, suffix = Look(_number(strength, "strength"), hair), f".{format}"
             if suffix not in SUFFIXES:
                 raise gr.Error(f"The format is one of mp4, gif and webp, not {format!r}.", print_exception=False)
-            config = studio.sweep(look, youngest, oldest)
+            config = studio.sweep(look, _number(youngest, "youngest"), _number(oldest, "oldest"))
             with visiting(photo, face, all_faces) as visit:
                 return _file(studio.save_film(studio.film(visit, config), suffix, config, mark), _MIME[suffix])
 
     for function in (estimate_age, edit, age_grid, sweep):
         gr.api(function, api_name=function.__name__, concurrency_id=concurrency_id)
+
+
+def _uploaded(photo: FileDataDict) -> str:
+    return checked_upload(photo.get("path") if isinstance(photo, dict) else None)
+
+
+def _number(value: float, name: str) -> float:
+    """gradio passes on whatever the client sends."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise gr.Error(f"{name} is a number, not {value!r}.", print_exception=False)
+    return value
+
+
+def _numbers(values: list[float], name: str) -> list[float]:
+    if not isinstance(values, list):
+        raise gr.Error(f"{name} is a list of numbers, not {values!r}.", print_exception=False)
+    return [_number(value, f"each of {name}") for value in values]
 
 
 _MIME = {".mp4": "video/mp4", ".gif": "image/gif", ".webp": "image/webp"}

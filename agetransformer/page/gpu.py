@@ -1,7 +1,16 @@
-"""Borrowing a GPU where the host lends one per call (Hugging Face ZeroGPU)."""
+"""Borrowing a GPU where the host lends one per call (Hugging Face ZeroGPU).
 
-from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+A call that is lent one runs in a forked process: what goes in and what comes out is pickled, and no gradio component
+can be. So a result that is keyed by components travels keyed by their numbers.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any, ParamSpec, TypeVar, cast
+
+from gradio.blocks import Block
+from gradio.context import get_blocks_context
 
 try:
     # At import, before anything asks PyTorch for a device: on ZeroGPU it is this package that makes CUDA appear.
@@ -12,7 +21,58 @@ except ImportError:
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
+_SECONDS = 60  # what ZeroGPU lends by default
 
-def on_gpu(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """spaces.GPU where the `spaces` package is installed; everywhere else the function itself."""
-    return function if spaces is None else spaces.GPU(function)
+
+def on_gpu(function: Callable[Parameters, Result], seconds: int = _SECONDS) -> Callable[Parameters, Result]:
+    """spaces.GPU where the `spaces` package is installed; everywhere else the function itself.
+
+    Args:
+        function: returns or yields its result; made while the gr.Blocks is built whose components its result names.
+        seconds: the longest that it may take on a lent GPU, which is taken from its user's quota beforehand.
+    """
+    if spaces is None:
+        return function
+    blocks = get_blocks_context()
+    known: dict[int, Block] = {} if blocks is None else blocks.blocks
+
+    def by_number(result: Any) -> Any:
+        if isinstance(result, dict) and result and all(isinstance(key, Block) for key in result):
+            return _ByNumber({key._id: value for key, value in result.items()})
+        return result
+
+    def by_component(result: Any) -> Any:
+        return {known[number]: value for number, value in result.items()} if isinstance(result, _ByNumber) else result
+
+    lend = spaces.GPU(duration=seconds)
+    if inspect.isgeneratorfunction(function):
+
+        @functools.wraps(function)
+        def lent_steps(*arguments: Parameters.args, **named: Parameters.kwargs) -> Iterator[Any]:
+            for result in function(*arguments, **named):
+                yield by_number(result)
+
+        borrowed_steps = lend(lent_steps)
+
+        @functools.wraps(function)
+        def steps(*arguments: Parameters.args, **named: Parameters.kwargs) -> Iterator[Any]:
+            for result in borrowed_steps(*arguments, **named):
+                yield by_component(result)
+
+        return cast(Callable[Parameters, Result], steps)
+
+    @functools.wraps(function)
+    def lent(*arguments: Parameters.args, **named: Parameters.kwargs) -> Any:
+        return by_number(function(*arguments, **named))
+
+    borrowed = lend(lent)
+
+    @functools.wraps(function)
+    def call(*arguments: Parameters.args, **named: Parameters.kwargs) -> Any:
+        return by_component(borrowed(*arguments, **named))
+
+    return call
+
+
+class _ByNumber(dict[int, Any]):
+    """A result whose keys were components."""

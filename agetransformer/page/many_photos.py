@@ -1,5 +1,6 @@
 """The tab for many photos at once."""
 
+from functools import partial
 from html import escape
 from typing import Any
 
@@ -14,6 +15,7 @@ from agetransformer.page.one_photo import EDITS
 from agetransformer.page.studio import Look, Studio
 
 _AGES = list(range(20, 66, 5))
+_SECONDS = 120  # of a lent GPU
 _KINDS = ["image", ".heic", ".heif", ".avif", ".tif", ".tiff"]
 
 
@@ -45,7 +47,7 @@ def add_many_photos(studio: Studio, words: Wording, language: gr.Radio) -> None:
         download = gr.DownloadButton(visible=False, elem_id="get-batch")
         words.add(download, "label", lambda texts: texts.download_batch)
 
-    @on_gpu
+    @partial(on_gpu, seconds=_SECONDS)
     def run(
         paths: list[str] | None,
         ages: list[float],

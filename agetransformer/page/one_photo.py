@@ -14,7 +14,7 @@ from agetransformer.page.english import ENGLISH
 from agetransformer.page.errors import as_sentences
 from agetransformer.page.gpu import on_gpu
 from agetransformer.page.languages import Wording, texts_of
-from agetransformer.page.studio import Look, Studio, Visit
+from agetransformer.page.studio import Look, Studio, Visit, Workspace
 from agetransformer.page.texts import Texts
 
 EDITS = "edits"  # one queue for all that computes
@@ -93,17 +93,15 @@ def add_one_photo(studio: Studio, words: Wording, language: gr.Radio, examples: 
             result: hidden,
         }
 
-    def row(visit: Visit, edited: dict[float, str], texts: Texts) -> str:
-        workspace = studio.workspace(visit)
+    def row(workspace: Workspace, edited: dict[float, str], texts: Texts) -> str:
         together = len(workspace.chosen) > 1
-        original = figures.thumbnail(studio.close_up(visit), figures.TOGETHER_SIDE if together else None)
+        original = figures.thumbnail(studio.close_up(workspace), figures.TOGETHER_SIDE if together else None)
         caption = texts.your_photo if together else texts.your_face
         age = workspace.encodings[0].face.age
         return figures.age_row(original, caption, age, config.grid_ages, edited, texts, together)
 
-    def describe(visit: Visit, texts: Texts) -> Update:
+    def describe(workspace: Workspace, texts: Texts) -> Update:
         """The sentence about the face and the faces to choose from."""
-        workspace = studio.workspace(visit)
         chosen = [workspace.faces[index].age for index in workspace.chosen]
         if len(chosen) > 1:
             youngest, oldest = f"{min(chosen):.0f}", f"{max(chosen):.0f}"
@@ -116,16 +114,17 @@ def add_one_photo(studio: Studio, words: Wording, language: gr.Radio, examples: 
 
     def show_row(visit: Visit, look: Look, texts: Texts, target: float | None = None) -> Iterator[Update]:
         """Each age as it is ready; the one that is the target goes into the photo too."""
+        workspace = studio.workspace(visit)  # once: it may be closed, and dropped, at any moment
+        several = len(workspace.chosen) > 1
         edited: dict[float, str] = {}
         for age in config.grid_ages:
             if studio.is_closed(visit):  # another photo was asked for meanwhile
                 return
-            whole_picture, close_up = studio.figure_at(visit, age, look)
-            several = len(studio.workspace(visit).chosen) > 1
+            whole_picture, close_up = studio.figure_at(workspace, age, look)
             edited[age] = figures.thumbnail(close_up, figures.TOGETHER_SIDE if several else None)
-            update: Update = {ages: row(visit, edited, texts)}
+            update: Update = {ages: row(workspace, edited, texts)}
             if age == target:
-                update[compare] = (studio.workspace(visit).preview, whole_picture)
+                update[compare] = (workspace.preview, whole_picture)
             yield update
 
     def show(visit: Visit, look: Look, texts: Texts) -> Iterator[Update]:
@@ -138,12 +137,12 @@ def add_one_photo(studio: Studio, words: Wording, language: gr.Radio, examples: 
             start: gr.update(visible=False),
             samples: gr.update(visible=False),
             result: gr.update(visible=True),
-            ages: row(visit, {}, texts),
-            compare: gr.update(value=before, slider_position=100 * studio.face_x(visit)),
+            ages: row(workspace, {}, texts),
+            compare: gr.update(value=before, slider_position=100 * studio.face_x(workspace)),
             slider: target,
             film: gr.update(visible=False),
             get_film: gr.update(visible=False),
-            **describe(visit, texts),
+            **describe(workspace, texts),
         }
         yield from show_row(visit, look, texts, target)
 
@@ -188,7 +187,8 @@ def add_one_photo(studio: Studio, words: Wording, language: gr.Radio, examples: 
     @on_gpu
     def show_age(visit: Visit, age: float, percent: float, hair: bool, language: str) -> tuple:
         with as_sentences(texts_of(language)):
-            return studio.workspace(visit).preview, studio.preview_at(visit, age, Look(percent / 100, hair))
+            workspace = studio.workspace(visit)
+            return workspace.preview, studio.figure_at(workspace, age, Look(percent / 100, hair))[0]
 
     @on_gpu
     def refresh_row(visit: Visit, percent: float, hair: bool, language: str) -> Iterator[Update]:
@@ -206,7 +206,7 @@ def add_one_photo(studio: Studio, words: Wording, language: gr.Radio, examples: 
             return
         texts = texts_of(language)
         with as_sentences(texts):
-            yield describe(visit, texts)
+            yield describe(studio.workspace(visit), texts)
             yield from show_row(visit, Look(percent / 100, hair), texts)
 
     @on_gpu

@@ -150,6 +150,8 @@ class Studio:
             scale = max(preview.size) / max(photo.size)
             workspace = self._workspace(faces, _checked_faces(faces, visit.chosen), preview, scale)
             self.cache.put(visit.key, workspace)
+            if self.is_closed(visit):  # meanwhile; nobody would drop it any more
+                self.cache.drop(visit.key)
         return workspace
 
     def photo(self, visit: Visit) -> Image.Image:
@@ -165,20 +167,14 @@ class Studio:
             raise StudioError(lambda texts: texts.no_face)
         return faces
 
-    def face_x(self, visit: Visit) -> float:
+    def face_x(self, workspace: Workspace) -> float:
         """Where the middle of the largest chosen face is, from 0 (left border of the photo) to 1."""
-        workspace = self.workspace(visit)
         middle = workspace.preview_encodings[0].face.position.quad[:, 0].mean() / workspace.preview.width
         return float(np.clip(middle, 0, 1))
 
-    def preview_at(self, visit: Visit, age: float, look: Look = Look()) -> Image.Image:
-        """The photo at preview size with the chosen faces at `age`."""
-        return self.figure_at(visit, age, look)[0]
-
-    def figure_at(self, visit: Visit, age: float, look: Look = Look()) -> tuple[Image.Image, Image.Image]:
+    def figure_at(self, workspace: Workspace, age: float, look: Look = Look()) -> tuple[Image.Image, Image.Image]:
         """The photo at preview size with the chosen faces at `age`, and a close-up for the row of ages."""
         self._check([age], look)
-        workspace = self.workspace(visit)
         result, faces = workspace.preview, []
         for encoding in workspace.preview_encodings:
             faces += self.editor.decode(encoding, [age], look.strength, look.hair)
@@ -187,9 +183,8 @@ class Studio:
             return result, result.crop(_around(workspace))
         return result, faces[0].masked
 
-    def close_up(self, visit: Visit) -> Image.Image:
+    def close_up(self, workspace: Workspace) -> Image.Image:
         """The chosen faces as they are: the aligned square of one, the part of the photo with several."""
-        workspace = self.workspace(visit)
         if len(workspace.chosen) > 1:
             return workspace.preview.crop(_around(workspace))
         return workspace.preview_encodings[0].face.image
@@ -207,6 +202,7 @@ class Studio:
 
     def save_photos(self, visit: Visit, ages: Sequence[float], look: Look = Look(), mark: bool = False) -> list[str]:
         """Write `photos_at` each age as PNG with its disclosure; returns their paths. If one fails, none is left."""
+        self._check(ages, look)
         paths = [self.new_file(f"age_{age:g}.png") for age in ages]
         photos = zip(self.photos_at(visit, ages, look), paths, ages, strict=True)
         try:

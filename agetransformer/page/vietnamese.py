@@ -125,6 +125,9 @@ VIETNAMESE = replace(
             "Không tìm thấy khuôn mặt trong khung hình nào. "
             "Vui lòng dùng video có khuôn mặt lớn hơn, rõ hơn hoặc nhìn thẳng hơn."
         ),
+        "The video has more than 600 frames. Please cut it, or save it with fewer frames a second.": (
+            "Video có hơn 600 khung hình. Vui lòng cắt ngắn, hoặc lưu lại với ít khung hình mỗi giây hơn."
+        ),
         "The video is longer than 10 seconds. Please cut it to the part that shows the face.": (
             "Video dài hơn 10 giây. Vui lòng cắt lấy đoạn có khuôn mặt."
         ),
