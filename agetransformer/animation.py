@@ -13,7 +13,6 @@ import numpy as np
 from PIL import Image
 
 from agetransformer.editor import AgeEditor, FaceEncoding, check_age
-from agetransformer.faces import Face
 from agetransformer.files import written_whole
 from agetransformer.imageio import DIGITAL_SOURCE_TYPE, disclosure, disclosure_xmp
 
@@ -106,21 +105,7 @@ def _fit(photo: Image.Image, encoding: FaceEncoding, max_side: int) -> tuple[Ima
     if scale >= 1:
         return photo, encoding
     small = photo.resize([max(1, round(side * scale)) for side in photo.size], Image.Resampling.LANCZOS)
-    return small, replace(encoding, face=_scaled(encoding.face, np.array(small.size) / photo.size))
-
-
-def _scaled(face: Face, scale: np.ndarray) -> Face:
-    """The same face in a photo `scale` [2] times the size; its square shrinks along."""
-    if face.geometry is None:
-        side = round(face.image.width * scale[0])
-        return replace(face, image=face.image.resize((side, side), Image.Resampling.LANCZOS))
-    geometry = replace(
-        face.geometry,
-        landmarks=(face.geometry.landmarks * scale).astype(np.float32),
-        quad=face.geometry.quad * scale,
-    )
-    side = min(face.image.width, math.ceil(geometry.side))
-    return replace(face, geometry=geometry, image=face.image.resize((side, side), Image.Resampling.LANCZOS))
+    return small, replace(encoding, face=encoding.face.scaled(np.array(small.size) / photo.size))
 
 
 def _ages(config: SweepConfig) -> Sequence[float]:

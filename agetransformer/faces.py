@@ -1,6 +1,7 @@
 """A face of a photo, and the same face at another age."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import cv2
@@ -34,6 +35,21 @@ class Face:
         if self.geometry is None:
             raise ValueError("this face was given as an aligned square and has no place in a photo")
         return self.geometry
+
+    def scaled(self, scale: np.ndarray, least_side: int = 1) -> "Face":
+        """The same face in a smaller photo; its square shrinks along.
+
+        Args:
+            scale: [2] width and height of that photo over those of this one, up to 1.
+            least_side: pixels that the square keeps, where it has them.
+        """
+        geometry, side = self.geometry, round(self.image.width * scale[0])
+        if geometry is not None:
+            landmarks = (geometry.landmarks * scale).astype(np.float32)
+            geometry = replace(geometry, landmarks=landmarks, quad=geometry.quad * scale)
+            side = math.ceil(geometry.side)
+        side = min(self.image.width, max(least_side, side))
+        return replace(self, geometry=geometry, image=self.image.resize((side, side), Image.Resampling.LANCZOS))
 
 
 @dataclass(frozen=True)

@@ -289,7 +289,10 @@ class Studio:
         self, faces: tuple[Face, ...], chosen: tuple[int, ...], preview: Image.Image, scale: float
     ) -> Workspace:
         encodings = tuple(self.editor.encode(faces[index]) for index in chosen)
-        previews = tuple(replace(encoding, face=_scaled(encoding.face, scale)) for encoding in encodings)
+        previews = encodings
+        if scale < 1:  # the squares stay fit to be shown
+            shrink = np.full(2, scale)
+            previews = tuple(replace(one, face=one.face.scaled(shrink, THUMBNAIL_SIDE)) for one in encodings)
         return Workspace(faces, chosen, encodings, preview, scale, previews)
 
 
@@ -316,16 +319,3 @@ def _around(workspace: Workspace) -> tuple[int, int, int, int]:
     left, top = np.floor(corners.min(axis=0)).astype(int)
     right, bottom = np.ceil(corners.max(axis=0)).astype(int)
     return max(0, left), max(0, top), min(workspace.preview.width, right), min(workspace.preview.height, bottom)
-
-
-def _scaled(face: Face, scale: float) -> Face:
-    """The same face in a photo `scale` times the size; its aligned square shrinks along, but stays fit to be shown."""
-    if scale >= 1:
-        return face
-    geometry = replace(
-        face.position,
-        landmarks=(face.position.landmarks * scale).astype(np.float32),
-        quad=face.position.quad * scale,
-    )
-    side = min(face.image.width, max(THUMBNAIL_SIDE, round(geometry.side)))
-    return replace(face, geometry=geometry, image=face.image.resize((side, side), Image.Resampling.LANCZOS))
