@@ -3,6 +3,7 @@
 import ast
 import inspect
 import logging
+import secrets
 import string
 import time
 import zipfile
@@ -253,18 +254,27 @@ def test_a_file_of_the_server_cannot_be_named_as_photo(client, tmp_path, name, m
 
 def test_neither_can_the_pages_own_photo_input_name_one(address, tmp_path):
     stranger = draw_photo(tmp_path / "stranger.png", (300, 200), (RED, (50, 50, 80)))
+    refused, opened = open_on_page(address, str(stranger)), open_on_page(address, upload(address, stranger))
+    assert "cannot be named" in refused and "data:image" not in refused
+    assert "data:image" in opened and "can be chosen" not in opened
+
+
+def test_who_has_more_faces_than_can_be_chosen_is_told(two_people, tmp_path):
+    with running_page(SquareEditor(), tmp_path / "server", PageConfig(max_faces=1)) as address:
+        assert "The photo has 2 faces; the 1 largest can be chosen." in open_on_page(
+            address, upload(address, two_people)
+        )
+
+
+def open_on_page(address, path: str) -> str:
+    """What the page is sent when a browser says that its photo is now this file."""
     config = httpx.get(f"{address}config").json()
     (opening,) = (one["id"] for one in config["dependencies"] if one["api_name"] == "open_photo")
-    answers = {}
-    for path in (str(stranger), upload(address, stranger)):
-        session = {"session_hash": f"session{len(answers)}"}
-        data = [{"path": path}, None, 100, True, "en"]
-        httpx.post(f"{address}gradio_api/queue/join", json={"data": data, "fn_index": opening, **session})
-        with httpx.stream("GET", f"{address}gradio_api/queue/data", params=session, timeout=60) as answer:
-            answers[path] = answer.read().decode()
-    refused, opened = answers.values()
-    assert "cannot be named" in refused and "data:image" not in refused
-    assert "data:image" in opened
+    session = {"session_hash": secrets.token_hex(6)}
+    job = {"data": [{"path": path}, None, 100, True, "en"], "fn_index": opening}
+    httpx.post(f"{address}gradio_api/queue/join", json=job | session)
+    with httpx.stream("GET", f"{address}gradio_api/queue/data", params=session, timeout=60) as answer:
+        return answer.read().decode()
 
 
 def upload(address, path: Path) -> str:

@@ -18,6 +18,7 @@ ENGLISH = Texts(
     looking="Looking for faces…",
     looks="This face looks about <b>{age}</b> years old.",
     all_look="These {count} faces look <b>{youngest}</b> to <b>{oldest}</b> years old.",
+    largest_only="The photo has {found} faces; the {count} largest can be chosen.",
     pick_face="Which face?",
     all_faces="All",
     face_looks="Face {number}, looks {age}",

@@ -108,6 +108,8 @@ def add_one_photo(studio: Studio, words: Wording, language: gr.Radio, examples: 
             sentence = texts.all_look.format(count=len(chosen), youngest=youngest, oldest=oldest)
         else:
             sentence = texts.looks.format(age=f"{chosen[0]:.0f}")
+        if workspace.found > len(workspace.faces):
+            sentence += " " + texts.largest_only.format(found=workspace.found, count=len(workspace.faces))
         thumbnails = [figures.thumbnail(face.image, figures.PICKER_SIDE) for face in workspace.faces]
         picker = figures.face_picker(thumbnails, [face.age for face in workspace.faces], workspace.chosen, texts)
         return {status: figures.status(sentence), faces: gr.update(value=picker, visible=len(thumbnails) > 1)}

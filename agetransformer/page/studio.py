@@ -55,7 +55,8 @@ class Visit:
 class Workspace:
     """What the edits of the chosen faces need, at two sizes."""
 
-    faces: tuple[Face, ...]  # as found, full size
+    found: int  # faces in the photo
+    faces: tuple[Face, ...]  # the largest of them, as found, full size
     chosen: tuple[int, ...]
     encodings: tuple[FaceEncoding, ...]  # of the chosen faces, full size
     preview: Image.Image  # the photo, `preview_side` pixels at most
@@ -123,7 +124,9 @@ class Studio:
         known = self.workspace(visit)
         choice = Visit(secrets.token_urlsafe(16), visit.path, _chosen(face))
         chosen = _checked_faces(known.faces, choice.chosen)
-        self.cache.put(choice.key, self._workspace(known.faces, chosen, known.preview, known.preview_scale))
+        self.cache.put(
+            choice.key, self._workspace(known.found, known.faces, chosen, known.preview, known.preview_scale)
+        )
         self.close(visit)
         return choice
 
@@ -144,11 +147,14 @@ class Studio:
         workspace = self.cache.get(visit.key)
         if workspace is None:
             photo = self.photo(visit)
-            faces = self.find_faces(photo)
+            found = self.editor.find_faces(photo)
+            if not found:
+                raise StudioError(lambda texts: texts.no_face)
+            faces = tuple(found[: self.config.max_faces])
             preview = photo.copy()
             preview.thumbnail((self.config.preview_side,) * 2, Image.Resampling.LANCZOS)
             scale = max(preview.size) / max(photo.size)
-            workspace = self._workspace(faces, _checked_faces(faces, visit.chosen), preview, scale)
+            workspace = self._workspace(len(found), faces, _checked_faces(faces, visit.chosen), preview, scale)
             self.cache.put(visit.key, workspace)
             if self.is_closed(visit):  # meanwhile; nobody would drop it any more
                 self.cache.drop(visit.key)
@@ -159,13 +165,6 @@ class Studio:
         if not Path(visit.path).is_file():
             raise StudioError(lambda texts: texts.expired)
         return load_photo(visit.path)
-
-    def find_faces(self, photo: Image.Image) -> tuple[Face, ...]:
-        """Largest first, at least one, at most `max_faces`."""
-        faces = tuple(self.editor.find_faces(photo)[: self.config.max_faces])
-        if not faces:
-            raise StudioError(lambda texts: texts.no_face)
-        return faces
 
     def face_x(self, workspace: Workspace) -> float:
         """Where the middle of the largest chosen face is, from 0 (left border of the photo) to 1."""
@@ -286,14 +285,14 @@ class Studio:
             raise StudioError(lambda texts: texts.strength_out_of_range.format(strongest=STRONGEST))
 
     def _workspace(
-        self, faces: tuple[Face, ...], chosen: tuple[int, ...], preview: Image.Image, scale: float
+        self, found: int, faces: tuple[Face, ...], chosen: tuple[int, ...], preview: Image.Image, scale: float
     ) -> Workspace:
         encodings = tuple(self.editor.encode(faces[index]) for index in chosen)
         previews = encodings
         if scale < 1:  # the squares stay fit to be shown
             shrink = np.full(2, scale)
             previews = tuple(replace(one, face=one.face.scaled(shrink, THUMBNAIL_SIDE)) for one in encodings)
-        return Workspace(faces, chosen, encodings, preview, scale, previews)
+        return Workspace(found, faces, chosen, encodings, preview, scale, previews)
 
 
 def _chosen(face: int | None) -> tuple[int, ...] | None:

@@ -25,6 +25,7 @@ class Texts:
     looking: str
     looks: str  # {age}, HTML
     all_look: str  # {count} {youngest} {oldest}, HTML
+    largest_only: str  # {found} {count}: more faces than can be chosen
 
     pick_face: str
     all_faces: str

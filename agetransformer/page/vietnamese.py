@@ -20,6 +20,7 @@ VIETNAMESE = replace(
     looking="Đang tìm khuôn mặt…",
     looks="Khuôn mặt này trông khoảng <b>{age}</b> tuổi.",
     all_look="{count} khuôn mặt này trông từ <b>{youngest}</b> đến <b>{oldest}</b> tuổi.",
+    largest_only="Ảnh có {found} khuôn mặt; có thể chọn {count} khuôn mặt lớn nhất.",
     pick_face="Chọn khuôn mặt nào?",
     all_faces="Tất cả",
     face_looks="Khuôn mặt {number}, trông {age} tuổi",
