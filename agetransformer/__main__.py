@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from agetransformer.quiet import native_log_aside
+
 if TYPE_CHECKING:
     from agetransformer.editor import AgeEditor
     from agetransformer.faces import Face
@@ -286,5 +288,11 @@ def _read(editor: "AgeEditor", path: Path, aligned: bool) -> tuple[Image.Image, 
     return photo, faces
 
 
+def run() -> int:
+    """`main` in a terminal."""
+    with native_log_aside():
+        return main()
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run())
