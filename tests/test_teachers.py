@@ -99,6 +99,30 @@ def test_the_lesson_is_spoiled_as_the_face_is(folder, tiny_faces, untrained_clas
     assert (lessons[0] - batch.images).abs().max() > 0.1
 
 
+def test_more_than_the_teachers_change_can_be_taught_where_a_face_grows_younger(
+    folder, tiny_faces, untrained_classifier, monkeypatch
+):
+    lessons = []
+
+    def remember(edited, taught, background):
+        lessons.append(taught)
+        return compute_distillation_loss(edited, taught, background)
+
+    monkeypatch.setattr(generator, "compute_distillation_loss", remember)
+    batch = None
+    for times in (1.0, 2.0):
+        config = training(folder, tiny_faces, untrained_classifier, taught_younger=times)
+        nets = build_networks(config, torch.device("cpu"))
+        draw, _ = open_phase(config, nets, config.phases[0], 0, str(folder / "cache"))
+        batch = draw(2)
+        train_step(nets, batch, config.phases[0], config, 2)
+    younger = batch.targets < batch.ages
+    assert younger.any() and not younger.all()
+    plain, more = ((lesson - batch.images) for lesson in lessons)
+    torch.testing.assert_close(more[younger], 2 * plain[younger])
+    torch.testing.assert_close(more[~younger], plain[~younger])
+
+
 @pytest.mark.parametrize("changes", [{"teachers": ()}, {"phases": (Phase(4, 64),)}])
 def test_teachers_and_their_weight_come_together(folder, tiny_faces, untrained_classifier, changes):
     with pytest.raises(ValueError, match="set both or none"):

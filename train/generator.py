@@ -124,6 +124,7 @@ class GeneratorTraining:
     start: str = ""  # generator checkpoint to start from; empty: random weights
     start_discriminator: str = ""  # and that of a "features" discriminator
     teachers: tuple[str, ...] = ()  # generator checkpoints; their mean edit is followed, see weights.distillation
+    taught_younger: float = 1.0  # times their change is followed where a face grows younger
     model: GeneratorConfig = field(default_factory=GeneratorConfig)
     phases: tuple[Phase, ...] = ()
     darkening_older: float = 0.2  # by how much a pixel of a face that grows older may darken, of the range 2
@@ -347,6 +348,9 @@ def train_step(
     taught = None
     if phase.weights.distillation > 0 and not phase.discriminator_only:
         taught = teach(nets.teachers, batch.images, batch.targets, random, dtype, batch.share)
+        if config.taught_younger != 1:
+            times = torch.where(batch.targets < batch.ages, config.taught_younger, 1.0)[:, None, None, None]
+            taught = torch.lerp(batch.images, taught, times)
     for chance, spoil in ((config.relight, relight), (config.low_resolution, lose_resolution)):
         if chance > 0:
             before = random.get_state()
