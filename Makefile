@@ -44,13 +44,11 @@ else \
 fi
 endef
 
-# Python without pip makes half an environment and fails; the stamp comes only after a whole one.
-$(VENV)/.python:
+# Where Python lacks ensurepip, half an environment is made, without pip, and nothing is taken for installed.
+$(BIN)/pip:
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) --version >/dev/null
-	touch $@
 
-$(VENV)/.demo: requirements.txt packages.txt | $(VENV)/.python
+$(VENV)/.demo: requirements.txt packages.txt | $(BIN)/pip
 	$(call debian_packages,$(APP_PACKAGES))
 	$(PIP) -r requirements.txt
 	touch $@

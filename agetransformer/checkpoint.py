@@ -97,10 +97,12 @@ def load_checkpoint(module_class: type[Module], config_class: type, folder: str 
         weights = load_file(folder / WEIGHTS_NAME)
     except SafetensorError as error:
         raise CheckpointError(f"{folder / WEIGHTS_NAME}: broken or cut short ({error}); download it again") from error
-    weights = {name: value.float() if value.dtype == torch.float16 else value for name, value in weights.items()}
+    weights = {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
     own = {name: value.dtype for name, value in module.state_dict().items()}
     for name, value in weights.items():
-        if value.dtype != own.get(name, value.dtype) or (value.is_floating_point() and not value.isfinite().all()):
+        if value.dtype != own.get(name, value.dtype):
+            raise CheckpointError(f"{folder / WEIGHTS_NAME}: {name}: {value.dtype} where {own[name]} is expected")
+        if value.is_floating_point() and not value.isfinite().all():
             raise CheckpointError(f"{folder / WEIGHTS_NAME}: {name} has weights that are no numbers; download it again")
     try:
         module.load_state_dict(weights, strict=True)

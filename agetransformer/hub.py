@@ -1,5 +1,6 @@
 """Checkpoints by name: the embedded one, a folder, or a repository on the Hugging Face Hub at a fixed commit."""
 
+import errno
 import hashlib
 import os
 import re
@@ -55,7 +56,11 @@ def resolve(
     try:
         folder = Path(source).expanduser()
         is_folder = folder.is_dir()
-    except (OSError, RuntimeError):  # a name too long for a file, or ~ of nobody
+    except RuntimeError:  # ~ of nobody
+        is_folder = False
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise CheckpointError(f"{source}: cannot be read ({error.strerror})") from error
         is_folder = False
     if is_folder:
         if revision is not None:
@@ -105,7 +110,7 @@ def push_to_hub(
     folder = Path(folder)
     _require_files(folder, str(folder))
     card = folder / CARD_NAME
-    if not card.is_file() or not card.read_text(encoding="utf-8").strip():
+    if not card.is_file() or not card.read_bytes().strip():
         raise CheckpointError(f"{folder}: no {CARD_NAME}; write a model card first, so that others know what it is")
     api = HfApi(endpoint=endpoint, token=token, library_name="agetransformer")
     try:

@@ -13,18 +13,25 @@ def native_log_aside() -> Iterator[None]:
 
     What Python writes to sys.stderr is shown at once, as ever. For a command line: it changes file descriptor 2.
     """
-    terminal = os.dup(2)
     python_stderr = sys.stderr
-    with tempfile.TemporaryFile() as log, os.fdopen(os.dup(terminal), "w", buffering=1) as shown:
+    if python_stderr is None:  # closed
+        yield
+        return
+    encoding, errors = python_stderr.encoding, python_stderr.errors
+    with (
+        tempfile.TemporaryFile() as log,
+        os.fdopen(os.dup(2), "wb") as terminal,
+        os.fdopen(os.dup(2), "w", buffering=1, encoding=encoding, errors=errors) as shown,
+    ):
         os.dup2(log.fileno(), 2)
         sys.stderr = shown
         try:
             yield
         except Exception:
             log.seek(0)
-            os.write(terminal, log.read())
+            terminal.write(log.read())
+            terminal.flush()
             raise
         finally:
             sys.stderr = python_stderr
-            os.dup2(terminal, 2)
-            os.close(terminal)
+            os.dup2(terminal.fileno(), 2)

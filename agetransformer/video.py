@@ -1,5 +1,6 @@
 """A person at another age through a whole video: every frame edited, sound and timing kept."""
 
+import math
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -29,7 +30,7 @@ _TRACKING = 0.35  # about the part of the work that is done when the faces are f
 @dataclass(frozen=True)
 class VideoConfig:
     longest: float = 300.0  # seconds; longer videos are refused
-    most_frames: int = 36_000  # five minutes at 120 a second; videos with more are refused
+    most_frames: float = math.inf  # videos with more are refused
     max_side: int = 3840  # px of the longer side; larger frames are shrunk
     track: TrackConfig = field(default_factory=TrackConfig)
     crf: int = 18  # x264's quality: visually lossless
@@ -109,8 +110,8 @@ def _track(source: Path, config: VideoConfig, progress: Callable[[float], None])
                 _check_length(times[-1] - times[0], config)
                 if len(times) > config.most_frames:
                     raise VideoError(
-                        f"The video has more than {config.most_frames} frames. Please cut it, or save it with fewer "
-                        "frames a second."
+                        f"The video has more than {config.most_frames:.0f} frames. Please cut it, or save it with "
+                        "fewer frames a second."
                     )
                 progress(min(1.0, (times[-1] - times[0]) / max(length, step)))
                 yield pixels

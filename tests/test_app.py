@@ -261,9 +261,7 @@ def test_neither_can_the_pages_own_photo_input_name_one(address, tmp_path):
 
 def test_who_has_more_faces_than_can_be_chosen_is_told(two_people, tmp_path):
     with running_page(SquareEditor(), tmp_path / "server", PageConfig(max_faces=1)) as address:
-        assert "The photo has 2 faces; the 1 largest can be chosen." in open_on_page(
-            address, upload(address, two_people)
-        )
+        assert "2 faces were found; the 1 largest can be chosen." in open_on_page(address, upload(address, two_people))
 
 
 def open_on_page(address, path: str) -> str:

@@ -158,7 +158,8 @@ def test_no_such_revision(server: HubServer, tmp_path: Path, revision: str) -> N
 
 
 @pytest.mark.parametrize(
-    "source", ["some one/x", "a/b/c", "models\\x", "./nowhere/x", "nowhere", "https://hub/x", "~nobody/x", "x" * 300]
+    "source",
+    ["some one/x", "a/b/c", "models\\x", "./nowhere/x", "nowhere", "https://hub/x", "~no-such-user-1/x", "x" * 300],
 )
 def test_neither_folder_nor_repository(source: str) -> None:
     with pytest.raises(CheckpointError, match="no such folder"):

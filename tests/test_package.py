@@ -1,5 +1,6 @@
 """`pip install .`: the package carries its weights and works away from the checkout."""
 
+import importlib.util
 import shutil
 import subprocess
 import sys
@@ -52,6 +53,20 @@ def test_the_package_has_all_that_editing_needs_and_no_more(wheel):
     assert not any(name.startswith(("train/", "tests/", "app.py")) or "robust" in name for name in names)
     wanted = {line.split(": ")[1] for line in metadata.splitlines() if line.startswith("Requires-Dist")}
     assert {line.split("#")[0].strip() for line in wanted} >= {"mediapipe<2,>=1.2", "gradio<7,>=6.31"}
+
+
+@pytest.mark.skipif(importlib.util.find_spec("ensurepip") is None, reason="this Python makes no environments")
+def test_make_begins_with_an_environment_that_has_pip(tmp_path):
+    for name in ("Makefile", "packages.txt", "requirements.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    command = ["make", f"PYTHON={sys.executable}"]
+    assert subprocess.run([*command, ".venv/bin/pip"], cwd=tmp_path, capture_output=True).returncode == 0
+    again = subprocess.run([*command, "--dry-run", "demo"], cwd=tmp_path, capture_output=True, text=True)
+    assert (
+        "-m venv" not in again.stdout and "pip install --disable-pip-version-check -r requirements.txt" in again.stdout
+    )
+    pip = [tmp_path / ".venv/bin/python", "-m", "pip", "--version"]
+    assert subprocess.run(pip, capture_output=True).returncode == 0
 
 
 def test_it_edits_away_from_the_checkout(wheel, tmp_path):

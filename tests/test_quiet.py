@@ -24,6 +24,7 @@ os.write(2, b"after\\n")
     [
         ("pass", ["before", "ours", "after"], True),
         ("sys.exit(2)", ["before", "ours"], True),
+        (r"print('\udcff', file=sys.stderr)", ["before", "ours", r"\udcff", "after"], True),
         ("raise ValueError('wrong')", ["before", "ours", "ValueError: wrong"], False),
     ],
 )

@@ -124,7 +124,8 @@ class GeneratorTraining:
     start: str = ""  # generator checkpoint to start from; empty: random weights
     start_discriminator: str = ""  # and that of a "features" discriminator
     teachers: tuple[str, ...] = ()  # generator checkpoints; their mean edit is followed, see weights.distillation
-    taught_younger: float = 1.0  # times their change is followed where a face grows younger
+    taught_older: float = 1.0  # times their change that is followed where a face grows older
+    taught_younger: float = 1.0  # and where it grows younger
     model: GeneratorConfig = field(default_factory=GeneratorConfig)
     phases: tuple[Phase, ...] = ()
     darkening_older: float = 0.2  # by how much a pixel of a face that grows older may darken, of the range 2
@@ -254,7 +255,7 @@ def update_from_edits(
             others = LabelledImages(batch.real, batch.real_ages, batch.real_traits)
             misplaced = misplace_edits(seen, batch.images, batch.real)
             if config.skin_only:  # a stroke beside the face would give it away
-                misplaced = hide_background(misplaced, batch.real_background)
+                misplaced = show_on_face(misplaced, batch.real, batch.real_background)
             drawn = others._replace(images=misplaced)
             fakes, faces = halve(fakes, drawn), halve(faces, others)
         again = batch._replace(
@@ -348,9 +349,8 @@ def train_step(
     taught = None
     if phase.weights.distillation > 0 and not phase.discriminator_only:
         taught = teach(nets.teachers, batch.images, batch.targets, random, dtype, batch.share)
-        if config.taught_younger != 1:
-            times = torch.where(batch.targets < batch.ages, config.taught_younger, 1.0)[:, None, None, None]
-            taught = torch.lerp(batch.images, taught, times)
+        times = torch.where(batch.targets < batch.ages, config.taught_younger, config.taught_older)
+        taught = torch.lerp(batch.images, taught, times[:, None, None, None])
     for chance, spoil in ((config.relight, relight), (config.low_resolution, lose_resolution)):
         if chance > 0:
             before = random.get_state()

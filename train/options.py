@@ -1,11 +1,13 @@
 """The command lines that the trainings share, and those that draw maps for them."""
 
 import argparse
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from yaml import YAMLError
 
 
 def training_parser(description: str | None, settings: type, out: str) -> argparse.ArgumentParser:
@@ -40,10 +42,16 @@ def maps_parser(description: str | None) -> argparse.ArgumentParser:
 
 @contextmanager
 def failing_in_a_sentence(program: str) -> Iterator[None]:
-    """What is wrong with what the user gave ends the program with its message instead of a traceback."""
+    """What is wrong with what the user gave ends the program with its message instead of a traceback.
+
+    That is what a `raise` says, and the system of files. A ValueError out of an expression is a mistake of ours.
+    """
     try:
         yield
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, YAMLError) as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        if isinstance(error, ValueError) and not (where.line or "raise").startswith("raise"):
+            raise
         raise SystemExit(f"{program}: {error}") from error
 
 

@@ -14,7 +14,7 @@ from agetransformer.page.one_photo import EDITS
 from agetransformer.page.studio import Studio, StudioError
 from agetransformer.video import VideoConfig, edit_video
 
-_SECONDS = 120  # of a lent GPU
+_SECONDS = 90  # of a lent GPU
 
 
 def add_clip(studio: Studio, words: Wording, language: gr.Radio) -> None:

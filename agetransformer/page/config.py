@@ -21,7 +21,7 @@ class PageConfig:
     batch_bytes: int = 100_000_000  # of the photos of one batch together
     batch_zip_bytes: int = 400_000_000  # of the zip; what does not fit is left out and listed
     clip_seconds: int = 10  # of a video
-    clip_frames: int = 600  # of it: ten seconds at 60 a second
+    clip_frames: int = 640  # of it: ten seconds at 60 a second, and some that files have beyond
     clip_side: int = 1280  # its longer side, in pixels; larger ones are shrunk
     upload_megabytes: int = 60  # of one file: ten seconds of a phone's video; photos end at `imageio`'s own limit
     sessions_kept: int = 256  # browser tabs and API clients remembered; the least recently used goes first

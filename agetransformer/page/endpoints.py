@@ -21,7 +21,7 @@ def add_endpoints(studio: Studio, concurrency_id: str) -> None:
 
     @contextmanager
     def visiting(photo: FileDataDict, face: int, all_faces: bool) -> Iterator[Visit]:
-        if not isinstance(face, int) or isinstance(face, bool):
+        if not all_faces and (not isinstance(face, int) or isinstance(face, bool)):
             raise gr.Error(f"face is a whole number, not {face!r}.", print_exception=False)
         visit = studio.open(_uploaded(photo), None if all_faces else face)
         try:
@@ -61,10 +61,11 @@ def add_endpoints(studio: Studio, concurrency_id: str) -> None:
         mark: write "AI-edited" into the lower right corner.
         Returns one PNG for each age, as large as the photo.
         """
-        with as_sentences(), visiting(photo, face, all_faces) as visit:
+        with as_sentences():
             targets = grid_ages if ages is None else _numbers(ages, "ages")
-            paths = studio.save_photos(visit, targets, Look(_number(strength, "strength"), hair), mark)
-            return [_file(path, "image/png") for path in paths]
+            look = Look(_number(strength, "strength"), hair)
+            with visiting(photo, face, all_faces) as visit:
+                return [_file(path, "image/png") for path in studio.save_photos(visit, targets, look, mark)]
 
     @on_gpu
     def age_grid(
@@ -85,10 +86,10 @@ def add_endpoints(studio: Studio, concurrency_id: str) -> None:
         mark: write "AI-edited" into the lower right corner.
         Returns one PNG.
         """
-        with as_sentences(), visiting(photo, face, all_faces) as visit:
-            sheet = studio.grid(visit, Look(_number(strength, "strength"), hair))
-            path = studio.save(sheet, "ages", grid_ages, mark)
-            return _file(path, "image/png")
+        with as_sentences():
+            look = Look(_number(strength, "strength"), hair)
+            with visiting(photo, face, all_faces) as visit:
+                return _file(studio.save(studio.grid(visit, look), "ages", grid_ages, mark), "image/png")
 
     @on_gpu
     def sweep(

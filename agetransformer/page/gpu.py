@@ -1,7 +1,8 @@
 """Borrowing a GPU where the host lends one per call (Hugging Face ZeroGPU).
 
 A call that is lent one runs in a forked process: what goes in and what comes out is pickled, and no gradio component
-can be. So a result that is keyed by components travels keyed by their numbers.
+can be. So a result that is keyed by components travels keyed by their numbers. What happens in the page meanwhile, such
+as a visit that is closed, is not known there.
 """
 
 import functools
@@ -24,12 +25,15 @@ Result = TypeVar("Result")
 _SECONDS = 60  # what ZeroGPU lends by default
 
 
-def on_gpu(function: Callable[Parameters, Result], seconds: int = _SECONDS) -> Callable[Parameters, Result]:
+def on_gpu(
+    function: Callable[Parameters, Result], seconds: int | Callable[..., int] = _SECONDS
+) -> Callable[Parameters, Result]:
     """spaces.GPU where the `spaces` package is installed; everywhere else the function itself.
 
     Args:
         function: returns or yields its result; made while the gr.Blocks is built whose components its result names.
-        seconds: the longest that it may take on a lent GPU, which is taken from its user's quota beforehand.
+        seconds: the longest that it may take on a lent GPU, of which the user's quota must have as much left; a number,
+            or a function of the same arguments.
     """
     if spaces is None:
         return function

@@ -15,7 +15,6 @@ from agetransformer.page.one_photo import EDITS
 from agetransformer.page.studio import Look, Studio
 
 _AGES = list(range(20, 66, 5))
-_SECONDS = 120  # of a lent GPU
 _KINDS = ["image", ".heic", ".heif", ".avif", ".tif", ".tiff"]
 
 
@@ -47,7 +46,7 @@ def add_many_photos(studio: Studio, words: Wording, language: gr.Radio) -> None:
         download = gr.DownloadButton(visible=False, elem_id="get-batch")
         words.add(download, "label", lambda texts: texts.download_batch)
 
-    @partial(on_gpu, seconds=_SECONDS)
+    @partial(on_gpu, seconds=lambda paths, ages, *_: 15 + len(paths or []) * (2 + len(ages)))
     def run(
         paths: list[str] | None,
         ages: list[float],

@@ -108,15 +108,19 @@ def add_one_photo(studio: Studio, words: Wording, language: gr.Radio, examples: 
             sentence = texts.all_look.format(count=len(chosen), youngest=youngest, oldest=oldest)
         else:
             sentence = texts.looks.format(age=f"{chosen[0]:.0f}")
-        if workspace.found > len(workspace.faces):
+        if workspace.found > len(workspace.faces):  # 32 at most: the finder looks for no more
             sentence += " " + texts.largest_only.format(found=workspace.found, count=len(workspace.faces))
         thumbnails = [figures.thumbnail(face.image, figures.PICKER_SIDE) for face in workspace.faces]
         picker = figures.face_picker(thumbnails, [face.age for face in workspace.faces], workspace.chosen, texts)
         return {status: figures.status(sentence), faces: gr.update(value=picker, visible=len(thumbnails) > 1)}
 
-    def show_row(visit: Visit, look: Look, texts: Texts, target: float | None = None) -> Iterator[Update]:
-        """Each age as it is ready; the one that is the target goes into the photo too."""
-        workspace = studio.workspace(visit)  # once: it may be closed, and dropped, at any moment
+    def show_row(
+        visit: Visit, workspace: Workspace, look: Look, texts: Texts, target: float | None = None
+    ) -> Iterator[Update]:
+        """Each age as it is ready; the one that is the target goes into the photo too.
+
+        `workspace` is the visit's, which may be closed, and dropped, at any moment.
+        """
         several = len(workspace.chosen) > 1
         edited: dict[float, str] = {}
         for age in config.grid_ages:
@@ -146,7 +150,7 @@ def add_one_photo(studio: Studio, words: Wording, language: gr.Radio, examples: 
             get_film: gr.update(visible=False),
             **describe(workspace, texts),
         }
-        yield from show_row(visit, look, texts, target)
+        yield from show_row(visit, workspace, look, texts, target)
 
     @on_gpu
     def open_photo(
@@ -195,7 +199,7 @@ def add_one_photo(studio: Studio, words: Wording, language: gr.Radio, examples: 
     @on_gpu
     def refresh_row(visit: Visit, percent: float, hair: bool, language: str) -> Iterator[Update]:
         with as_sentences(texts_of(language)):
-            yield from show_row(visit, Look(percent / 100, hair), texts_of(language))
+            yield from show_row(visit, studio.workspace(visit), Look(percent / 100, hair), texts_of(language))
 
     def greet_again(visit: Visit | None, language: str) -> Any:
         return figures.status(texts_of(language).waiting) if visit is None else gr.skip()
@@ -208,8 +212,9 @@ def add_one_photo(studio: Studio, words: Wording, language: gr.Radio, examples: 
             return
         texts = texts_of(language)
         with as_sentences(texts):
-            yield describe(studio.workspace(visit), texts)
-            yield from show_row(visit, Look(percent / 100, hair), texts)
+            workspace = studio.workspace(visit)
+            yield describe(workspace, texts)
+            yield from show_row(visit, workspace, Look(percent / 100, hair), texts)
 
     @on_gpu
     def save_photo(visit: Visit, age: float, percent: float, hair: bool, mark: bool, language: str) -> str:

@@ -20,7 +20,7 @@ VIETNAMESE = replace(
     looking="Đang tìm khuôn mặt…",
     looks="Khuôn mặt này trông khoảng <b>{age}</b> tuổi.",
     all_look="{count} khuôn mặt này trông từ <b>{youngest}</b> đến <b>{oldest}</b> tuổi.",
-    largest_only="Ảnh có {found} khuôn mặt; có thể chọn {count} khuôn mặt lớn nhất.",
+    largest_only="Đã tìm thấy {found} khuôn mặt; có thể chọn {count} khuôn mặt lớn nhất.",
     pick_face="Chọn khuôn mặt nào?",
     all_faces="Tất cả",
     face_looks="Khuôn mặt {number}, trông {age} tuổi",
@@ -126,8 +126,8 @@ VIETNAMESE = replace(
             "Không tìm thấy khuôn mặt trong khung hình nào. "
             "Vui lòng dùng video có khuôn mặt lớn hơn, rõ hơn hoặc nhìn thẳng hơn."
         ),
-        "The video has more than 600 frames. Please cut it, or save it with fewer frames a second.": (
-            "Video có hơn 600 khung hình. Vui lòng cắt ngắn, hoặc lưu lại với ít khung hình mỗi giây hơn."
+        "The video has more than 640 frames. Please cut it, or save it with fewer frames a second.": (
+            "Video có hơn 640 khung hình. Vui lòng cắt ngắn, hoặc lưu lại với ít khung hình mỗi giây hơn."
         ),
         "The video is longer than 10 seconds. Please cut it to the part that shows the face.": (
             "Video dài hơn 10 giây. Vui lòng cắt lấy đoạn có khuôn mặt."
