@@ -176,7 +176,7 @@ def test_summary_of_known_measurements():
     assert row["age_error"] == (10 + 6 + 2 + 10) / 4 and row["age_error_unedited"] == 25
     assert row["age_mean_corrected"] == 62 and row["age_error_corrected"] == (6 + 2 + 2 + 14) / 4
     assert (row["gender_kept"], row["gender_kept_female"], row["gender_kept_male"]) == (0.75, 0.5, 1)
-    assert row["sharpness"] == 0.875 and row["background"] == 2 and row["identity"] == 0.3
+    assert row["sharpness"] == pytest.approx(0.5**0.25, abs=1e-4) and row["background"] == 2 and row["identity"] == 0.3
     assert row["colour_p99"] == pytest.approx(10) and row["colour_p99_pooled"] == pytest.approx(10)
 
 

@@ -331,6 +331,16 @@ def test_a_new_discriminator_learns_alone_and_is_the_start_of_another_run(worksp
         Phase(4, 64, weights=LossWeights(gan=0.0), discriminator_only=True)
 
 
+def test_a_step_that_wants_more_faces_than_there_are_is_refused(workspace, tmp_path):
+    config = tiny(workspace, phases=(Phase(64, 32, 32),), robust_classifier="")
+    with pytest.raises(ValueError, match=r"but a step takes 64: please add faces, or make batch smaller"):
+        train_generator(config, tmp_path / "run", cache=str(tmp_path))
+    with pytest.raises(ValueError, match="min_gap: no target is 40 or more away"):
+        train_generator(tiny(workspace, min_gap=40), tmp_path / "other", cache=str(tmp_path))
+    with pytest.raises(ValueError, match="phases: there is none"):
+        train_generator(tiny(workspace, phases=()), tmp_path / "none", cache=str(tmp_path))
+
+
 @pytest.mark.parametrize("name", sorted(path.stem for path in Path("train/configs").glob("*.yaml")))
 def test_every_config_loads(name):
     path = f"train/configs/{name}.yaml"
@@ -378,8 +388,11 @@ def test_mistakes_end_a_training_in_a_sentence(module, tmp_path, monkeypatch):
         importlib.import_module(f"train.{module}").main()
 
 
-def test_traits_are_not_balanced_without_the_label_of_glasses(workspace, tmp_path):
-    config = tiny(workspace, balance_traits=True)
-    with pytest.raises(ValueError, match=r"labels\.csv has no column glasses, which balance_traits needs"):
+@pytest.mark.parametrize("setting", ["balance_traits", "glasses_classifier"])
+def test_nothing_is_said_of_glasses_without_their_label(workspace, tmp_path, setting):
+    weights = LossWeights(glasses=0.5)
+    value = True if setting == "balance_traits" else str(workspace / "classifier")
+    config = tiny(workspace, phases=(Phase(8, 64, 2, 1e-3, weights),), **{setting: value})
+    with pytest.raises(ValueError, match=r"labels\.csv has no column glasses, which balance_traits and glasses_class"):
         train_generator(config, tmp_path / "run", cache=str(tmp_path / "cache"))
     assert not list((tmp_path / "run").glob("state-*"))

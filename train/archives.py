@@ -37,7 +37,11 @@ def read_table(path: Path) -> list[dict[str, str]]:
             raise ValueError(f"{path}: not a zip archive with a {LABELS} inside ({error})") from error
     else:
         raise FileNotFoundError(f"{path}: no such archive or folder; see train/README.md for how to make one")
-    return list(csv.DictReader(io.StringIO(table, newline="")))
+    rows = list(csv.DictReader(io.StringIO(table, newline="")))
+    for number, row in enumerate(rows, 2):
+        if None in row.values():
+            raise ValueError(f"{path}: {LABELS}, line {number}: fewer cells than there are columns")
+    return rows
 
 
 @contextmanager
@@ -58,7 +62,9 @@ def open_archive(path: Path) -> Iterator[Callable[[str], bytes]]:
 def fingerprint(path: Path) -> str:
     """Changes when the archive does."""
     if path.is_file():
-        return f"{path.name} {path.stat().st_size}"
+        with zipfile.ZipFile(path) as archive:
+            members = "\n".join(f"{one.filename} {one.file_size} {one.CRC}" for one in archive.infolist())
+        return f"{path.name} {hashlib.sha256(members.encode()).hexdigest()}"
     stats = [(str(file.relative_to(path)), file.stat()) for file in sorted(path.rglob("*")) if file.is_file()]
     files = "\n".join(f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats)
     return f"{path.name} {hashlib.sha256(files.encode()).hexdigest()}"

@@ -41,6 +41,8 @@ def draw_targets(ages: Tensor, min_gap: int, random: torch.Generator, attribute:
     """a1 [N], uniform from {a in Q: |a - a0| >= a*} (paper, section 3.2)."""
     candidates = torch.tensor(attribute.targets)
     allowed = (candidates - ages.cpu()[:, None]).abs() >= min_gap
+    if not allowed.any(dim=1).all():
+        raise ValueError(f"min_gap: no target is {min_gap} or more away from a face in the middle; make it smaller")
     return candidates[torch.multinomial(allowed.float(), 1, generator=random).squeeze(1)].float()
 
 

@@ -200,6 +200,8 @@ def measure(model: AgeClassifier, test: Faces, archives: tuple[str, ...], attrib
     apart = {}
     for index, path in enumerate(archives):
         mask = test.source == index
+        if not mask.any():
+            continue
         apart[Path(path).stem] = summarise(predicted[mask], right[mask], test.select(mask))
     groups = classifier_groups(predicted, test.ages, test.female, right)
     return {"archives": apart, "all": summarise(predicted, right, test), "groups": groups}

@@ -1,7 +1,7 @@
 """YAML file -> dataclass, with every mistake named before the first step."""
 
 import re
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import TypeVar, get_origin, get_type_hints
 
@@ -31,6 +31,9 @@ def build(cls: type[T], values: dict, where: str) -> T:
     for key in values:
         if key not in known:
             raise ValueError(f"{where}: unknown setting '{key}'; known: {', '.join(sorted(known))}")
+    needed = (field for field in fields(cls) if field.default is MISSING and field.default_factory is MISSING)
+    if missing := [field.name for field in needed if field.name not in values]:
+        raise ValueError(f"{where}: missing: {', '.join(missing)}")
     return cls(**{key: _convert(hints[key], value, f"{where}: {key}") for key, value in values.items()})
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from agetransformer.classifier import CHIP_X, CHIP_Y
+from agetransformer.files import written_whole
 from train.archives import fingerprint, is_sharded, open_archive, open_image, read_table
 from train.attributes import AGE, Attribute, read_female, read_glasses
 
@@ -108,8 +109,8 @@ def _load_archive(
         raise ValueError(f"{path}: labels.csv needs rows with the columns {', '.join(columns)}")
     if need_glasses and "glasses" not in rows[0]:
         raise ValueError(
-            f"{path}: labels.csv has no column glasses, which balance_traits needs: add it, or set balance_traits to "
-            "false"
+            f"{path}: labels.csv has no column glasses, which balance_traits and glasses_classifier need: add it, or "
+            'set balance_traits to false and glasses_classifier to ""'
         )
     labels = []
     for row in rows:
@@ -125,9 +126,9 @@ def _load_archive(
     stored = cache / f"{path.stem}-{size}-{key}.npy"
     if not stored.is_file():
         cache.mkdir(parents=True, exist_ok=True)
-        aside = stored.with_suffix(f".{os.getpid()}.tmp.npy")
-        np.save(aside, _decode(path, names, size, chips))
-        aside.rename(stored)
+        images = _decode(path, names, size, chips)
+        with written_whole(stored) as aside, aside.open("wb") as file:
+            np.save(file, images)
     return torch.from_numpy(np.load(stored)), ages, female, names, glasses
 
 

@@ -2,12 +2,12 @@
 
 python -m train.evaluate --checkpoint checkpoints/generator --data faces-a.zip faces-b.zip --out runs/evaluation
 
-The first COUNT held-out faces (by name) are edited at each age the way the app does it: the change that the generator
-makes at its own resolution, upsampled and added to the full-size photo. Writes metrics.json, metrics.md, sheet.png
-(ten faces) and sheet_detail.png (three at full size). Another method takes part as a folder of its outputs for the
-same faces, named <face>_age_<age>.png (or .jpg, .webp): --compare IPCGAN=outputs/ipcgan. With outputs at age 60 too
-it gets its row in the paper's Table 1. Smile and emotion need MediaPipe (requirements.txt) in a process of its own;
-without it they are left out.
+The first COUNT held-out faces (by name) are edited at each age by the generator alone: the change that it makes at its
+own resolution, upsampled and added to the full-size photo, without the app's mask, check of the age, and hair. Writes
+metrics.json, metrics.md, sheet.png (ten faces) and sheet_detail.png (three at full size). Another method takes part as
+a folder of its outputs for the same faces, named <face>_age_<age>.png (or .jpg, .webp): --compare
+IPCGAN=outputs/ipcgan. With outputs at age 60 too it gets its row in the paper's Table 1. Smile and emotion need
+MediaPipe (requirements.txt) in a process of its own; without it they are left out.
 """
 
 import argparse
@@ -28,6 +28,7 @@ from tqdm import tqdm
 
 from agetransformer import hub
 from agetransformer.checkpoint import load_checkpoint
+from agetransformer.files import written_whole
 from agetransformer.networks import Generator, GeneratorConfig
 from train.archives import LABELS, open_archive, open_image, read_table
 from train.data import held_out, to_unit
@@ -268,7 +269,6 @@ def summarise(
     before = np.array([m.age for m in unedited])
     kept = np.array([m.gender == u.gender for m, u in zip(measured, unedited, strict=True)])
     female = np.array([u.gender == "female" for u in unedited])
-    sharpness_small = [m.sharpness_small for m in measured]
     row: dict[str, float | None] = {
         "target": target,
         "age_mean": ages.mean(),
@@ -281,9 +281,8 @@ def summarise(
         "gender_kept": kept.mean(),
         "gender_kept_female": kept[female].mean() if female.any() else None,
         "gender_kept_male": kept[~female].mean() if not female.all() else None,
-        "sharpness": np.mean([m.sharpness for m in measured]),
-        "sharpness_network": np.mean(sharpness_small),
-        "sharpness_network_median": np.median(sharpness_small),
+        "sharpness": _geometric_mean([m.sharpness for m in measured]),  # of ratios, as `measure_bias` has it
+        "sharpness_network": _geometric_mean([m.sharpness_small for m in measured]),
         "background": np.mean([m.background for m in measured]),
         "colour_p99": np.mean([percentile(m.colour, 99) for m in measured]),
         "colour_p99_pooled": percentile(np.sum([m.colour for m in measured], axis=0), 99),
@@ -432,8 +431,9 @@ def evaluate(settings: Evaluation) -> dict:
             "rows": table,
             "groups": generator_groups([f.age for f in tested], [f.gender for f in tested], unedited, by_target),
         }
-    (settings.out / "metrics.json").write_text(json.dumps(result, indent=2) + "\n")
-    (settings.out / "metrics.md").write_text(markdown(result))
+    for name, text in (("metrics.json", json.dumps(result, indent=2) + "\n"), ("metrics.md", markdown(result))):
+        with written_whole(settings.out / name) as aside:
+            aside.write_text(text)
     captions = ["input", *map(str, ages)]
     save_sheet(settings.out / "sheet.png", sheet, captions, 256)
     save_sheet(settings.out / "sheet_detail.png", sheet[:DETAIL_FACES], captions, settings.size)
@@ -500,6 +500,10 @@ def _to_uint8(x: Tensor) -> np.ndarray:
     return ((x[0].clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy()
 
 
+def _geometric_mean(ratios: Sequence[float]) -> float:
+    return float(np.exp(np.log(ratios).mean()))
+
+
 def _ratio(value: float, reference: float) -> float:
     return (value + FLAT) / (reference + FLAT)
 
@@ -533,6 +537,10 @@ def main() -> None:
         compare=dict(given.compare),
         device=given.device,
     )
+    if len(dict(given.compare)) < len(given.compare):
+        parser.error("--compare: two methods have the same name")
+    if len(set(given.ages)) < len(given.ages):
+        parser.error("--ages: one is there twice")
     if given.count < 1 or given.size < 64 or any(not 0 <= age <= 100 for age in given.ages):
         parser.error("--count is at least 1, --size at least 64, and ages are within 0..100")
     with failing_in_a_sentence("train.evaluate"):

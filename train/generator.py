@@ -161,6 +161,12 @@ class GeneratorTraining:
     log_every: int = 50  # steps
     seed: int = 0  # of weights, draws and augmentation
 
+    @property
+    def need_glasses(self) -> bool:
+        """Whether the data has to say who wears glasses."""
+        held = bool(self.glasses_classifier) and any(phase.weights.glasses > 0 for phase in self.phases)
+        return self.balance_traits or held
+
 
 class Networks(NamedTuple):
     """Everything with weights that one step touches."""
@@ -395,7 +401,7 @@ def load_phase_data(config: GeneratorTraining, nets: Networks, phase: Phase, cac
     attribute = find_attribute(config.attribute)
     lowest, highest = attribute.targets[0], attribute.targets[-1]
     with PartialState().local_main_process_first():  # one process a machine decodes, the others read its cache
-        faces = load_faces(config.data, phase.resolution, False, cache, attribute, need_glasses=config.balance_traits)
+        faces = load_faces(config.data, phase.resolution, False, cache, attribute, need_glasses=config.need_glasses)
     device = next(nets.generator.parameters()).device
     if config.label_by_classifier:
         parts = faces.images.split(64)
@@ -407,8 +413,10 @@ def load_phase_data(config: GeneratorTraining, nets: Networks, phase: Phase, cac
         raise ValueError(f"{few}; please add faces")
     rounded = faces.ages.round()
     train = faces.select(~unseen & (rounded >= lowest) & (rounded <= highest))
-    if len(train) == 0:
-        raise ValueError(f"no face of {config.attribute} {lowest}..{highest} in {', '.join(config.data)}")
+    wanted = 2 * phase.batch * own_share().count
+    if len(train) < wanted:
+        few = f"{len(train)} faces of {config.attribute} {lowest}..{highest} in {', '.join(config.data)}"
+        raise ValueError(f"{few}, but a step takes {wanted}: please add faces, or make batch smaller")
     # The labels stay here: the next targets are drawn from them without waiting for the device.
     train = replace(train, images=train.images.to(device), ages=train.ages.round())
     if config.skin_maps:
@@ -426,7 +434,7 @@ def open_phase(
             raise ValueError("skin_maps: for archives only; for tar shards leave it out")
         from train.stream import FaceStream, load_stream, read_held_out  # webdataset, only where it is needed
 
-        test = read_held_out(config.data, phase.resolution, attribute, need_glasses=config.balance_traits)
+        test = read_held_out(config.data, phase.resolution, attribute, need_glasses=config.need_glasses)
         seed = f"{config.seed} {share.index} {step}"  # a stream has no memory: a resumed run draws other shards
         buffer = config.shuffle_buffer
         stream = FaceStream(config.data, phase.resolution, attribute, buffer, seed, config.balance_traits)
@@ -476,6 +484,8 @@ def train_generator(
         FileNotFoundError: the processes see different states in `out`.
     """
     began = time.monotonic()
+    if not config.phases:
+        raise ValueError("phases: there is none, so there is nothing to train")
     state = PartialState(cpu=torch.device(device).type == "cpu")
     share = own_share()
     nets = build_networks(config, state.device if share.count > 1 else torch.device(device))

@@ -145,6 +145,7 @@ def align_person(settings: Personalisation, ages: dict[str, float], nets: Networ
     size = nets.generator.config.resolution
     aligning = Aligning(size, size // 2, max_faces=1)
     done: dict[str, np.ndarray] = {}
+    first: dict[str, str] = {}  # sha256 -> photo
     settings.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         requests = {
@@ -153,13 +154,18 @@ def align_person(settings: Personalisation, ages: dict[str, float], nets: Networ
         }
         answers = align_photos(list(requests), aligning, 1, settings.out / "aligning.log")
         for request, answer in tqdm(answers, total=len(requests), desc="align", unit="photo"):
+            photo = requests[request]
+            same = first.setdefault(answer.get("sha256", photo), photo)
+            if same != photo:  # it could be the unseen one
+                print(f"{photo}: left out, the same file as {same}", file=sys.stderr)
+                continue
             if answer.get("faces"):
                 with Image.open(answer["faces"][0]) as image:
-                    done[requests[request]] = np.array(image.convert("RGB"))
+                    done[photo] = np.array(image.convert("RGB"))
                 continue
             small = f"the face is narrower than {size // 2} pixels" if answer.get("small") else "no face"
             sentence = answer.get("error") or answer.get("died") or small
-            print(f"{requests[request]}: left out, {sentence}", file=sys.stderr)
+            print(f"{photo}: left out, {sentence}", file=sys.stderr)
     _require_enough(len(done), "photos with a face")
     photos = sorted(done, key=lambda photo: (ages[photo], photo))
     images = torch.from_numpy(np.stack([done[photo] for photo in photos])).permute(0, 3, 1, 2).contiguous()

@@ -66,7 +66,7 @@ class Preparation:
     seed: int = 0
     workers: int = 1  # processes that align
     device: str = "cpu"
-    keep_work: bool = False  # keep DATA-work, for another archive of the same photos
+    keep_work: bool = False  # keep DATA-work, for another archive of the same photos and name
 
     @property
     def work(self) -> Path:
@@ -383,7 +383,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--seed", type=int, default=Preparation.seed, help="of the random choices (default: %(default)s)")
     add("--workers", type=int, default=usable_cpus(), help="processes that align (default: %(default)s)")
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="default: %(default)s")
-    add("--keep-work", action="store_true", help="keep DATA-work, for another archive of the same photos")
+    add(
+        "--keep-work",
+        action="store_true",
+        help="keep DATA-work, for another archive of the same photos and name",
+    )
     given = parser.parse_args(arguments)
     positive = ("size", "per_age", "synthetic_limit", "batch", "workers")
     if any(getattr(given, name) < 1 for name in positive) or given.seed < 0:

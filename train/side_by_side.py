@@ -3,8 +3,8 @@
 python -m train.side_by_side checkpoints/generator runs/mine/generator --data faces.zip --out sheet.png
     [--ages 25 65] [--faces 01005.webp 02112.webp] [--count 6] [--size 512]
 
-One row a face: the photo, then each age by each generator in turn, the way the app edits it. Without --faces, held-out
-faces are taken evenly from youngest to oldest.
+One row a face: the photo, then each age by each generator in turn, its change alone, without the app's hair. Without
+--faces, held-out faces are taken evenly from youngest to oldest.
 """
 
 import argparse

@@ -124,8 +124,9 @@ def parse_face(sample: dict, attribute: Attribute, need_glasses: bool = False) -
         raise BrokenFace(f"{where}.json needs the labels {attribute.column} and gender ({error!r})") from error
     if need_glasses and "glasses" not in labels:
         raise BrokenFace(
-            f"{where}.json has no label glasses, which balance_traits needs: write the shards anew with "
-            "`python -m train.shards` from archives whose labels.csv has it, or set balance_traits to false"
+            f"{where}.json has no label glasses, which balance_traits and glasses_classifier need: write the shards "
+            "anew with `python -m train.shards` from archives whose labels.csv has it, or set balance_traits to false "
+            'and glasses_classifier to ""'
         )
     name = str(labels.get("file", f"{sample['__key__']}.{ending}"))
     return Face(sample[ending], label, female, name, where, read_glasses(labels.get("glasses", "")))
