@@ -533,7 +533,7 @@ def main() -> None:
     parser = training_parser(__doc__, GeneratorTraining, "folder for states, samples and the generator")
     parser.add_argument("--data", nargs="+", help="archives, instead of the config's")
     arguments = parser.parse_args()
-    torch.backends.cudnn.benchmark = True  # the shapes of a phase never change
+    torch.backends.cudnn.benchmark = True  # the shapes of a phase are few
     keep_freed_memory()
     with failing_in_a_sentence("train.generator"):
         config = load_config(GeneratorTraining, arguments.config)
