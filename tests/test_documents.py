@@ -209,6 +209,8 @@ def workspace(
     generator = shutil.copytree(untrained_generator, tmp_path / "checkpoints" / "generator")
     notes = {"sha256": hub.resolve(generator).sha256, "training": "Not.", "data": "None.", "seen": "noise."}
     (generator / "notes.yaml").write_text(yaml.safe_dump(notes))
+    shutil.copytree(generator, tmp_path / "owner" / "name")
+    shutil.copy(ROOT / "assets" / "astronaut.jpg", tmp_path / "portrait.jpg")
     for name in ("classifier", "classifier-robust"):
         save_checkpoint(AgeClassifier(ClassifierConfig(resolution=32)), tmp_path / "checkpoints" / name)
     (tmp_path / "train" / "configs").mkdir(parents=True)
@@ -349,6 +351,12 @@ def use_editor(namespace: dict, workspace: Path) -> None:
     assert Path(namespace["film"]).suffix == ".mp4" and Path(namespace["film"]).stat().st_size > 10_000
 
 
+def use_card(namespace: dict, workspace: Path) -> None:
+    """The model card's example, with a folder of the repository's name."""
+    with Image.open(workspace / "at_65.png") as saved, Image.open(workspace / "portrait.jpg") as portrait:
+        assert saved.size == portrait.size and "AI-edited" in saved.text["Description"]
+
+
 class Synthesis:
     """What the StyleGAN example calls."""
 
@@ -374,6 +382,7 @@ def use_stylegan(namespace: dict, workspace: Path) -> None:
 EXAMPLES: dict[str, tuple[dict, Callable[[dict, Path], None]]] = {
     "README.md": ({}, use_editor),
     "train/README.md": ({"torch": torch, "G": Synthesis()}, use_stylegan),
+    "checkpoints/generator/README.md": ({}, use_card),
 }
 
 
