@@ -1,5 +1,6 @@
 """Safe intake of any photo, and output that says it was edited and carries nothing of the uploader's metadata."""
 
+import functools
 import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -254,7 +255,7 @@ def _to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             space = source.profile.xcolor_space.strip()
             fits = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab": "LAB"}.get(space) == picture.mode
-            if fits and not _is_srgb(source):
+            if fits and not _is_srgb(profile):
                 converted = ImageCms.profileToProfile(
                     picture,
                     source,
@@ -273,14 +274,16 @@ def _to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
     return picture.convert("RGB")
 
 
-def _is_srgb(profile: ImageCms.ImageCmsProfile) -> bool:
+@functools.lru_cache(maxsize=16)  # most photos have one of a few
+def _is_srgb(profile: bytes) -> bool:
     """Whether an RGB profile is sRGB: to convert 12 megapixels takes longer than an edit."""
-    if not ImageCms.getProfileDescription(profile).startswith("sRGB"):
+    source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    if not ImageCms.getProfileDescription(source).startswith("sRGB"):
         return False
     steps = np.arange(0, 256, 51, dtype=np.uint8)  # by name alone, linear ones would pass: sRGB-elle-V2-g10
     cube = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(1, -1, 3)
     converted = ImageCms.profileToProfile(
-        Image.fromarray(cube), profile, ImageCms.createProfile("sRGB"), ImageCms.Intent.RELATIVE_COLORIMETRIC
+        Image.fromarray(cube), source, ImageCms.createProfile("sRGB"), ImageCms.Intent.RELATIVE_COLORIMETRIC
     )
     return converted is not None and int(np.abs(np.asarray(converted).astype(int) - cube).max()) <= _ALIKE
 

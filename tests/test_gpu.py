@@ -26,13 +26,11 @@ def GPU(duration):
         else:
             def lent(*arguments):
                 return sent(function(*sent(arguments)))
-        lent.seconds = duration
         return lent
     return lend
 """
 
 USE = """
-import sys
 import gradio as gr
 import app
 from app_fixtures import SquareEditor, draw_photo

@@ -35,7 +35,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(ROOT / name, copy / name, ignore=ignored)
     for name in ("pyproject.toml", "README.md", "LICENSE", "requirements.txt"):
         shutil.copy(ROOT / name, copy)
-    build = "from setuptools.build_meta import build_wheel; print(build_wheel('dist'))"
+    build = "from setuptools.build_meta import build_wheel; build_wheel('dist')"
     made = subprocess.run([sys.executable, "-c", build], cwd=copy, capture_output=True, text=True)
     assert made.returncode == 0, made.stderr
     (path,) = (copy / "dist").glob("*.whl")

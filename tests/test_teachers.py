@@ -28,6 +28,19 @@ def folder(tiny_faces, untrained_classifier):
     return folder
 
 
+@pytest.fixture
+def lessons(monkeypatch) -> list[torch.Tensor]:
+    """What each step of the student is to follow."""
+    taught_so_far: list[torch.Tensor] = []
+
+    def remember(edited, taught, background):
+        taught_so_far.append(taught)
+        return compute_distillation_loss(edited, taught, background)
+
+    monkeypatch.setattr(generator, "compute_distillation_loss", remember)
+    return taught_so_far
+
+
 def training(folder, tiny_faces, classifier, **changes) -> GeneratorTraining:
     weights = LossWeights(recon=0.0, age=0.0, gan=0.0, distillation=100.0)
     values = {
@@ -78,15 +91,8 @@ def test_a_student_comes_nearer_to_its_teachers_on_spoiled_faces_too(folder, tin
     assert sum(losses[-5:]) < 0.5 * sum(losses[:5])
 
 
-def test_the_lesson_is_spoiled_as_the_face_is(folder, tiny_faces, untrained_classifier, monkeypatch):
+def test_the_lesson_is_spoiled_as_the_face_is(folder, tiny_faces, untrained_classifier, lessons):
     """With teachers that change nothing, the lesson is what the student sees."""
-    lessons = []
-
-    def remember(edited, taught, background):
-        lessons.append(taught)
-        return compute_distillation_loss(edited, taught, background)
-
-    monkeypatch.setattr(generator, "compute_distillation_loss", remember)
     config = training(folder, tiny_faces, untrained_classifier, relight=0.7, low_resolution=0.7, retouch=0.7)
     nets = build_networks(config, torch.device("cpu"))
     for network in (nets.generator, *nets.teachers):
@@ -99,15 +105,7 @@ def test_the_lesson_is_spoiled_as_the_face_is(folder, tiny_faces, untrained_clas
     assert (lessons[0] - batch.images).abs().max() > 0.1
 
 
-def test_more_or_less_than_the_teachers_change_can_be_taught(folder, tiny_faces, untrained_classifier, monkeypatch):
-    lessons = []
-
-    def remember(edited, taught, background):
-        lessons.append(taught)
-        return compute_distillation_loss(edited, taught, background)
-
-    monkeypatch.setattr(generator, "compute_distillation_loss", remember)
-    batch = None
+def test_more_or_less_than_the_teachers_change_can_be_taught(folder, tiny_faces, untrained_classifier, lessons):
     for times in (1.0, 2.0):
         config = training(folder, tiny_faces, untrained_classifier, taught_younger=times, taught_older=times / 2)
         nets = build_networks(config, torch.device("cpu"))

@@ -281,7 +281,7 @@ def compute_generator_losses(
     config,
     random,
 ) -> dict[str, Tensor]:
-    """Every weighted term of the generator's loss, by name; terms of weight zero are not computed.
+    """Every weighted term of the generator's loss but the teachers', by name; terms of weight zero are not computed.
 
     `seen` is what V and D see of the edit, V with no more of the change of colour than `config.colour_shown`.
     """

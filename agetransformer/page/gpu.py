@@ -8,7 +8,7 @@ as a visit that is closed, is not known there.
 import functools
 import inspect
 from collections.abc import Callable, Iterator
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar
 
 from gradio.blocks import Block
 from gradio.context import get_blocks_context
@@ -48,32 +48,24 @@ def on_gpu(
     def by_component(result: Any) -> Any:
         return {known[number]: value for number, value in result.items()} if isinstance(result, _ByNumber) else result
 
-    lend = spaces.GPU(duration=seconds)
+    lent = spaces.GPU(duration=seconds)(_translated(function, by_number))
+    return functools.wraps(function)(_translated(lent, by_component))
+
+
+def _translated(function: Callable[..., Any], translate: Callable[[Any], Any]) -> Callable[..., Any]:
+    """The function, with `translate` of what it returns, or of each result that it yields."""
     if inspect.isgeneratorfunction(function):
 
         @functools.wraps(function)
-        def lent_steps(*arguments: Parameters.args, **named: Parameters.kwargs) -> Iterator[Any]:
+        def steps(*arguments: Any, **named: Any) -> Iterator[Any]:
             for result in function(*arguments, **named):
-                yield by_number(result)
+                yield translate(result)
 
-        borrowed_steps = lend(lent_steps)
-
-        @functools.wraps(function)
-        def steps(*arguments: Parameters.args, **named: Parameters.kwargs) -> Iterator[Any]:
-            for result in borrowed_steps(*arguments, **named):
-                yield by_component(result)
-
-        return cast(Callable[Parameters, Result], steps)
+        return steps
 
     @functools.wraps(function)
-    def lent(*arguments: Parameters.args, **named: Parameters.kwargs) -> Any:
-        return by_number(function(*arguments, **named))
-
-    borrowed = lend(lent)
-
-    @functools.wraps(function)
-    def call(*arguments: Parameters.args, **named: Parameters.kwargs) -> Any:
-        return by_component(borrowed(*arguments, **named))
+    def call(*arguments: Any, **named: Any) -> Any:
+        return translate(function(*arguments, **named))
 
     return call
 
