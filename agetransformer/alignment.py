@@ -171,6 +171,7 @@ class FaceFinder:
         Raises:
             CheckpointError: the model file is missing or broken.
             RuntimeError: a system library that MediaPipe needs is missing.
+            ValueError: max_faces is below 1.
         """
         if max_faces < 1:
             raise ValueError(f"max_faces is {max_faces}; it must be at least 1")

@@ -54,6 +54,12 @@ def save_checkpoint(module: Configured, folder: str | Path, half: bool = False) 
     return folder
 
 
+def fits_half(module: nn.Module) -> bool:
+    """Whether float16 holds all of the weights exactly, as of a module that was loaded from it."""
+    weights = (value for value in module.state_dict().values() if value.is_floating_point())
+    return all(torch.equal(value.half().to(value.dtype), value) for value in weights)
+
+
 def load_checkpoint(module_class: type[Module], config_class: type, folder: str | Path) -> Module:
     """Rebuild a module from a checkpoint folder, strictly: every weight present, none left over.
 

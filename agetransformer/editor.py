@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from agetransformer import compositing, hub
-from agetransformer.checkpoint import load_checkpoint
+from agetransformer.checkpoint import fits_half, load_checkpoint
 from agetransformer.classifier import AgeClassifier, ClassifierConfig
 from agetransformer.engine import Engine, EngineEncoding
 from agetransformer.exposure import expose, missing_exposure
@@ -110,8 +110,8 @@ class AgeEditor:
         return cls(generator, classifier, segmenter, name=str(checkpoint), card=text, device=device)
 
     def save_pretrained(self, folder: str | Path) -> Path:
-        """Write the generator's checkpoint folder: config, weights, model card."""
-        return hub.save_pretrained(self.generator, folder, self.card)
+        """Write the generator's checkpoint folder as it was: config, weights in their precision, model card."""
+        return hub.save_pretrained(self.generator, folder, self.card, half=fits_half(self.generator))
 
     def push_to_hub(self, repo_id: str, *, private: bool | None = None, token: str | bool | None = None) -> str:
         """Upload the generator's checkpoint folder to owner/repo on the Hub; returns the new commit's full hash.

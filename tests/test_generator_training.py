@@ -337,6 +337,10 @@ def test_a_step_that_wants_more_faces_than_there_are_is_refused(workspace, tmp_p
         train_generator(config, tmp_path / "run", cache=str(tmp_path))
     with pytest.raises(ValueError, match="min_gap: no target is 40 or more away"):
         train_generator(tiny(workspace, min_gap=40), tmp_path / "other", cache=str(tmp_path))
+    with pytest.raises(ValueError, match=r"weights\.age_robust: needs robust_classifier"):
+        train_generator(tiny(workspace, robust_classifier=""), tmp_path / "other", cache=str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="holds no run to go on with: start without --resume"):
+        train_generator(tiny(workspace), tmp_path / "mistyped", resume=True, cache=str(tmp_path))
     with pytest.raises(ValueError, match="phases: there is none"):
         train_generator(tiny(workspace, phases=()), tmp_path / "none", cache=str(tmp_path))
 

@@ -125,6 +125,8 @@ def test_editor_pushes_itself(
     assert server.branches["main"] == commit and server.model.files["README.md"].decode() == editor.card
     theirs = AgeEditor.from_pretrained(REPO, revision=commit).generator.state_dict()
     assert all(torch.equal(value, theirs[name]) for name, value in editor.generator.state_dict().items())
+    # The card tells the weights' size and hash.
+    assert server.model.files["model.safetensors"] == (hub.GENERATOR_FOLDER / "model.safetensors").read_bytes()
 
 
 def test_the_token_stays_with_the_hub(server: HubServer, tmp_path: Path) -> None:

@@ -16,12 +16,16 @@ from agetransformer.checkpoint import save_checkpoint
 from agetransformer.classifier import ClassifierConfig
 from agetransformer.editor import AgeEditor
 from agetransformer.engine import Engine
+from agetransformer.hair_segmenter import HairSegmenterConfig
 from agetransformer.networks import Generator, GeneratorConfig
 from agetransformer.torch_backend import TorchBackend, TorchBackendConfig
 from train import classifier as training_v
 from train.classifier import ClassifierTraining
-from train.data import Faces
+from train.data import Faces, load_faces
+from train.face_maps import save_maps
 from train.generator import GeneratorTraining, LossWeights, Phase, build_networks, open_phase, train_step
+from train.hair_segmenter import HairTraining, compute_hair_loss, draw_batch, load_split, measure
+from train.hair_segmenter import build_networks as build_segmenter
 from train.history import History
 from train.samples import measure_samples, save_samples
 
@@ -106,6 +110,32 @@ def test_v_trains_there(radius, tiny_faces, untrained_classifier, tmp_path, devi
     nets = training_v.build_networks(config, device)
     weights, random = training_v.sampling_weights(train, 0.5), torch.Generator().manual_seed(0)
     loss = training_v.train_step(nets, train, weights, config, 64, random)
+    assert loss.device == device and loss.isfinite()
+
+
+def test_a_hair_segmenter_trains_there(tiny_faces, untrained_classifier, tmp_path, device):
+    faces = load_faces((str(tiny_faces),), 256, chips=False, cache=str(tmp_path))
+    for kind in ("hair", "beards"):
+        save_maps(tmp_path / f"{kind}.npz", {name: np.full((256, 256), 255, np.uint8) for name in faces.names})
+    config = HairTraining(
+        data=(str(tiny_faces),),
+        maps=str(tmp_path / "hair.npz"),
+        beards=str(tmp_path / "beards.npz"),
+        classifier=str(untrained_classifier),
+        model=HairSegmenterConfig(resolution=32),
+        images=8,
+        batch=4,
+        bf16=False,
+        measure_every=1,
+    )
+    start, random = build_segmenter(config), torch.Generator().manual_seed(0)
+    train, test = load_split(config, str(tmp_path))
+    place = build_segmenter(config, device)
+    assert measure(place.average, test) == pytest.approx(measure(start.average, test), abs=1e-3)
+    pictures, parts, known = (x.to(device) for x in draw_batch(train, torch.ones(len(train.known)), config, random))
+    loss = compute_hair_loss(place.model(pictures), parts, known)
+    loss.backward()
+    place.optimizer.step()
     assert loss.device == device and loss.isfinite()
 
 

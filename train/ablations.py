@@ -20,6 +20,7 @@ import torch
 
 from agetransformer import hub
 from agetransformer.checkpoint import load_checkpoint
+from agetransformer.files import written_whole
 from agetransformer.networks import Generator, GeneratorConfig
 from train.attributes import find_attribute
 from train.classifier import ClassifierTraining, train_classifier
@@ -55,7 +56,12 @@ class Ablations:
 
 
 def run_ablations(settings: Ablations) -> list[str]:
-    """Train and judge what is not complete yet, write the table and the sheet; the names of the complete runs."""
+    """Train and judge what is not complete yet, write the table and the sheet; the names of the complete runs.
+
+    Raises:
+        ValueError: the runs in `out` have another length (`images`).
+    """
+    _require_same_length(settings)
     deadline = time.monotonic() + 60 * settings.minutes
     configs = {name: _shorten(load_config(GeneratorTraining, CONFIGS / f"{name}.yaml"), settings) for name in RUNS}
     for name in settings.only:
@@ -66,7 +72,8 @@ def run_ablations(settings: Ablations) -> list[str]:
                 continue
         left = (deadline - time.monotonic()) / 60
         if not is_complete(config, settings.out / name) and left > 0:
-            train_generator(config, settings.out / name, left, True, settings.device, settings.cache)
+            out = settings.out / name
+            train_generator(config, out, left, find_state(out) is not None, settings.device, settings.cache)
     complete = [name for name in RUNS if is_complete(configs[name], settings.out / name)]
     results = {name: _judge(configs[name], settings.out / name, settings) for name in complete}
     if complete:
@@ -76,6 +83,19 @@ def run_ablations(settings: Ablations) -> list[str]:
         faces = _held_out_faces(configs[aged[0]].data)[:SHEET_FACES]
         _save_comparison(settings.out, aged, faces)
     return complete
+
+
+def _require_same_length(settings: Ablations) -> None:
+    """A trial's weights must not count as the beginning of the real runs, nor the other way round."""
+    kept = settings.out / "length.json"
+    length = {"images": settings.images}
+    if not kept.is_file():
+        settings.out.mkdir(parents=True, exist_ok=True)
+        with written_whole(kept) as aside:
+            aside.write_text(json.dumps(length) + "\n")
+    elif (other := json.loads(kept.read_text())) != length:
+        was = "the configs' length" if other["images"] is None else f"--images {other['images']}"
+        raise ValueError(f"the runs in {settings.out} were begun with {was}: go on with that, or name another --out")
 
 
 def is_complete(config: GeneratorTraining, out: Path) -> bool:

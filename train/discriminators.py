@@ -1,7 +1,8 @@
-"""The discriminators that a generator can be trained against: the paper's, and the two of its ablation (Figure 7).
+"""The discriminators to train a generator against: the paper's, the two of its ablation (Figure 7), and ours.
 
 All take images [N, 3, H, W] in [-1, 1], the ages [N] that they show (of an edited image: its target age) and the traits
-[N] of the people (`Faces.traits`; an edit keeps them), and return scores [N, 1, h, w]; LSGAN: 1 is real, 0 is made.
+[N] of the people (`Faces.traits`; an edit keeps them), and return scores [N, 1, h, w], of
+"features" [N, 4, h, w]; LSGAN: 1 is real, 0 is made.
 """
 
 import torch

@@ -80,7 +80,7 @@ class LossWeights:
     age: float = 0.1  # V's cross-entropy
     age_robust: float = 0.0  # the same from a V trained against adversarial perturbations
     gan: float = 1.0  # LSGAN
-    gender: float = 0.0  # stays, says V
+    gender: float = 0.0  # stays, says each V that counts for the age
     glasses: float = 0.0  # by `glasses_classifier`
     residual: float = 0.0  # L1 of the change
     outside: float = 1.0  # how many times dearer a change of the background is than one of the face
@@ -188,6 +188,8 @@ def build_networks(config: GeneratorTraining, device: torch.device) -> Networks:
         raise ValueError("discriminator: 'pair' needs a single process: what each of the two sees differs between many")
     if bool(config.teachers) != any(phase.weights.distillation > 0 for phase in config.phases):
         raise ValueError("teachers: need weights.distillation, 6000 for example, and it needs them; set both or none")
+    if not config.robust_classifier and any(phase.weights.age_robust > 0 for phase in config.phases):
+        raise ValueError("weights.age_robust: needs robust_classifier, checkpoints/classifier-robust for example")
     if config.misplaced and config.history == 0:
         raise ValueError("misplaced: takes half of D's history; set history too, to 200 for example")
     torch.manual_seed(config.seed)
@@ -281,7 +283,7 @@ def compute_generator_losses(
     config,
     random,
 ) -> dict[str, Tensor]:
-    """Every weighted term of the generator's loss but the teachers', by name; terms of weight zero are not computed.
+    """Every weighted term of the generator's loss but the teachers', by name. Of weight zero only `recon` is computed.
 
     `seen` is what V and D see of the edit, V with no more of the change of colour than `config.colour_shown`.
     """
@@ -481,7 +483,7 @@ def train_generator(
 
     Raises:
         FileExistsError: `out` holds a run already and `resume` is off.
-        FileNotFoundError: the processes see different states in `out`.
+        FileNotFoundError: it holds none, and `resume` is on; or the processes see different states in it.
     """
     began = time.monotonic()
     if not config.phases:
@@ -492,6 +494,8 @@ def train_generator(
     newest = find_state(out)
     if newest is not None and not resume:
         raise FileExistsError(f"{out} holds a run already: go on with --resume, or name another --out")
+    if newest is None and resume:
+        raise FileNotFoundError(f"{out} holds no run to go on with: start without --resume, or name another --out")
     step, images = load_state(newest, nets) if newest is not None else (0, 0)
     require_same_step(step)
     total = sum(phase.images for phase in config.phases)

@@ -108,7 +108,7 @@ def load_split(config: HairTraining, cache: str = ".cache") -> tuple[HairFaces, 
     return labelled.select(~unseen), labelled.select(unseen)
 
 
-def build_networks(config: HairTraining) -> Networks:
+def build_networks(config: HairTraining, device: torch.device | str = "cpu") -> Networks:
     """The segmenter on the weights of V's backbone, its average and its optimizer."""
     torch.manual_seed(config.seed)
     if config.classifier:
@@ -121,7 +121,7 @@ def build_networks(config: HairTraining) -> Networks:
     blocks = iter(backbone.blocks)
     for block in (block for stage in model.stages for block in stage):
         block.load_state_dict(next(blocks).state_dict())
-    model = model.to(memory_format=torch.channels_last).train()
+    model = model.to(device=device, memory_format=torch.channels_last).train()
     average = copy.deepcopy(model).requires_grad_(False).eval()
     return Networks(model, average, torch.optim.AdamW(model.parameters(), config.lr, weight_decay=config.weight_decay))
 
@@ -168,10 +168,10 @@ def measure(model: HairSegmenter, test: HairFaces) -> dict[str, float]:
     Of hair, intersection over union at 0.5 and the mean absolute difference; of beards, the first among the bearded,
     and for which share of those without one more than 1 % of the square is called beard.
     """
-    side = model.config.resolution
+    side, device = model.config.resolution, next(model.parameters()).device
     found, right = [], []
     for images, parts in zip(test.images.split(32), test.parts.split(32), strict=True):
-        found.append(model.predict(F.interpolate(to_unit(images), (side, side), mode="area")))
+        found.append(model.predict(F.interpolate(to_unit(images.to(device)), (side, side), mode="area")).cpu())
         right.append(F.interpolate(parts.float() / 255, (side, side), mode="area"))
     (hair, beard), (true_hair, true_beard) = torch.cat(found).unbind(dim=1), torch.cat(right).unbind(dim=1)
     bearded, shaved = test.known & test.bearded, test.known & ~test.bearded
@@ -198,9 +198,10 @@ def train_hair_segmenter(
     out: Path,
     minutes: float = float("inf"),  # stop, saved, after this wall time
     resume: bool = False,  # go on from the newest state in `out`
+    device: str = "cpu",
     cache: str = ".cache",  # folder for decoded data
 ) -> dict[str, float]:
-    """Train on the CPU until the images or the minutes are over; return the measures on the held-out 5 %.
+    """Train until the images or the minutes are over; return the measures on the held-out 5 %.
 
     Writes the averaged weights and metrics.json to `out`.
 
@@ -216,7 +217,7 @@ def train_hair_segmenter(
     if newest is None and resume:
         raise FileNotFoundError(f"{out} holds no unfinished run: start without --resume")
     train, test = load_split(config, cache)
-    nets = build_networks(config)
+    nets = build_networks(config, device)
     draws, weights = torch.Generator().manual_seed(config.seed), draw_weights(train, config.bearded)
     random = {"draws": draws}
     step, images = load_state(newest, nets, STATE, random) if newest is not None else (0, 0)
@@ -225,8 +226,8 @@ def train_hair_segmenter(
     while step < steps and time.monotonic() - began < 60 * minutes:
         for group in nets.optimizer.param_groups:
             group["lr"] = config.lr * cosine_rate(step, steps)
-        pictures, parts, known = draw_batch(train, weights, config, draws)
-        with torch.autocast("cpu", torch.bfloat16, enabled=config.bf16):
+        pictures, parts, known = (drawn.to(device) for drawn in draw_batch(train, weights, config, draws))
+        with torch.autocast(pictures.device.type, torch.bfloat16, enabled=config.bf16):
             loss = compute_hair_loss(nets.model(pictures), parts, known)
         nets.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -257,7 +258,7 @@ def main() -> None:
     keep_freed_memory()
     with failing_in_a_sentence("train.hair_segmenter"):
         config = load_config(HairTraining, given.config)
-        result = train_hair_segmenter(config, given.out, given.minutes, given.resume, given.cache)
+        result = train_hair_segmenter(config, given.out, given.minutes, given.resume, given.device, given.cache)
     print(json.dumps(result, indent=2))
 
 

@@ -1,8 +1,8 @@
 """The losses: each a free function that returns a scalar tensor.
 
-Images are [N, 3, H, W] in [-1, 1], scores are D's patches [N, 1, h, w]; `background` [H, W] or [N, 1, H, W] is 0 on
-the face, 1 where nothing should change. The first four are the paper's (section 3.2);
-the others are ours, and their weights are zero in paper.yaml.
+Images are [N, 3, H, W] in [-1, 1], scores are D's patches [N, K, h, w]; `background` [H, W] or [N, 1, H, W] is 0 on
+the face, 1 where nothing should change. The paper's (section 3.2) are the
+reconstruction, the cross-entropy of V's classes and the two of LSGAN; the others are ours, and off in paper.yaml.
 """
 
 from collections.abc import Callable

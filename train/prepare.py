@@ -60,7 +60,7 @@ class Preparation:
     aligned: bool = False  # the photos are FFHQ-aligned squares already
     per_age: int = 1000  # faces a year of age
     synthetic: str = ""  # where more faces come from (train.synthetic.open_source); empty: nowhere
-    synthetic_limit: int = 300_000  # draw at most so many (paper: 300,000)
+    synthetic_limit: int = 300_000  # draw at most so many, in whole batches (paper: 300,000)
     classifier: Path = Path("checkpoints/classifier")  # V
     batch: int = 32  # faces that V reads at once
     seed: int = 0
@@ -377,7 +377,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--aligned", action="store_true", help="the photos are FFHQ-aligned squares already")
     add("--per-age", type=int, default=Preparation.per_age, help="faces a year of age (default: %(default)s)")
     add("--synthetic", default="", metavar="SOURCE", help="MODULE:FUNCTION, TorchScript file or OWNER/REPO:FILE")
-    add("--synthetic-limit", type=int, default=Preparation.synthetic_limit, help="draw at most (default: %(default)s)")
+    add(
+        "--synthetic-limit",
+        type=int,
+        default=Preparation.synthetic_limit,
+        help="draw at most, by batches (default: %(default)s)",
+    )
     add("--classifier", type=Path, default=Preparation.classifier, help="V (default: %(default)s)")
     add("--batch", type=int, default=Preparation.batch, help="faces that V reads at once (default: %(default)s)")
     add("--seed", type=int, default=Preparation.seed, help="of the random choices (default: %(default)s)")

@@ -16,7 +16,10 @@ SAMPLE_AGES = AGE.samples
 
 
 def choose_samples(test: Faces, count: int = 8, attribute: Attribute = AGE) -> Faces:
-    """`count` held-out faces within the targets' range (for age: adults), spread evenly over the attribute."""
+    """`count` held-out faces within the targets' range (for age: adults), spread evenly over the attribute.
+
+    Above 362 px they are fewer, 1024 x 1024 pixels in all at most.
+    """
     youngest, oldest = attribute.targets[0], attribute.targets[-1]
     count = min(count, max(1, 1024**2 // test.images.shape[-1] ** 2))  # the picture stays under 16 MB
     adults = ((test.ages >= youngest) & (test.ages <= oldest)).nonzero().squeeze(1)

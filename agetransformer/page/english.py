@@ -91,9 +91,9 @@ hair style, background. It follows *High Resolution Face Age Editing* (Yao, Puy,
 face is encoded once; every age is then decoded from that same encoding. Only the difference is added to your photo, so
 pixels that age does not touch stay your own, at full resolution.
 
-**How it was trained.** By the code of this project, on portraits from FFHQ whose ages were estimated by a second
-network. That network also gives the age you see here; it learned from UTKFace, All-Age-Faces and FFHQ and is wrong by
-about five years on average.
+**How it was trained.** By the code of this project, on portraits from FFHQ whose ages a web service had
+estimated. A second network, trained here too, judged its edits. It also gives the age you see; it learned from UTKFace,
+All-Age-Faces and FFHQ and is wrong by about five years on average.
 
 **Its limits.** It paints what ageing looks like on average in its training photos: it is not a forecast of how anybody
 will look, and must not be used to decide anything about anybody's age. Photos on the internet under-represent many

@@ -75,7 +75,7 @@ class Texts:
     batch_full: str
     no_ages: str
 
-    video_hint: str  # {seconds}
+    video_hint: str  # {seconds} {megabytes}
     clip: str
     make_video: str
     video_result: str

@@ -140,9 +140,9 @@ tóc, phông nền. Nó theo bài báo *High Resolution Face Age Editing* (Yao, 
 mặt được mã hóa một lần; mọi độ tuổi đều được giải mã từ cùng bản mã hóa đó. Chỉ phần chênh lệch được cộng vào ảnh của
 bạn, nên những điểm ảnh mà tuổi tác không chạm tới vẫn là của bạn, ở độ phân giải gốc.
 
-**Được huấn luyện thế nào?** Bằng mã nguồn của dự án này, trên ảnh chân dung từ FFHQ với tuổi do một mạng thứ hai ước
-lượng. Mạng đó cũng cho số tuổi bạn thấy ở đây; nó học từ UTKFace, All-Age-Faces và FFHQ, và trung bình sai khoảng năm
-tuổi.
+**Được huấn luyện thế nào?** Bằng mã nguồn của dự án này, trên ảnh chân dung từ FFHQ với tuổi do một dịch vụ web ước
+lượng. Một mạng thứ hai, cũng được huấn luyện ở đây, chấm các ảnh mà nó sửa. Mạng đó cũng cho số tuổi bạn thấy; nó học
+từ UTKFace, All-Age-Faces và FFHQ, và trung bình sai khoảng năm tuổi.
 
 **Giới hạn.** Nó vẽ sự lão hóa trung bình trong các ảnh đã học: đây không phải là dự đoán về diện mạo tương lai của bất
 kỳ ai, và không được dùng để quyết định điều gì dựa trên tuổi của ai. Ảnh trên mạng thiếu đại diện của nhiều nhóm
