@@ -14,6 +14,7 @@ from agetransformer.page.config import PageConfig
 from agetransformer.page.endpoints import add_endpoints
 from agetransformer.page.english import ENGLISH
 from agetransformer.page.expiry import own_upload_folder, watch_expiry
+from agetransformer.page.gpu import lends_gpu
 from agetransformer.page.intake import HEAD
 from agetransformer.page.languages import FIRST_LANGUAGE, KEEP_LANGUAGE, LANGUAGES, Wording
 from agetransformer.page.many_photos import add_many_photos
@@ -120,7 +121,7 @@ def main() -> None:
             print(f"Serving at {launch_app(app, config, arguments.open)} (Ctrl+C stops it)", flush=True)
             signal.signal(signal.SIGTERM, stop)  # a supervisor's: leave nothing of the users behind either
             for photo in sorted(EXAMPLES.glob("*.jpg"))[:1]:
-                editor.warm_up(photo)  # the page answers meanwhile
+                editor.warm_up(photo, networks=not lends_gpu())  # the page answers meanwhile
             app.block_thread()
         except KeyboardInterrupt:
             print("Stopped while it warmed up.")

@@ -63,7 +63,7 @@ class AgeClassifier(nn.Module):
 def expected_age(logits: Tensor) -> Tensor:
     """Age logits [N, 101] -> the expectation in years [N] (DEX, equation 1)."""
     ages = torch.arange(NUM_AGES, dtype=torch.float32, device=logits.device)
-    return logits.float().softmax(dim=1) @ ages
+    return (logits.float().softmax(dim=1) * ages).sum(dim=1)  # autocast would round a matrix product to 0.5 years
 
 
 def chip(faces: Tensor, size: int) -> Tensor:

@@ -316,19 +316,19 @@ class AgeEditor:
             raise ValueError("this face was given as an aligned square; pass that square as the photo")
         return edited.put_on(photo)
 
-    def warm_up(self, photo: Photo) -> None:
+    def warm_up(self, photo: Photo, networks: bool = True) -> None:
         """Load the face finder and run each network once, so that the first edit takes no longer than the next.
 
         Args:
             photo: any; one with a face, or the landmarks are not run.
+            networks: off: the face finder alone, where a GPU is lent for the length of a call only.
         Raises:
             PhotoError: the photo cannot be read.
         """
-        if self.device.type != "cpu":  # a GPU may be lent for the length of a call only
-            self.find_faces(Image.new("RGB", (self.resolution, self.resolution)))
-            return
         image = load_photo(photo)
         faces = self.find_faces(image)
+        if not networks:
+            return
         if not faces:
             image = image.resize((self.resolution, self.resolution))
             faces = [self.face_from_aligned(image)]

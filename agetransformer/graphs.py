@@ -15,6 +15,7 @@ from torch import Tensor
 Function = Callable[..., tuple[Tensor, ...]]
 Shapes = tuple[torch.Size, ...]
 
+_RECORDING = Lock()  # PyTorch: at most one recording at a time in a process, whichever function it is of
 _WARM_UP = 3  # runs before a recording, in which libraries choose kernels and allocate
 
 
@@ -70,7 +71,8 @@ class Graphed:
             if recording is None:
                 while len(self._recordings) >= self.kept:
                     del self._recordings[next(iter(self._recordings))]
-                recording = self.record(self.function, tuple(tensor.clone() for tensor in inputs))
+                with _RECORDING:
+                    recording = self.record(self.function, tuple(tensor.clone() for tensor in inputs))
                 self._recordings[shapes] = recording
             for static, tensor in zip(recording.inputs, inputs, strict=True):
                 static.copy_(tensor)

@@ -76,9 +76,10 @@ def our_recipes(config: BenchmarkConfig) -> dict[str, tuple[GeneratorTraining, P
         load_config(GeneratorTraining, config.config), start="", model=GeneratorConfig(config.size, True, 4.0)
     )
     phase = replace(whole.phases[-1], resolution=config.size, batch=config.batch)
-    paper = replace(whole, robust_classifier="", view_jitter=0.0, label_width=0.0, r1=0.0)
+    plain = replace(phase, weights=LossWeights())
+    paper = replace(whole, phases=(plain,), robust_classifier="", view_jitter=0.0, label_width=0.0, r1=0.0)
     return {
-        "ours, the paper's losses": (paper, replace(phase, weights=LossWeights())),
+        "ours, the paper's losses": (paper, plain),
         f"ours, {config.config.stem}.yaml": (whole, phase),
     }
 
@@ -234,7 +235,9 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true", help="torch.profiler over our step instead of timings")
     parser.add_argument("--out", type=Path, required=True, help="folder for train-DEVICE-SIZE.json, or the profile")
     given = parser.parse_args()
-    keep_freed_memory()  # as in training; both paths gain by it
+    torch.backends.cudnn.benchmark = True  # as in training, like the next; both paths gain by them
+    if torch.device(given.device).type == "cpu":
+        keep_freed_memory()
     config = BenchmarkConfig(given.size, given.batch, given.rounds, default.steps, given.device, given.config)
     if given.quick:
         config = replace(config, size=64, rounds=2, steps=1)

@@ -13,6 +13,10 @@ def test_expected_age_is_the_mean_of_the_distribution():
     logits[0, 30] = logits[0, 40] = 0.0
     logits[1, 77] = 0.0
     assert expected_age(logits).tolist() == pytest.approx([35.0, 77.0], abs=1e-3)
+    flat = torch.linspace(0, 1, 202).view(2, 101)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = expected_age(flat)
+    torch.testing.assert_close(rounded, expected_age(flat), atol=1e-3, rtol=0)
 
 
 def test_the_chip_is_the_documented_window():

@@ -220,6 +220,8 @@ def test_warm_up_leaves_nothing_to_load(embedded: None, monkeypatch: pytest.Monk
     decoded = []
     decode = editor.engine.decode
     monkeypatch.setattr(editor.engine, "decode", lambda *call: decoded.append(call) or decode(*call))
+    editor.warm_up(Image.new("RGB", (80, 64)), networks=False)
+    assert not decoded
     editor.warm_up(Image.new("RGB", (80, 64)))
     assert decoded
     monkeypatch.setattr("agetransformer.alignment.FaceFinder", lambda: pytest.fail("loaded again"))

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -274,6 +275,24 @@ def test_graphs_kept_at_a_time():
         x = torch.rand(length)
         assert torch.equal(double(x)[0], 2 * x)
     assert recorded == [1, 2, 3, 1]
+
+
+def test_graphs_are_recorded_one_after_the_other():
+    """PyTorch breaks off a recording when another begins, of whichever function."""
+    underway = []
+
+    def record(function: Function, inputs: tuple[torch.Tensor, ...]) -> Recording:
+        underway.append(function)
+        time.sleep(0.05)
+        assert underway == [function]
+        underway.clear()
+        return record_on_the_cpu(function, inputs)
+
+    graphed = [Graphed(lambda x, factor=factor: (factor * x,), record) for factor in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(2):
+            results = list(pool.map(lambda one: one(torch.ones(3))[0].tolist(), graphed))
+    assert results == [[float(factor)] * 3 for factor in range(4)]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -18,7 +18,7 @@ from agetransformer.networks import Generator, GeneratorConfig
 from train.batches import Batch
 from train.classifier import ClassifierTraining
 from train.config import build, load_config
-from train.data import held_out, load_faces
+from train.data import held_out, load_faces, move_images
 from train.forward import edit_at
 from train.generator import (
     GeneratorTraining,
@@ -343,6 +343,14 @@ def test_a_step_that_wants_more_faces_than_there_are_is_refused(workspace, tmp_p
         train_generator(tiny(workspace), tmp_path / "mistyped", resume=True, cache=str(tmp_path))
     with pytest.raises(ValueError, match="phases: there is none"):
         train_generator(tiny(workspace, phases=()), tmp_path / "none", cache=str(tmp_path))
+
+
+def test_images_that_a_gpu_has_no_room_for_are_refused(workspace, tmp_path, monkeypatch):
+    faces = load_faces((str(workspace / "faces.zip"),), 64, chips=False, cache=str(tmp_path))
+    assert move_images(faces, torch.device("cpu")).images.shape == (40, 3, 64, 64)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (500_000, 8_000_000))
+    with pytest.raises(ValueError, match=r"40 faces of 64 px take 0\.0 GB, and cuda has 0\.0 free: name tar shards"):
+        move_images(faces, torch.device("cuda"))
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in Path("train/configs").glob("*.yaml")))

@@ -199,6 +199,7 @@ def test_processes_with_different_states_are_refused(monkeypatch):
         device = torch.device("cpu")
 
     monkeypatch.setattr(parallel, "PartialState", State)
-    monkeypatch.setattr(parallel, "gather", lambda step: torch.cat([step, step * 0]))
-    with pytest.raises(FileNotFoundError, match=r"\[250, 0\]: put --out on a disk that all machines share"):
-        parallel.require_same_step(250)
+    monkeypatch.setattr(parallel, "gather", lambda step: torch.cat([step, step * 0 - 1]))
+    with pytest.raises(FileNotFoundError, match=r"\[250, 'none'\]: put --out on a disk that all machines share"):
+        parallel.require_same_state(Path("runs/state-00000250"))
+    parallel.require_same_state(None)

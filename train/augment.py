@@ -29,7 +29,7 @@ def augment(images: Tensor, size: int, generator: torch.Generator, share: Share 
     x = random_blur(x, 0.3, generator, share)
     x = random_colour(x, generator, share)
     sigma = 0.06 * share.of(torch.rand(len(x) * share.count, 1, 1, 1, generator=generator)) ** 2
-    return (x + sigma.to(x.device) * draw_noise(x, generator, share)).clamp(-1, 1)
+    return (x + _moved(sigma, x) * draw_noise(x, generator, share)).clamp(-1, 1)
 
 
 def draw_noise(x: Tensor, generator: torch.Generator, share: Share = WHOLE) -> Tensor:
@@ -65,7 +65,7 @@ def random_affine(x: Tensor, size: int, generator: torch.Generator, share: Share
     theta = torch.stack(
         [torch.stack([cos * flip, -sin, 0.12 * draw[2]], 1), torch.stack([sin * flip, cos, 0.12 * draw[3]], 1)], 1
     )
-    grid = F.affine_grid(theta.to(x.device), [len(x), 3, size, size], align_corners=False)
+    grid = F.affine_grid(_moved(theta, x), [len(x), 3, size, size], align_corners=False)
     return F.grid_sample(x, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
@@ -75,7 +75,7 @@ def random_blur(x: Tensor, chance: float, generator: torch.Generator, share: Sha
     if not chosen.any():
         return x
     factor = 1.3 + 1.7 * float(torch.rand((), generator=generator))
-    index = share.of(chosen).nonzero().flatten().to(x.device)
+    index = _moved(share.of(chosen).nonzero().flatten(), x)
     if len(index) == 0:
         return x
     x = x.clone()
@@ -95,12 +95,12 @@ def random_colour(x: Tensor, generator: torch.Generator, share: Share = WHOLE) -
     draw = torch.rand(4, n, 1, 1, 1, generator=generator)
     saturation = torch.where(draw[0] < 0.1, 0.0, 0.6 + 0.8 * torch.rand(n, 1, 1, 1, generator=generator))
     cast = 1 + 0.16 * (torch.rand(n, 3, 1, 1, generator=generator) - 0.5)
-    draw, saturation, cast = share.of(draw, 1).to(x.device), share.of(saturation).to(x.device), share.of(cast)
+    draw, saturation, cast = (_moved(part, x) for part in (share.of(draw, 1), share.of(saturation), share.of(cast)))
     grey = x.mean(dim=1, keepdim=True)
     x = grey + saturation * (x - grey)
     mean = x.mean(dim=(1, 2, 3), keepdim=True)
     x = mean + (0.65 + 0.7 * draw[1]) * (x - mean) + 0.5 * (draw[2] - 0.5)
-    return (x + 1) * cast.to(x.device) - 1
+    return (x + 1) * cast - 1
 
 
 def jitter_view(x: Tensor, strength: float, generator: torch.Generator, share: Share = WHOLE) -> Tensor:
@@ -119,7 +119,7 @@ def jitter_view(x: Tensor, strength: float, generator: torch.Generator, share: S
     shift = 0.08 * strength * draw[2:4]
     cos, sin = scale * torch.cos(angle), scale * torch.sin(angle)
     theta = torch.stack([torch.stack([cos * flip, -sin, shift[0]], 1), torch.stack([sin * flip, cos, shift[1]], 1)], 1)
-    grid = F.affine_grid(theta.to(x.device), list(x.shape), align_corners=False)
+    grid = F.affine_grid(_moved(theta, x), list(x.shape), align_corners=False)
     return F.grid_sample(x.float(), grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
@@ -151,7 +151,7 @@ def relight(x: Tensor, chance: float, generator: torch.Generator, share: Share =
     """
     draw = torch.rand(7, len(x) * share.count, 1, 1, 1, generator=generator)
     lamps = torch.rand(len(x) * share.count, 3, 1, 1, generator=generator)
-    draw, lamps = share.of(draw, 1).to(x.device), share.of(lamps).to(x.device)
+    draw, lamps = _moved(share.of(draw, 1), x), _moved(share.of(lamps), x)
     chosen, gamma, angle = draw[0] < chance, torch.exp(draw[1] - 0.36), 2 * math.pi * draw[2]
     across, down = (torch.linspace(-1, 1, side, device=x.device) for side in (x.shape[3], x.shape[2]))
     position = torch.cos(angle) * across + torch.sin(angle) * down[:, None]  # -1.4..1.4 along the light
@@ -174,9 +174,11 @@ def retouch(x: Tensor, chance: float, generator: torch.Generator, share: Share =
         generator: the source of randomness, on the CPU.
         share: which part of the whole batch `x` is; the draws are for the whole.
     """
-    chosen, amount = share.of(torch.rand(2, len(x) * share.count, 1, 1, 1, generator=generator), 1).to(x.device)
-    if not (chosen < chance).any():
+    chosen, amount = share.of(torch.rand(2, len(x) * share.count, 1, 1, 1, generator=generator), 1)
+    chosen = chosen < chance
+    if not chosen.any():
         return x
+    chosen, amount = _moved(chosen, x), _moved(amount, x)
     width = 2 * round(x.shape[-1] / 96) + 1
 
     def blur(image: Tensor) -> Tensor:
@@ -186,4 +188,9 @@ def retouch(x: Tensor, chance: float, generator: torch.Generator, share: Share =
     variance = (blur(x * x) - mean * mean).clamp(min=0)
     kept = variance / (variance + _TEXTURE**2)
     smooth = blur(kept) * x + blur((1 - kept) * mean)
-    return torch.where(chosen < chance, torch.lerp(x, smooth, amount), x)
+    return torch.where(chosen, torch.lerp(x, smooth, amount), x)
+
+
+def _moved(drawn: Tensor, x: Tensor) -> Tensor:
+    """What was drawn on the CPU, on the device of x, whose queue it does not wait for."""
+    return drawn.to(x.device, non_blocking=True)

@@ -80,8 +80,8 @@ def draw_batch(
     targets = draw_targets(faces.ages.cpu()[index[:total]], min_gap, random, attribute)
     # Two halves, edited and real faces: the share of each.
     index, flip = (share.of(drawn.view(2, total), 1).flatten() for drawn in (index, flip))
-    images = faces.images[index.to(faces.images.device)]
-    skin = None if faces.skin is None else faces.skin[index.to(faces.skin.device)]
+    images = faces.images[index.to(faces.images.device, non_blocking=True)]
+    skin = None if faces.skin is None else faces.skin[index.to(faces.skin.device, non_blocking=True)]
     index = index.to(faces.ages.device)
     return assemble_batch(images, flip, faces.ages[index], faces.traits[index], share.of(targets), share, skin)
 

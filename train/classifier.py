@@ -7,7 +7,7 @@ accelerate launch -m train.classifier ...    # many GPUs or machines: each proce
 import copy
 import json
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ from train.attributes import find_attribute
 from train.augment import augment
 from train.averaging import update_average
 from train.config import load_config
-from train.data import Faces, held_out, load_faces, to_unit
+from train.data import Faces, held_out, load_faces, move_images, to_unit
 from train.groups import classifier_groups
 from train.losses import compute_age_error, compute_class_loss
 from train.memory import keep_freed_memory
@@ -35,8 +35,9 @@ from train.parallel import (
     average_gradients,
     average_values,
     is_time_up,
+    join_processes,
     own_share,
-    require_same_step,
+    require_same_state,
     share_batch_statistics,
     share_dropout,
 )
@@ -218,7 +219,8 @@ def measure_attacked(model: AgeClassifier, test: Faces) -> dict[str, float]:
     some = test.select(chosen)
     clean = (predict(model, some)[0] - some.ages).abs()
     attacked = []
-    with torch.random.fork_rng():
+    device = next(model.parameters()).device
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(0)
         for part in torch.arange(len(some)).split(64):
             x = to_input(model, some.images[part])
@@ -326,10 +328,11 @@ def train_classifier(
         ValueError: fewer faces than a batch has.
     """
     began = time.monotonic()
-    state = PartialState(cpu=torch.device(device).type == "cpu")
+    state = join_processes(device)
     share = own_share()
     place = state.device if share.count > 1 else torch.device(device)
     newest = find_state(out)
+    require_same_state(newest)
     if newest is not None and not resume:
         raise FileExistsError(f"{out} holds an unfinished run: go on with --resume, or name another --out")
     if newest is None and resume:
@@ -341,7 +344,7 @@ def train_classifier(
     whole = config.batch * share.count
     if len(train) < whole:
         raise ValueError(f"{', '.join(config.data)}: {len(train)} faces to train on are less than a batch of {whole}")
-    train = replace(train, images=train.images.to(place))
+    train = move_images(train, place)
 
     torch.manual_seed(config.seed)
     draws = torch.Generator().manual_seed(config.seed)
@@ -350,7 +353,6 @@ def train_classifier(
     if place.type == "cuda":
         random["cuda"] = torch.cuda.default_generators[place.index or 0]
     step, images = load_state(newest, nets, STATE, random) if newest is not None else (0, 0)
-    require_same_step(step)
     weights = sampling_weights(train, config.balance)
     steps = config.images // whole
     log = RunLog(out, images, steps * whole) if state.is_main_process else None
@@ -395,7 +397,8 @@ def main() -> None:
     )
     given = parser.parse_args()
     torch.backends.cudnn.benchmark = True  # there are two sizes
-    keep_freed_memory()
+    if torch.device(given.device).type == "cpu":
+        keep_freed_memory()
     with failing_in_a_sentence("train.classifier"):
         config = load_config(ClassifierTraining, given.config)
         if given.measure:

@@ -7,7 +7,7 @@ no loader processes, no start-up cost beyond the first decoding, which is cached
 import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,8 @@ from agetransformer.classifier import CHIP_X, CHIP_Y
 from agetransformer.files import written_whole
 from train.archives import fingerprint, is_sharded, open_archive, open_image, read_table
 from train.attributes import AGE, Attribute, read_female, read_glasses
+
+_MOST_OF_A_GPU = 0.7  # of its free memory that the images may take; a step needs the rest
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,25 @@ def load_faces(
     images, ages, female, names, glasses = zip(*parts, strict=True)
     source = torch.cat([torch.full((len(n),), i) for i, n in enumerate(names)])
     names = tuple(x for n in names for x in n)
-    return Faces(torch.cat(images), torch.cat(ages), torch.cat(female), names, source, torch.cat(glasses))
+    whole = images[0] if len(images) == 1 else torch.cat(images)
+    return Faces(whole, torch.cat(ages), torch.cat(female), names, source, torch.cat(glasses))
+
+
+def move_images(faces: Faces, device: torch.device) -> Faces:
+    """The same faces, their images on the device.
+
+    Raises:
+        ValueError: a GPU has no room for them.
+    """
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        if faces.images.nbytes > _MOST_OF_A_GPU * free:
+            size, room, side = faces.images.nbytes / 1e9, free / 1e9, faces.images.shape[-1]
+            raise ValueError(
+                f"{len(faces)} faces of {side} px take {size:.1f} GB, and {device} has {room:.1f} free: name tar shards of"
+                " them under `data`, which are streamed (train/README.md), or make resolution smaller"
+            )
+    return replace(faces, images=faces.images.to(device))
 
 
 def _load_archive(
@@ -129,7 +149,7 @@ def _load_archive(
         images = _decode(path, names, size, chips)
         with written_whole(stored) as aside, aside.open("wb") as file:
             np.save(file, images)
-    return torch.from_numpy(np.load(stored)), ages, female, names, glasses
+    return torch.from_numpy(np.load(stored, mmap_mode="c")), ages, female, names, glasses
 
 
 def _decode(path: Path, names: tuple[str, ...], size: int, chips: bool) -> np.ndarray:

@@ -25,7 +25,7 @@ from train.augment import jitter_view, lose_resolution, relight, retouch
 from train.averaging import update_average
 from train.batches import Batch, age_balance, assemble_batch, draw_batch, draw_targets
 from train.config import load_config
-from train.data import Faces, held_out, load_faces, to_unit
+from train.data import Faces, held_out, load_faces, move_images, to_unit
 from train.discriminators import build_discriminator
 from train.feature_discriminator import FeatureDiscriminator
 from train.forward import edit_at
@@ -58,8 +58,10 @@ from train.parallel import (
     average_gradients,
     average_values,
     is_time_up,
+    join_processes,
+    main_process_values,
     own_share,
-    require_same_step,
+    require_same_state,
     share_batch_statistics,
 )
 from train.runlog import RunLog
@@ -407,8 +409,8 @@ def load_phase_data(config: GeneratorTraining, nets: Networks, phase: Phase, cac
     device = next(nets.generator.parameters()).device
     if config.label_by_classifier:
         parts = faces.images.split(64)
-        ages = torch.cat([nets.classifier.predict(to_unit(part.to(device))).cpu() for part in parts])
-        faces = replace(faces, ages=ages)
+        ages = torch.cat([nets.classifier.predict(to_unit(part.to(device))) for part in parts])
+        faces = replace(faces, ages=main_process_values(ages).cpu())
     unseen = held_out(faces.names)
     if not unseen.any():
         few = f"{', '.join(config.data)}: none of its {len(faces)} faces falls into the twentieth that is held out"
@@ -420,7 +422,7 @@ def load_phase_data(config: GeneratorTraining, nets: Networks, phase: Phase, cac
         few = f"{len(train)} faces of {config.attribute} {lowest}..{highest} in {', '.join(config.data)}"
         raise ValueError(f"{few}, but a step takes {wanted}: please add faces, or make batch smaller")
     # The labels stay here: the next targets are drawn from them without waiting for the device.
-    train = replace(train, images=train.images.to(device), ages=train.ages.round())
+    train = replace(move_images(train, device), ages=train.ages.round())
     if config.skin_maps:
         train = replace(train, skin=load_skin_maps(config.skin_maps, train.names).to(device))
     return train, faces.select(unseen)
@@ -488,23 +490,23 @@ def train_generator(
     began = time.monotonic()
     if not config.phases:
         raise ValueError("phases: there is none, so there is nothing to train")
-    state = PartialState(cpu=torch.device(device).type == "cpu")
+    state = join_processes(device)
     share = own_share()
     nets = build_networks(config, state.device if share.count > 1 else torch.device(device))
     newest = find_state(out)
+    require_same_state(newest)
     if newest is not None and not resume:
         raise FileExistsError(f"{out} holds a run already: go on with --resume, or name another --out")
     if newest is None and resume:
         raise FileNotFoundError(f"{out} holds no run to go on with: start without --resume, or name another --out")
     step, images = load_state(newest, nets) if newest is not None else (0, 0)
-    require_same_step(step)
     total = sum(phase.images for phase in config.phases)
     log = RunLog(out, images, total, find_attribute(config.attribute).samples) if state.is_main_process else None
     history = History(config.history) if config.history > 0 else None
     phase = None
     while (current := find_phase(config.phases, images)) is not None and not is_time_up(began, minutes, step):
         if current is not phase:
-            phase = current
+            phase, draw = current, None  # the last phase's images go before the next one's come
             draw, samples = open_phase(config, nets, phase, step, cache)
             for optimizer in (nets.generator_optimizer, nets.discriminator_optimizer):
                 for group in optimizer.param_groups:
@@ -519,7 +521,7 @@ def train_generator(
         if log:
             log.write_progress(images)
         if log and step % config.sample_every == 0:
-            log.write_samples(nets.average, nets.classifier, samples, images)
+            log.write_samples(nets.average, nets.classifier, samples, images, config.bf16)
         if log and step % config.save_every == 0:
             save_state(out, nets, step, images)
     if log:
@@ -538,7 +540,8 @@ def main() -> None:
     parser.add_argument("--data", nargs="+", help="archives, instead of the config's")
     arguments = parser.parse_args()
     torch.backends.cudnn.benchmark = True  # the shapes of a phase are few
-    keep_freed_memory()
+    if torch.device(arguments.device).type == "cpu":
+        keep_freed_memory()
     with failing_in_a_sentence("train.generator"):
         config = load_config(GeneratorTraining, arguments.config)
         if arguments.data:

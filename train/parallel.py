@@ -9,12 +9,15 @@ nothing here does anything.
 
 import time
 from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
 
 import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast, gather, reduce
 from torch import Tensor, nn
 
+_PATIENCE = timedelta(hours=3)  # of those that wait while one decodes a large archive; PyTorch's own is ten minutes
 CLOCK_EVERY = 10  # steps between two looks at the main process's clock, which cost a GPU its queue
 
 
@@ -31,6 +34,15 @@ class Share:
 
 
 WHOLE = Share()
+
+
+def join_processes(device: str) -> PartialState:
+    """Connect the processes; without `accelerate launch` there is nothing to do.
+
+    Args:
+        device: "cpu", or another where each process has one of its own.
+    """
+    return PartialState(cpu=torch.device(device).type == "cpu", timeout=_PATIENCE)
 
 
 def own_share() -> Share:
@@ -66,19 +78,28 @@ def is_time_up(began: float, minutes: float, step: int) -> bool:
     return step % CLOCK_EVERY == 0 and bool(broadcast(torch.tensor(float(up), device=state.device)).item())
 
 
-def require_same_step(step: int) -> None:
-    """Refuse processes that would go on from different states.
+def main_process_values(values: Tensor) -> Tensor:
+    """The main process's values, for all alike; every process has to call it, with values of the same shape."""
+    return values if PartialState().num_processes == 1 else broadcast(values)
 
+
+def require_same_state(newest: Path | None) -> None:
+    """Refuse processes that would go on from different states; every process has to call it.
+
+    Args:
+        newest: the folder of a state, whose name ends in its step; None: there is none.
     Raises:
         FileNotFoundError: a process found another state than the others, or none.
     """
     state = PartialState()
     if state.num_processes == 1:
         return
+    step = -1 if newest is None else int(newest.name.rpartition("-")[2])
     steps = gather(torch.tensor([step], device=state.device)).tolist()
     if len(set(steps)) > 1:
+        found = ["none" if step < 0 else step for step in steps]
         raise FileNotFoundError(
-            f"the processes found the states of different steps {steps}: put --out on a disk that all machines share"
+            f"the processes found the states of different steps {found}: put --out on a disk that all machines share"
         )
 
 

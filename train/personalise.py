@@ -240,7 +240,8 @@ def _fit(settings: Personalisation, nets: Networks, train: Faces) -> None:
             drawn = draw_batch(train, weights, batch, step, training.seed, training.min_gap)
             losses = train_step(nets, drawn, phase, training, step)
             progress.update(batch)
-            progress.set_postfix({name: f"{value:.2f}" for name, value in losses.items()}, refresh=False)
+            if step % 10 == 0:  # reading them waits for a GPU
+                progress.set_postfix({name: f"{value:.2f}" for name, value in losses.items()}, refresh=False)
 
 
 def _require_enough(count: int, what: str) -> None:
@@ -282,7 +283,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.images < 1 or given.minutes <= 0 or given.lr <= 0 or given.seed < 0:
         parser.error("--images, --minutes and --lr are above 0, and --seed is not below it")
     settings = Personalisation(**vars(given))
-    keep_freed_memory()
+    if torch.device(given.device).type == "cpu":
+        keep_freed_memory()
     try:
         metrics = personalise(settings)
     except (PrepareError, CheckpointError) as error:

@@ -30,9 +30,11 @@ class RunLog:
         for name, value in losses.items():
             self.writer.add_scalar(f"loss/{name}", value, images)
 
-    def write_samples(self, generator: Generator, classifier: AgeClassifier, samples: Faces, images: int) -> None:
+    def write_samples(
+        self, generator: Generator, classifier: AgeClassifier, samples: Faces, images: int, bf16: bool = True
+    ) -> None:
         """Held-out faces at every age: a picture, V's readings and the mean change."""
-        edits = save_samples(generator, samples, self.ages, self.out / "samples" / f"{images:08d}.png")
+        edits = save_samples(generator, samples, self.ages, self.out / "samples" / f"{images:08d}.png", bf16)
         for name, value in measure_samples(classifier, samples, edits, self.ages).items():
             self.writer.add_scalar(f"sample/{name}", value, images)
             self.bar.write(f"{images} {name} {value:.3f}")

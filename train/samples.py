@@ -33,11 +33,11 @@ def choose_samples(test: Faces, count: int = 8, attribute: Attribute = AGE) -> F
 
 
 @torch.no_grad()
-def save_samples(generator: Generator, samples: Faces, ages: tuple[int, ...], path: Path) -> Tensor:
+def save_samples(generator: Generator, samples: Faces, ages: tuple[int, ...], path: Path, bf16: bool = True) -> Tensor:
     """Edit every sample at every age, write the grid (a row a face, the input first), return [N, A, 3, S, S]."""
     device = next(generator.parameters()).device
     images = to_unit(samples.images).to(device)
-    with torch.autocast(images.device.type, torch.bfloat16):
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=bf16):
         encoding = generator.encode(images)
         edits = [generator.decode(encoding, images.new_full((len(images),), float(age))) for age in ages]
     grid = torch.stack([images, *(edit.float() for edit in edits)], dim=1)

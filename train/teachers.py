@@ -31,9 +31,9 @@ def teach(
     """
     count = len(images) * share.count
     chosen = share.of(torch.randint(len(teachers), (count,), generator=random))
-    mirrored = share.of(torch.rand(count, 1, 1, 1, generator=random) < 0.5).to(images.device)
+    mirrored = share.of(torch.rand(count, 1, 1, 1, generator=random) < 0.5).to(images.device, non_blocking=True)
     seen, lessons = torch.where(mirrored, images.flip(3), images), torch.empty_like(images)
     for number in chosen.unique().tolist():
-        own = (chosen == number).nonzero().flatten().to(images.device)
+        own = (chosen == number).nonzero().flatten().to(images.device, non_blocking=True)
         (lessons[own],) = edit_at(teachers[number], seen[own], targets[own], dtype=dtype)
     return torch.where(mirrored, lessons.flip(3), lessons)

@@ -25,6 +25,11 @@ Result = TypeVar("Result")
 _SECONDS = 60  # what ZeroGPU lends by default
 
 
+def lends_gpu() -> bool:
+    """Whether the host lends a GPU for the length of a call, and only then is there one."""
+    return spaces is not None
+
+
 def on_gpu(
     function: Callable[Parameters, Result], seconds: int | Callable[..., int] = _SECONDS
 ) -> Callable[Parameters, Result]:
