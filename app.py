@@ -43,7 +43,7 @@ def build_app(editor: AgeEditor, config: PageConfig) -> gr.Blocks:
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab() as tab:
                 words.add(tab, "label", lambda texts: texts.one_photo)
-                add_one_photo(studio, words, language, sorted(EXAMPLES.glob("*.jpg")))
+                say_after = add_one_photo(studio, words, language, sorted(EXAMPLES.glob("*.jpg")))
             with gr.Tab() as tab:
                 words.add(tab, "label", lambda texts: texts.many_photos)
                 add_many_photos(studio, words, language)
@@ -59,9 +59,10 @@ def build_app(editor: AgeEditor, config: PageConfig) -> gr.Blocks:
             api = gr.Markdown()
             words.add(api, "value", lambda texts: texts.api)
         language.change(None, language, None, js=KEEP_LANGUAGE, api_visibility="private")
-        language.change(
+        translated = language.change(
             words.update, language, words.components, api_visibility="private", queue=False, show_progress="hidden"
         )
+        say_after(translated)
         app.load(None, None, language, js=FIRST_LANGUAGE, api_visibility="private")
         add_endpoints(studio, EDITS)
 

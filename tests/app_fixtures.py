@@ -105,6 +105,17 @@ class SlowEditor(SquareEditor):
         return super().find_faces(photo)
 
 
+class SlowDecoder(SquareEditor):
+    """Takes its time for each age, so that requests overtake its answers."""
+
+    def __init__(self, seconds: float):
+        self._seconds = seconds
+
+    def decode(self, *arguments, **named) -> list["EditedSquare"]:
+        time.sleep(self._seconds)
+        return super().decode(*arguments, **named)
+
+
 def _oval(quad: np.ndarray) -> np.ndarray:
     """Landmarks [478, 2] on an ellipse inside a face's square."""
     angles = np.linspace(0, 2 * np.pi, 478)

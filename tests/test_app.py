@@ -8,7 +8,7 @@ import string
 import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from types import ModuleType
 
@@ -28,7 +28,7 @@ from agetransformer.page.config import PageConfig
 from agetransformer.page.english import ENGLISH
 from agetransformer.page.errors import as_sentences
 from agetransformer.page.figures import EVERY_FACE, age_row, face_picker, nearest
-from agetransformer.page.studio import Look, Studio, StudioError, Visit
+from agetransformer.page.studio import Look, Studio, StudioError, Visit, VisitClosedError
 from agetransformer.page.vietnamese import VIETNAMESE
 from agetransformer.video import VideoConfig
 from app import EXAMPLES
@@ -313,8 +313,28 @@ def test_a_visit_that_was_closed_is_known(tmp_path):
     visit, other = studio.open(str(photo)), studio.open(str(photo))
     studio.close(visit)
     assert studio.is_closed(visit) and not studio.is_closed(other) and len(studio.cache) == 1
-    studio.workspace(visit)  # as by an edit that was under way
+    for work in (studio.workspace, lambda closed: studio.choose(closed, 0)):  # what was asked for before it ended
+        with pytest.raises(VisitClosedError):
+            work(visit)
     assert len(studio.cache) == 1
+
+
+def test_a_visit_that_is_closed_while_it_is_worked_for_is_not_kept(tmp_path):
+    class Closing(SquareEditor):
+        def encode(self, face, hair=True):
+            if visits:
+                studio.close(visits[0])
+            return super().encode(face, hair)
+
+    visits: list[Visit] = []
+    studio = Studio(Closing(), PageConfig(), tmp_path)
+    photo = draw_photo(tmp_path / "two.png", (300, 200), (RED, (50, 50, 80)), (GREEN, (150, 50, 80)))
+    visits.append(studio.open(str(photo)))
+    with pytest.raises(VisitClosedError):
+        studio.choose(visits[0], 1)
+    visits[0] = replace(visits[0], key="another")
+    studio.workspace(visits[0])
+    assert len(studio.cache) == 0
 
 
 def test_the_cache_is_bounded_and_drops_the_least_recently_used(tmp_path):
@@ -339,7 +359,7 @@ def test_a_dropped_encoding_is_made_again_until_the_photo_is_gone(tmp_path):
     photo = draw_photo(tmp_path / "two.png", (300, 200), (RED, (50, 50, 80)), (BLUE, (200, 20, 40)))
     visit = studio.choose(studio.open(str(photo)), 1)
     before = np.asarray(preview_at(studio, visit, 60))
-    studio.close(visit)
+    studio.cache.drop(visit.key)
     assert (np.asarray(preview_at(studio, visit, 60)) == before).all()
     assert (before[20:60, 200:240] == grey_of(60)).all()
     studio.close(visit)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from app_fixtures import SlowEditor, SquareEditor, draw_photo, grey_of, running_page
+from app_fixtures import SlowDecoder, SlowEditor, SquareEditor, draw_photo, grey_of, running_page
 from gradio_client import Client, handle_file
 from gradio_client.utils import Status
 from PIL import Image
@@ -266,6 +266,41 @@ def test_strength_and_area_change_the_photo(browser, portrait):
     browser.open()  # with the usual strength again
 
 
+def test_of_several_ages_asked_for_at_once_the_last_is_shown(browser, tmp_path, portrait):
+    with running_page(SlowDecoder(0.4), tmp_path / "server") as url:
+        visitor = Browser(browser.driver, url, browser.downloads)
+        visitor.open()
+        visitor.upload(portrait)
+        buttons = visitor.wait_for_ages()
+        for button in buttons[:4]:
+            button.click()
+        slider = visitor.driver.find_element(By.CSS_SELECTOR, "#age input[type=range]")
+        assert visitor.until(lambda: visitor.after_is(FACE, grey_of(55)), "55, which was tapped last")
+        assert slider.get_attribute("value") == "55"
+        number = visitor.driver.find_element(By.CSS_SELECTOR, "#age input[type=number]")
+        number.send_keys(Keys.CONTROL, "a")
+        number.send_keys("38")  # 3 comes first, which is out of range
+        assert visitor.until(lambda: visitor.after_is(FACE, grey_of(38)), "38, which was typed")
+        assert not visitor.all(".toast-body")
+    browser.open()
+
+
+def test_the_row_follows_the_strength_by_key_and_by_reset(browser, portrait):
+    browser.upload(portrait)
+    browser.wait_for_ages()
+    browser.unfold("fine-tuning")
+
+    def grey_in_row() -> int:
+        (button,) = browser.all("#ages button[data-value='25']") or [None]
+        return -1 if button is None else int(pixels_of(button.find_element(By.TAG_NAME, "img"))[90, 90, 1])
+
+    browser.get("#strength input[type=range]").send_keys(Keys.HOME)
+    browser.until(lambda: grey_in_row() == 0, "a row without a change")  # as red as the photo
+    browser.click(browser.get("#strength .reset-button"))
+    browser.until(lambda: abs(grey_in_row() - grey_of(25)) <= 2, "the row at the usual strength")
+    assert browser.until(lambda: browser.after_is(FACE, grey_of(65)), "the photo at the usual strength")
+
+
 def test_a_film_is_made_and_shown(browser, portrait):
     browser.upload(portrait)
     browser.wait_for_ages()
@@ -353,6 +388,38 @@ def test_a_full_queue_is_told_in_a_sentence_and_later_it_works(browser, tmp_path
     browser.open()
 
 
+def test_the_language_changes_and_a_photo_says_that_it_waits_while_others_are_served(browser, tmp_path, portrait):
+    with running_page(SlowEditor(6), tmp_path / "server") as url:
+        client = Client(url, verbose=False, download_files=False)
+        visitor = Browser(browser.driver, url, browser.downloads)
+        visitor.open()
+        other = client.submit(photo=handle_file(portrait), api_name="/estimate_age")
+        visitor.until(lambda: other.status().code == Status.PROCESSING, "a first visitor at work")
+        visitor.speak("vi")
+        visitor.until(lambda: visitor.status() == VIETNAMESE.waiting, "Vietnamese at once")
+        visitor.upload(portrait)
+        visitor.until(lambda: visitor.status() == VIETNAMESE.queued, "the sentence about waiting")
+        assert not other.done()
+        visitor.wait_for_ages()
+        visitor.speak("en")
+        visitor.until(lambda: ENGLISH.ages_heading in visitor.get("#ages h2").text, "English again")
+    browser.open()
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "letter.pdf", "notes"])
+def test_what_is_no_photo_is_told_by_the_server_however_it_comes(browser, tmp_path, name):
+    for button in browser.all("#new-photo"):
+        browser.click(button)
+    browser.until(lambda: browser.status() == ENGLISH.waiting or browser.open() is None, "the empty page")
+    browser.driver.execute_script(DROP, base64.b64encode(b"no photo at all").decode(), name)
+    browser.until(lambda: browser.status().startswith("The file is not a photo"), "the sentence about the file")
+    (tmp_path / name).write_bytes(b"no photo at all")
+    browser.open()
+    browser.upload(tmp_path / name)
+    browser.until(lambda: browser.status().startswith("The file is not a photo"), "the same sentence")
+    assert not browser.all(".toast-body")
+
+
 def test_trouble_is_told_in_a_sentence_and_the_next_photo_works(browser, tmp_path, portrait):
     browser.upload(draw_photo(tmp_path / "empty.png", (300, 200)))
     browser.until(lambda: browser.status() == ENGLISH.no_face, "the sentence about no face")
@@ -390,6 +457,27 @@ def test_on_a_phone_nothing_sticks_out_and_everything_has_a_name(phone, portrait
     assert nameless == []
     phone.click(buttons[3])
     assert phone.until(lambda: phone.after_is(FACE, grey_of(55)), "55 in the photo")
+
+
+def test_on_a_phone_a_finger_on_the_photo_scrolls_the_page(phone, portrait):
+    phone.upload(portrait)
+    phone.wait_for_ages()
+    phone.driver.execute_script("document.querySelector('#compare').scrollIntoView({block: 'center'})")
+    before = phone.driver.execute_script("return window.scrollY")
+    left, top = phone.driver.execute_script(
+        "const box = document.querySelector('#compare .content').getBoundingClientRect(); return [box.x, box.y]"
+    )
+
+    def touch(kind: str, *points: tuple[float, float]) -> None:
+        places = [{"x": x, "y": y} for x, y in points]
+        phone.driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": places})
+
+    touch("touchStart", (left + 40, top + 200))
+    for moved in range(20, 201, 20):
+        touch("touchMove", (left + 40, top + 200 - moved))
+    touch("touchEnd")
+    assert phone.until(lambda: phone.driver.execute_script("return window.scrollY") >= before + 100, "a scrolled page")
+    phone.driver.execute_script("window.scrollTo(0, 0)")
 
 
 NAME_OF = """

@@ -114,8 +114,8 @@ def move_images(faces: Faces, device: torch.device) -> Faces:
         if faces.images.nbytes > _MOST_OF_A_GPU * free:
             size, room, side = faces.images.nbytes / 1e9, free / 1e9, faces.images.shape[-1]
             raise ValueError(
-                f"{len(faces)} faces of {side} px take {size:.1f} GB, and {device} has {room:.1f} free: name tar shards of"
-                " them under `data`, which are streamed (train/README.md), or make resolution smaller"
+                f"{len(faces)} faces of {side} px take {size:.1f} GB, and {device} has {room:.1f} free: name tar shards"
+                " of them under `data`, which are streamed (train/README.md), or make resolution smaller"
             )
     return replace(faces, images=faces.images.to(device))
 

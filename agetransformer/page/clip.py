@@ -1,12 +1,14 @@
 """The tab for a short video."""
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from agetransformer.page import figures
 from agetransformer.page.area import add_area
+from agetransformer.page.components import BoundedSlider
 from agetransformer.page.errors import as_sentences
 from agetransformer.page.gpu import on_gpu
 from agetransformer.page.languages import Wording, texts_of
@@ -15,6 +17,7 @@ from agetransformer.page.studio import Studio, StudioError
 from agetransformer.video import VideoConfig, edit_video
 
 _SECONDS = 90  # of a lent GPU
+_KINDS = ["video", ".mp4", ".mov", ".webm", ".mkv", ".avi", ".m4v", ".3gp"]  # servers know no type for some of these
 
 
 def add_clip(studio: Studio, words: Wording, language: gr.Radio) -> None:
@@ -24,9 +27,9 @@ def add_clip(studio: Studio, words: Wording, language: gr.Radio) -> None:
         hint = gr.HTML(padding=False)
         limits = {"seconds": config.clip_seconds, "megabytes": config.upload_megabytes}
         words.add(hint, "value", lambda texts: f'<p class="hint">{texts.video_hint.format(**limits)}</p>')
-        clip = gr.File(file_types=["video"], height=160, buttons=[], elem_id="clip")
+        clip = gr.File(file_types=_KINDS, height=160, buttons=[], elem_id="clip")
         words.add(clip, "label", lambda texts: texts.clip)
-        age = gr.Slider(config.youngest, config.oldest, 65, step=1, buttons=[], elem_id="clip-age")
+        age = BoundedSlider(config.youngest, config.oldest, 65, step=1, buttons=[], elem_id="clip-age")
         words.add(age, "label", lambda texts: texts.age)
         hair = add_area(words, "clip-area")
         mark = gr.Checkbox(elem_id="clip-mark")
@@ -52,6 +55,8 @@ def add_clip(studio: Studio, words: Wording, language: gr.Radio) -> None:
             with as_sentences(texts):
                 if path is None:
                     raise StudioError(lambda texts: texts.no_video)
+                if not Path(path).is_file():
+                    raise StudioError(lambda texts: texts.clip_expired)
                 target = studio.new_file(f"age_{age:g}.mp4")
                 options = VideoConfig(
                     longest=config.clip_seconds,
@@ -75,7 +80,13 @@ def add_clip(studio: Studio, words: Wording, language: gr.Radio) -> None:
     def too_busy(language: str) -> str:
         return figures.status(texts_of(language).busy, trouble=True)
 
+    def clear() -> tuple:
+        return figures.status(""), gr.update(visible=False), gr.update(visible=False)
+
+    # What a run made before goes first, so that nobody takes it for this one's.
     start.click(
+        clear, None, [status, result, download], api_visibility="private", queue=False, show_progress="hidden"
+    ).then(
         run,
         [clip, age, hair, mark, language],
         [status, result, download],

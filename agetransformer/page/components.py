@@ -1,4 +1,4 @@
-"""Two gradio components that keep photos out of gradio's own decoding and off the disk."""
+"""Gradio's components where they would open photos themselves, write them to disk, or refuse half a number."""
 
 import base64
 from io import BytesIO
@@ -25,6 +25,17 @@ class PhotoInput(gr.Image):
     def preprocess(self, payload: ImageData | None) -> str | None:
         """The path of the uploaded file; None when the photo was taken away."""
         return None if payload is None else checked_upload(payload.path)
+
+
+class BoundedSlider(gr.Slider):
+    """A slider whose number can be typed: what is out of range on the way, as the 3 of 35 is, counts as the end."""
+
+    is_template = True  # drawn by gr.Slider's front end
+
+    def preprocess(self, payload: float | None) -> float:
+        """The number within the range; the least where none is typed yet."""
+        number = self.minimum if payload is None else payload
+        return super().preprocess(min(max(number, self.minimum), self.maximum))
 
 
 class PreviewSlider(gr.ImageSlider):

@@ -14,7 +14,7 @@ class PageConfig:
     max_ages: int = 10  # in one request
     max_faces: int = 8  # offered in the face picker, largest first
     encodings_kept: int = 24  # encoded faces in memory, over all users; the least recently used goes first
-    state_seconds: int = 1800  # how long a user's state lives after its last change
+    state_seconds: int = 3000  # how long a user's state lives after its last change: as long as the photo
     files_seconds: int = 3000  # how long uploads and results stay on disk, and a tab that nobody uses in memory;
     files_check_seconds: int = 300  # how often old ones are looked for: within the hour they are gone
     batch_photos: int = 20  # in one batch

@@ -21,6 +21,7 @@ def add_endpoints(studio: Studio, concurrency_id: str) -> None:
 
     @contextmanager
     def visiting(photo: FileDataDict, face: int, all_faces: bool) -> Iterator[Visit]:
+        _require_flags(all_faces=all_faces)
         if not all_faces and (not isinstance(face, int) or isinstance(face, bool)):
             raise gr.Error(f"face is a whole number, not {face!r}.", print_exception=False)
         visit = studio.open(_uploaded(photo), None if all_faces else face)
@@ -33,7 +34,8 @@ def add_endpoints(studio: Studio, concurrency_id: str) -> None:
     def estimate_age(photo: FileDataDict) -> list[float]:
         """Estimate the apparent age of the faces in a photo, the 8 largest at most.
 
-        photo: an image file (JPEG, PNG, WebP, AVIF, HEIC, TIFF, GIF), 20 MB and 50 megapixels at most.
+        photo: an image file (JPEG, PNG, WebP, AVIF, HEIC, TIFF, GIF), 20 MB and 50 megapixels at most;
+            in Python handle_file("portrait.jpg") of gradio_client.
         Returns the ages in years, largest face first; an empty list when there is no face.
         """
         with as_sentences():
@@ -52,7 +54,8 @@ def add_endpoints(studio: Studio, concurrency_id: str) -> None:
     ) -> list[FileDataDict]:
         """Change the age of one face in a photo, or of all, and keep the rest of the photo as it is.
 
-        photo: an image file (JPEG, PNG, WebP, AVIF, HEIC, TIFF, GIF), 20 MB and 50 megapixels at most.
+        photo: an image file (JPEG, PNG, WebP, AVIF, HEIC, TIFF, GIF), 20 MB and 50 megapixels at most;
+            in Python handle_file("portrait.jpg") of gradio_client.
         ages: target ages in years, 20 to 69, fractions allowed, 10 at most; without it 25, 35, 45, 55 and 65.
         face: which of the 8 largest faces, counted from 0, largest first.
         all_faces: edit every face (the 8 largest at most) instead of one.
@@ -62,6 +65,7 @@ def add_endpoints(studio: Studio, concurrency_id: str) -> None:
         Returns one PNG for each age, as large as the photo.
         """
         with as_sentences():
+            _require_flags(hair=hair, mark=mark)
             targets = grid_ages if ages is None else _numbers(ages, "ages")
             look = Look(_number(strength, "strength"), hair)
             with visiting(photo, face, all_faces) as visit:
@@ -78,7 +82,8 @@ def add_endpoints(studio: Studio, concurrency_id: str) -> None:
     ) -> FileDataDict:
         """Draw a face at 25, 35, 45, 55 and 65 beside its original, the nearest age in a yellow frame.
 
-        photo: an image file (JPEG, PNG, WebP, AVIF, HEIC, TIFF, GIF), 20 MB and 50 megapixels at most.
+        photo: an image file (JPEG, PNG, WebP, AVIF, HEIC, TIFF, GIF), 20 MB and 50 megapixels at most;
+            in Python handle_file("portrait.jpg") of gradio_client.
         face: which of the 8 largest faces, counted from 0, largest first.
         all_faces: a row for every face (the 8 largest at most) instead of one.
         strength: of the change, 0 to 1.5; 1 is what the network says.
@@ -87,6 +92,7 @@ def add_endpoints(studio: Studio, concurrency_id: str) -> None:
         Returns one PNG.
         """
         with as_sentences():
+            _require_flags(hair=hair, mark=mark)
             look = Look(_number(strength, "strength"), hair)
             with visiting(photo, face, all_faces) as visit:
                 return _file(studio.save(studio.grid(visit, look), "ages", grid_ages, mark), "image/png")
@@ -105,7 +111,8 @@ def add_endpoints(studio: Studio, concurrency_id: str) -> None:
     ) -> FileDataDict:
         """Make a short film of the photo in which the face runs through the ages and back.
 
-        photo: an image file (JPEG, PNG, WebP, AVIF, HEIC, TIFF, GIF), 20 MB and 50 megapixels at most.
+        photo: an image file (JPEG, PNG, WebP, AVIF, HEIC, TIFF, GIF), 20 MB and 50 megapixels at most;
+            in Python handle_file("portrait.jpg") of gradio_client.
         format: of the film: "mp4", "gif" or "webp".
         face: which of the 8 largest faces, counted from 0, largest first.
         all_faces: every face ages (the 8 largest at most) instead of one.
@@ -117,6 +124,7 @@ def add_endpoints(studio: Studio, concurrency_id: str) -> None:
         Returns one film of 768 pixels at most.
         """
         with as_sentences():
+            _require_flags(hair=hair, mark=mark)
             look, suffix = Look(_number(strength, "strength"), hair), f".{format}"
             if suffix not in SUFFIXES:
                 raise gr.Error(f"The format is one of mp4, gif and webp, not {format!r}.", print_exception=False)
@@ -137,6 +145,12 @@ def _number(value: float, name: str) -> float:
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         raise gr.Error(f"{name} is a number, not {value!r}.", print_exception=False)
     return value
+
+
+def _require_flags(**flags: object) -> None:
+    for name, value in flags.items():
+        if not isinstance(value, bool):
+            raise gr.Error(f"{name} is true or false, not {value!r}.", print_exception=False)
 
 
 def _numbers(values: list[float], name: str) -> list[float]:

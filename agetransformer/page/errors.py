@@ -10,7 +10,7 @@ import gradio as gr
 from agetransformer.footage import VideoError
 from agetransformer.imageio import PhotoError
 from agetransformer.page.english import ENGLISH
-from agetransformer.page.studio import StudioError
+from agetransformer.page.studio import StudioError, VisitClosedError
 from agetransformer.page.texts import Texts
 
 _log = logging.getLogger(__name__)
@@ -35,4 +35,5 @@ def as_sentences(texts: Texts = ENGLISH) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise gr.Error(sentence_of(error, texts), print_exception=False) from None
+        told = not isinstance(error, VisitClosedError)
+        raise gr.Error(sentence_of(error, texts), visible=told, print_exception=False) from None

@@ -71,17 +71,19 @@ def age_row(
 ) -> str:
     """The face as it is and its edits, each with its age under it, the one nearest to `age` in a yellow frame.
 
+    Several faces (`together`) have no one age, and no frame.
+
     Args:
-        original: data URI of the aligned face, or of the part of the photo with all faces (`together`).
+        original: data URI of the aligned face, or of the part of the photo with all faces.
         caption: under it.
         age: detected, in years.
         ages: of the row, in order; those not yet in `edited` (age -> data URI) are drawn as waiting.
     """
-    framed = nearest(age, ages)
+    framed = None if together else nearest(age, ages)
+    looks = "" if together else f"<br><small>{escape(texts.detected.format(age=f'{age:.0f}'))}</small>"
     figures = [
         f'<figure><img src="{original}" alt="{escape(caption)}">'
-        f'<figcaption class="label">{escape(caption)}<br>'
-        f"<small>{escape(texts.detected.format(age=f'{age:.0f}'))}</small></figcaption></figure>"
+        f'<figcaption class="label">{escape(caption)}{looks}</figcaption></figure>'
     ]
     for target in ages:
         mark = "nearest" if target == framed else "other"
@@ -89,15 +91,16 @@ def age_row(
         if target not in edited:
             figures.append(f'<div class="{mark}" aria-busy="true"><div class="blank"></div>{label}</div>')
             continue
-        name = escape(texts.at_age.format(age=f"{target:g}"))
+        name = escape((texts.at_nearest_age if target == framed else texts.at_age).format(age=f"{target:g}"))
         figures.append(
             f'<button type="button" class="{mark}" data-value="{target:g}" aria-label="{name}">'
             f'<img src="{edited[target]}" alt="">{label}</button>'
         )
     kind = "row together" if together else "row"
+    hint = texts.ages_hint_together if together else texts.ages_hint
     return (
         '<div class="faces" role="group" aria-labelledby="ages-heading">'
-        f'<h2 id="ages-heading">{escape(texts.ages_heading)}</h2><p class="hint">{escape(texts.ages_hint)}</p>'
+        f'<h2 id="ages-heading">{escape(texts.ages_heading)}</h2><p class="hint">{escape(hint)}</p>'
         f'<div class="{kind}">{"".join(figures)}</div></div>'
     )
 

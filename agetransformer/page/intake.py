@@ -1,4 +1,4 @@
-"""What the browser is told about photos: formats it does not know itself, and dropping one anywhere on the page."""
+"""What the browser is told about photos, and what it does with a finger, a key or a file that gradio would not."""
 
 # Browsers know no type for some photos' endings, and gradio then says that they are no images.
 _TYPES = {
@@ -9,34 +9,80 @@ _TYPES = {
     "tiff": "image/tiff",
 }
 
-HEAD = f"""<script>
-(() => {{
+# Files reach the photo input by its button, dropped anywhere on the page, or pasted. Gradio refuses what calls itself
+# no image with a word of its own; so everything calls itself one, and the server says what it is and what to do.
+_FILES = f"""
   const types = {_TYPES};
-  const ending = (name) => name.toLowerCase().split('.').pop();
-  const typed = (file) =>
-    file.type || !types[ending(file.name)] ? file : new File([file], file.name, {{ type: types[ending(file.name)] }});
-  const accept = 'image/*,' + Object.keys(types).map((name) => '.' + name).join(',');
-  new MutationObserver(() => {{
-    for (const input of document.querySelectorAll('#photo input[type=file]'))
-      if (input.accept !== accept) input.accept = accept;
-  }}).observe(document, {{ childList: true, subtree: true }});
-  const photo = () => {{
-    const input = document.querySelector('#photo input[type=file]');
-    return input && document.querySelector('#start')?.offsetParent ? input : null;
+  const typed = (file) => {{
+    const known = types[file.name.toLowerCase().split('.').pop()];
+    if (file.type.startsWith('image/') || !(known || file.type || file.name)) return file;
+    return new File([file], file.name, {{ type: known || 'image/unknown' }});
   }};
-  window.addEventListener('dragover', (event) => {{
-    if (photo() && event.dataTransfer?.types.includes('Files')) event.preventDefault();
-  }});
-  window.addEventListener('drop', (event) => {{
-    const input = photo();
-    const file = event.dataTransfer?.files[0];
-    if (!input || !file) return;
-    event.preventDefault();
-    event.stopImmediatePropagation();
+  const accept = 'image/*,' + Object.keys(types).map((name) => '.' + name).join(',');
+  const start = () => document.querySelector('#start')?.offsetParent;
+  const photo = () => (start() ? document.querySelector('#photo input[type=file]') : null);
+  const hand = (input, file) => {{
     const given = new DataTransfer();
     given.items.add(typed(file));
     input.files = given.files;
+  }};
+  const give = (event, files) => {{
+    const input = photo();
+    if (!input || !files?.length) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    hand(input, files[0]);
     input.dispatchEvent(new Event('change', {{ bubbles: true }}));
+  }};
+  const holdsFiles = (event) => event.dataTransfer?.types.includes('Files');
+  window.addEventListener('change', (event) => {{
+    if (!event.target.matches?.('#photo input[type=file]')) return;
+    const [file] = event.target.files;
+    if (file && typed(file) !== file) hand(event.target, file);
   }}, true);
-}})();
-</script>"""
+  window.addEventListener('dragover', (event) => {{ if (holdsFiles(event)) event.preventDefault(); }});
+  window.addEventListener('drop', (event) => {{
+    if (!holdsFiles(event)) return;
+    event.preventDefault();  // or the browser would leave the page for the file
+    const busy = start() && document.querySelector('#photo .image-frame img');  // with the photo that came first
+    if (busy) event.stopImmediatePropagation();
+    else give(event, event.dataTransfer.files);
+  }}, true);
+  window.addEventListener('paste', (event) => {{ give(event, event.clipboardData?.files); }}, true);
+"""
+
+# gradio's before/after view takes every touch and every turn of the wheel for itself.
+_SCROLLING = """
+  const scrolls = (event) => {
+    const view = event.target.closest?.('#compare .content');
+    return view && !view.closest('.fullscreen') && !document.fullscreenElement;
+  };
+  window.addEventListener('touchstart', (event) => {
+    if (event.touches.length === 1 && scrolls(event)) event.stopImmediatePropagation();
+  }, true);
+  window.addEventListener('wheel', (event) => {
+    if (!event.ctrlKey && scrolls(event)) event.stopImmediatePropagation();
+  }, true);
+"""
+
+# gradio's slider says that it was let go by a pointer only.
+_KEYS = """
+  window.addEventListener('keyup', (event) => {
+    if (event.target.matches?.('#strength input[type=range]') && /^(Arrow|Page|Home|End)/.test(event.key))
+      event.target.dispatchEvent(new PointerEvent('pointerup', { bubbles: true }));
+  });
+"""
+
+# What gradio makes without what it needs: the types of photos to choose from, and the names of the examples.
+_MISSING = """
+  new MutationObserver(() => {
+    for (const input of document.querySelectorAll('#photo input[type=file]'))
+      if (input.accept !== accept) input.accept = accept;
+    const offer = document.querySelector('#samples p')?.textContent;
+    document.querySelectorAll('#samples button.gallery-item').forEach((button, index) => {
+      button.setAttribute('aria-label', `${offer} ${index + 1}`);
+    });
+  }).observe(document, { childList: true, subtree: true });
+"""
+
+HEAD = f"<script>(() => {{{_FILES}{_SCROLLING}{_KEYS}{_MISSING}}})();</script>"

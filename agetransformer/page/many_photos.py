@@ -15,7 +15,7 @@ from agetransformer.page.one_photo import EDITS
 from agetransformer.page.studio import Look, Studio
 
 _AGES = list(range(20, 66, 5))
-_KINDS = ["image", ".heic", ".heif", ".avif", ".tif", ".tiff"]
+_KINDS = ["image", ".jpg", ".jpeg", ".jfif", ".png", ".webp", ".heic", ".heif", ".avif", ".tif", ".tiff"]
 
 
 def add_many_photos(studio: Studio, words: Wording, language: gr.Radio) -> None:
@@ -70,12 +70,18 @@ def add_many_photos(studio: Studio, words: Wording, language: gr.Radio) -> None:
         if report.failures:
             listed = "".join(f"<li><b>{escape(name)}</b>: {escape(why)}</li>" for name, why in report.failures)
             sentence += f" {texts.batch_failed.format(count=len(report.failures))}<ul>{listed}</ul>"
+        if report.done == 0:
+            return {status: figures.status(sentence, trouble=True), download: gr.update(visible=False)}
         return {status: figures.status(sentence), download: gr.update(value=report.zip, visible=True)}
 
     def too_busy(language: str) -> str:
         return figures.status(texts_of(language).busy, trouble=True)
 
-    start.click(
+    def clear() -> tuple:
+        return figures.status(""), gr.update(visible=False)
+
+    # What a run made before goes first, so that nobody takes it for this one's.
+    start.click(clear, None, [status, download], api_visibility="private", queue=False, show_progress="hidden").then(
         run,
         [photos, ages, every_face, mark, language],
         [status, download],

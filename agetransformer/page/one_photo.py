@@ -1,6 +1,6 @@
 """The main way through the page: one photo, its faces, every age."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import gradio as gr
 from agetransformer.editor import STRONGEST
 from agetransformer.page import figures
 from agetransformer.page.area import add_area
-from agetransformer.page.components import PhotoInput, PreviewSlider
+from agetransformer.page.components import BoundedSlider, PhotoInput, PreviewSlider
 from agetransformer.page.english import ENGLISH
 from agetransformer.page.errors import as_sentences
 from agetransformer.page.gpu import on_gpu
@@ -24,13 +24,22 @@ START_DOWNLOAD = """(file) => {
   link.download = file.orig_name;
   link.click();
 }"""
+# A step before one that waits in the queue and may borrow a GPU: it ends the chain where there is nothing to do.
+ONLY_WITH_A_PHOTO = "(photo) => { if (!photo) throw new Error('no photo'); }"
+ONLY_WITH_A_RESULT = "() => { if (!document.querySelector('#result')) throw new Error('no result'); }"
 _FORMATS = [("MP4", ".mp4"), ("GIF", ".gif"), ("WebP", ".webp")]
 
 Update = dict[gr.blocks.Block, Any]
 
 
-def add_one_photo(studio: Studio, words: Wording, language: gr.Radio, examples: list[Path]) -> None:
-    """Build the tab and its events in the gr.Blocks that is being built."""
+def add_one_photo(
+    studio: Studio, words: Wording, language: gr.Radio, examples: list[Path]
+) -> Callable[[gr.events.Dependency], None]:
+    """Build the tab and its events in the gr.Blocks that is being built.
+
+    Returns:
+        What makes the server write its sentences again, in the language, after an event.
+    """
     config = studio.config
     state = gr.State(time_to_live=config.state_seconds, delete_callback=studio.close)
     with gr.Column(elem_id="start") as start:
@@ -49,7 +58,7 @@ def add_one_photo(studio: Studio, words: Wording, language: gr.Radio, examples: 
             compare = PreviewSlider(show_label=False, max_height=440, buttons=["fullscreen"], elem_id="compare")
             words.add(compare, "label", lambda texts: texts.compare)
         with gr.Column(min_width=280, elem_id="controls"):
-            slider = gr.Slider(config.youngest, config.oldest, step=1, buttons=[], elem_id="age")
+            slider = BoundedSlider(config.youngest, config.oldest, step=1, buttons=[], elem_id="age")
             words.add(slider, "label", lambda texts: texts.age)
             faces = gr.HTML(visible=False, padding=False, js_on_load=figures.ON_CLICK, elem_id="faces")
             get_photo = gr.Button(variant="primary", elem_id="get-photo")
@@ -69,7 +78,7 @@ def add_one_photo(studio: Studio, words: Wording, language: gr.Radio, examples: 
                 words.add(get_film, "label", lambda texts: texts.download_film)
             with gr.Accordion(open=False, elem_id="fine-tuning") as fine_tuning:
                 words.add(fine_tuning, "label", lambda texts: texts.fine_tuning)
-                strength = gr.Slider(0, round(100 * STRONGEST), 100, step=5, buttons=["reset"], elem_id="strength")
+                strength = BoundedSlider(0, round(100 * STRONGEST), 100, step=5, buttons=["reset"], elem_id="strength")
                 words.add(strength, "label", lambda texts: texts.strength)
                 words.add(strength, "info", lambda texts: texts.strength_hint)
                 hair = add_area(words, "area")
@@ -152,12 +161,15 @@ def add_one_photo(studio: Studio, words: Wording, language: gr.Radio, examples: 
         }
         yield from show_row(visit, workspace, look, texts, target)
 
+    def announce(language: str) -> tuple:
+        return figures.status(texts_of(language).queued), gr.update(visible=False)
+
     @on_gpu
     def open_photo(
         path: str | None, visit: Visit | None, percent: float, hair: bool, language: str
     ) -> Iterator[Update]:
         texts = texts_of(language)
-        if path is None:  # taken away, by the user or by `begin`
+        if path is None:  # taken away while it waited for its turn
             yield {state: gr.skip()}
             return
         studio.close(visit)
@@ -185,7 +197,7 @@ def add_one_photo(studio: Studio, words: Wording, language: gr.Radio, examples: 
 
     def start_again(visit: Visit | None, language: str) -> Update:
         studio.close(visit)
-        return begin(texts_of(language).waiting)
+        return begin(texts_of(language).waiting) | {state: gr.skip()}  # by which what still waits knows that it ended
 
     def too_busy(language: str) -> Update:
         return begin(texts_of(language).busy, trouble=True)
@@ -202,14 +214,12 @@ def add_one_photo(studio: Studio, words: Wording, language: gr.Radio, examples: 
             yield from show_row(visit, studio.workspace(visit), Look(percent / 100, hair), texts_of(language))
 
     def greet_again(visit: Visit | None, language: str) -> Any:
-        return figures.status(texts_of(language).waiting) if visit is None else gr.skip()
+        ended = visit is None or studio.is_closed(visit)
+        return figures.status(texts_of(language).waiting) if ended else gr.skip()
 
     @on_gpu
-    def say_again(visit: Visit | None, percent: float, hair: bool, language: str) -> Iterator[Update]:
+    def say_again(visit: Visit, percent: float, hair: bool, language: str) -> Iterator[Update]:
         """What the server wrote about the photo, in the new language."""
-        if visit is None:
-            yield {state: gr.skip()}
-            return
         texts = texts_of(language)
         with as_sentences(texts):
             workspace = studio.workspace(visit)
@@ -254,22 +264,25 @@ def add_one_photo(studio: Studio, words: Wording, language: gr.Radio, examples: 
     loud: dict[str, Any] = {"api_visibility": "private", "concurrency_id": EDITS}
     page = [state, photo, start, samples, status, faces, result, ages, compare, slider, film, get_film]
 
-    opened = photo.change(open_photo, [photo, state, *look], page, **quiet)
+    latest: dict[str, Any] = quiet | {"trigger_mode": "always_last"}  # what is asked for meanwhile is not dropped
+
+    given = photo.change(None, photo, None, js=ONLY_WITH_A_PHOTO, api_visibility="private")
+    announced = given.success(announce, language, [status, samples], trigger_mode="multiple", **at_once)
+    opened = announced.success(open_photo, [photo, state, *look], page, **latest)
     opened.failure(too_busy, language, page, **at_once)  # `open_photo` itself tells its troubles
-    faces.click(choose_faces, [state, *look], page, **quiet)
+    faces.click(choose_faces, [state, *look], page, trigger_mode="multiple", **quiet)
     new_photo.click(start_again, [state, language], page, **at_once)
-    slider.input(show_age, [state, slider, *look], compare, trigger_mode="always_last", **quiet)
-    ages.click(choose_age, None, slider, **at_once).then(show_age, [state, slider, *look], compare, **quiet)
-    strength.input(show_age, [state, slider, *look], compare, trigger_mode="always_last", **quiet)
-    strength.release(refresh_row, [state, *look], [ages], **quiet)
-    hair.input(show_age, [state, slider, *look], compare, **quiet).then(refresh_row, [state, *look], [ages], **quiet)
-    language.change(greet_again, [state, language], status, **at_once)
-    language.change(say_again, [state, *look], [state, status, faces, ages, compare], **quiet)
-    for button, function, inputs in (
-        (get_photo, save_photo, [state, slider, strength, hair, mark, language]),
-        (get_grid, save_grid, [state, strength, hair, mark, language]),
+    slider.input(show_age, [state, slider, *look], compare, **latest)
+    chosen = ages.click(choose_age, None, slider, trigger_mode="multiple", **at_once)
+    chosen.then(show_age, [state, slider, *look], compare, **latest)
+    strength.change(show_age, [state, slider, *look], compare, **latest)
+    strength.release(refresh_row, [state, *look], ages, **latest)
+    hair.input(show_age, [state, slider, *look], compare, **latest).then(refresh_row, [state, *look], ages, **latest)
+    for button, function, inputs, busy in (
+        (get_photo, save_photo, [state, slider, strength, hair, mark, language], slider),
+        (get_grid, save_grid, [state, strength, hair, mark, language], ages),
     ):
-        button.click(function, inputs, file, show_progress_on=button, **loud).success(
+        button.click(function, inputs, file, show_progress_on=busy, **loud).success(
             None, file, js=START_DOWNLOAD, api_visibility="private"
         )
     make_film.click(
@@ -279,3 +292,10 @@ def add_one_photo(studio: Studio, words: Wording, language: gr.Radio, examples: 
         show_progress_on=film_format,
         **loud,
     )
+
+    def say_after(event: gr.events.Dependency) -> None:
+        greeted = event.then(greet_again, [state, language], status, **at_once)
+        shown = greeted.then(None, None, None, js=ONLY_WITH_A_RESULT, api_visibility="private")
+        shown.success(say_again, [state, *look], [status, faces, ages], **latest)
+
+    return say_after

@@ -34,6 +34,13 @@ class StudioError(ValueError):
         self.sentence = sentence
 
 
+class VisitClosedError(StudioError):
+    """The visit ended before its work did: nobody waits for the result, and nobody is to be told."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda texts: texts.expired)
+
+
 @dataclass(frozen=True)
 class Look:
     """How the edit is put into the photo."""
@@ -120,13 +127,18 @@ class Studio:
         return visit
 
     def choose(self, visit: Visit, face: int | None) -> Visit:
-        """The same photo, another face, or all (None)."""
+        """The same photo, another face, or all (None).
+
+        Raises:
+            VisitClosedError: the visit ended meanwhile.
+        """
         known = self.workspace(visit)
         choice = Visit(secrets.token_urlsafe(16), visit.path, _chosen(face))
         chosen = _checked_faces(known.faces, choice.chosen)
-        self.cache.put(
-            choice.key, self._workspace(known.found, known.faces, chosen, known.preview, known.preview_scale)
-        )
+        made = self._workspace(known.found, known.faces, chosen, known.preview, known.preview_scale)
+        if self.is_closed(visit):
+            raise VisitClosedError
+        self.cache.put(choice.key, made)
         self.close(visit)
         return choice
 
@@ -144,6 +156,8 @@ class Studio:
         """From the cache, or made again from the uploaded file; None is a visit that has expired."""
         if visit is None:
             raise StudioError(lambda texts: texts.expired)
+        if self.is_closed(visit):
+            raise VisitClosedError
         workspace = self.cache.get(visit.key)
         if workspace is None:
             photo = self.photo(visit)

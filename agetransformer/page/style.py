@@ -3,6 +3,7 @@
 import gradio as gr
 
 FRAME = "#ffd400"  # the yellow frame of the paper's figure 1
+FRAME_EDGE = "#7a6500"  # yellow alone is hard to see on a light page
 
 
 def theme() -> gr.themes.Base:
@@ -22,6 +23,8 @@ def theme() -> gr.themes.Base:
         block_border_width="1px",
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover_dark="*primary_800",
         slider_color="*primary_600",
         body_text_color_subdued="*neutral_600",
         body_text_color_subdued_dark="*neutral_400",
@@ -59,18 +62,21 @@ footer .divider {{ display: none; }}
 }}
 .dark .trouble {{ color: #fecaca; background: #450a0a; border-color: #7f1d1d; }}
 .status ul {{ text-align: left; margin: 0.5rem 0 0 1.25rem; list-style: disc; }}
-#photo:has(img)::after {{
-  content: ""; position: absolute; left: calc(50% - 1.25rem); top: calc(45% - 1.25rem); width: 2.5rem; height: 2.5rem;
+#photo:has(.image-frame img)::after {{
+  content: ""; pointer-events: none;
+  position: absolute; left: calc(50% - 1.25rem); top: calc(45% - 1.25rem); width: 2.5rem; height: 2.5rem;
   border: 4px solid var(--border-color-primary); border-top-color: var(--primary-600); border-radius: 50%;
   animation: turning 0.8s linear infinite;
 }}
+#photo .icon-button-wrapper {{ display: none; }} /* its X would take the photo away and let the work go on */
 @keyframes turning {{ to {{ transform: rotate(360deg); }} }}
 
 #photo .source-selection {{ gap: 1.25rem; height: 3.25rem; }}
 #photo .source-selection .icon {{ width: 1.75rem; height: 1.75rem; color: var(--body-text-color-subdued); }}
 #photo .source-selection .icon:hover, #photo .source-selection .icon.selected {{ color: var(--primary-600); }}
 #photo {{ position: relative; }}
-#photo img {{ opacity: 0; }} /* browsers cannot show every photo; the page itself shows it as soon as it is read */
+/* Browsers cannot show every photo; the page itself shows it as soon as it is read. */
+#photo .image-frame img {{ opacity: 0; }}
 #samples {{ max-width: 640px; margin: 0 auto; width: 100%; text-align: center; }}
 #samples p {{ color: var(--body-text-color-subdued); font-size: 0.9rem; margin: 0; }}
 #samples .gallery {{ justify-content: center; }}
@@ -106,13 +112,13 @@ footer .divider {{ display: none; }}
 .faces button:focus-visible img, .faces button:focus-visible .all {{
   outline: 3px solid var(--primary-600); outline-offset: 5px;
 }}
-.faces .nearest img {{ box-shadow: 0 0 0 4px {FRAME}; }}
+.faces .nearest img {{ box-shadow: 0 0 0 4px {FRAME}, 0 0 0 5px {FRAME_EDGE}; }}
 .faces .label {{ display: block; margin-top: 0.45rem; font-size: 1rem; font-weight: 600; line-height: 1.25; }}
 .faces .label small {{ font-weight: 400; color: var(--body-text-color-subdued); }}
 .faces .blank {{ background: var(--neutral-200); animation: waiting 1.2s ease-in-out infinite alternate; }}
 .dark .faces .blank {{ background: var(--neutral-800); }}
 @keyframes waiting {{ from {{ opacity: 1; }} to {{ opacity: 0.45; }} }}
-@media (prefers-reduced-motion: reduce) {{ .faces .blank, #photo:has(img)::after {{ animation: none; }} }}
+@media (prefers-reduced-motion: reduce) {{ .faces .blank, #photo:has(.image-frame img)::after {{ animation: none; }} }}
 .faces .picker button {{ width: 64px; }}
 .faces .picker .all {{
   display: flex; align-items: center; justify-content: center; font-weight: 600; font-size: 0.9rem;

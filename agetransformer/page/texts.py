@@ -22,6 +22,7 @@ class Texts:
     photo: str
     no_photo: str
     waiting: str
+    queued: str  # while others are served
     looking: str
     looks: str  # {age}, HTML
     all_look: str  # {count} {youngest} {oldest}, HTML
@@ -34,8 +35,10 @@ class Texts:
     your_photo: str
     detected: str  # {age}
     at_age: str  # {age}
+    at_nearest_age: str  # {age}: where the yellow frame is
     ages_heading: str
     ages_hint: str
+    ages_hint_together: str  # of several faces, where no frame is
     compare: str
     age: str
 
@@ -85,6 +88,7 @@ class Texts:
 
     no_face: str
     expired: str
+    clip_expired: str
     failed: str
     busy: str
     no_such_face: str  # {face} {count}
