@@ -134,7 +134,7 @@ def phone(address, tmp_path_factory) -> Iterator[Browser]:
 
 
 def start_browser(address: str, downloads: Path, phone: bool) -> Iterator[Browser]:
-    """A fresh Chromium with the page open: 390 x 844 with touch, or 1280 x 1600."""
+    """A fresh Chromium with the page open: 360 x 780 with touch, or 1280 x 1600."""
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
     for flag in FLAGS:
@@ -148,7 +148,7 @@ def start_browser(address: str, downloads: Path, phone: bool) -> Iterator[Browse
     )
     options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
     if phone:
-        metrics = {"width": 390, "height": 844, "pixelRatio": 2.0, "touch": True}
+        metrics = {"width": 360, "height": 780, "pixelRatio": 2.0, "touch": True}
         options.add_experimental_option("mobileEmulation", {"deviceMetrics": metrics})
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
     try:
@@ -445,9 +445,9 @@ def test_on_a_phone_nothing_sticks_out_and_everything_has_a_name(phone, portrait
     phone.upload(portrait)
     buttons = phone.wait_for_ages()
     scroll_width = phone.driver.execute_script("return document.documentElement.scrollWidth")
-    assert scroll_width == phone.driver.execute_script("return window.innerWidth") == 390
+    assert scroll_width == phone.driver.execute_script("return window.innerWidth") == 360
     for button in buttons:
-        assert button.rect["x"] >= 0 and button.rect["x"] + button.rect["width"] <= 390
+        assert button.rect["x"] >= 0 and button.rect["x"] + button.rect["width"] <= 360
         assert button.rect["width"] >= 48  # px: large enough for a thumb
     nameless = phone.driver.execute_script(
         "return [...document.querySelectorAll('#ages figure img, button, input')].filter("
@@ -457,6 +457,11 @@ def test_on_a_phone_nothing_sticks_out_and_everything_has_a_name(phone, portrait
     assert nameless == []
     phone.click(buttons[3])
     assert phone.until(lambda: phone.after_is(FACE, grey_of(55)), "55 in the photo")
+    assert [tab.text for tab in phone.all("#tabs [role=tab]")] == [
+        ENGLISH.one_photo,
+        ENGLISH.many_photos,
+        ENGLISH.video,
+    ]
 
 
 def test_on_a_phone_a_finger_on_the_photo_scrolls_the_page(phone, portrait):

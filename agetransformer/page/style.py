@@ -131,6 +131,7 @@ footer .divider {{ display: none; }}
 @media (max-width: 640px) {{
   .gradio-container .main, .gradio-container .wrap {{ padding-left: 0.25rem; padding-right: 0.25rem; }}
   #header {{ margin-top: -0.5rem; }}
+  #tabs .tab-container button {{ padding: 0 0.5rem; }} /* all three fit 360 px, or gradio hides some behind dots */
   #photo {{ height: 270px !important; }}
   .faces .row {{ grid-template-columns: repeat(3, minmax(0, 1fr)); }}
 }}
