@@ -26,7 +26,7 @@ from agetransformer.hair_colour import Hair, fill_outline, fit_mask, hair_change
 from agetransformer.hair_segmenter import HairSegmenter, HairSegmenterConfig
 from agetransformer.imageio import load_photo
 from agetransformer.networks import Generator, GeneratorConfig
-from agetransformer.overshoot import kept_share
+from agetransformer.overshoot import READINGS, kept_share
 
 if TYPE_CHECKING:
     from agetransformer.alignment import FaceFinder, FaceGeometry
@@ -273,7 +273,7 @@ class AgeEditor:
 
     @torch.inference_mode()
     def kept_shares(self, encoding: FaceEncoding, ages: Sequence[float]) -> list[float]:
-        """How much of the network's change to keep at each age, 0.6..1, because V reads it beyond (`overshoot`).
+        """How much of the network's change to keep at each age, 0.5..1, because V reads it beyond (`overshoot`).
 
         Raises:
             ValueError: an age outside 20..69.
@@ -286,9 +286,18 @@ class AgeEditor:
     def _kept_shares(self, encoding: FaceEncoding, targets: Sequence[float], edited: Tensor) -> list[float]:
         """`kept_shares` of faces that are decoded already, [A, 3, R, R]."""
         mask = torch.from_numpy(compositing.face_mask(encoding.face.geometry, self.resolution))
-        shown = torch.lerp(encoding.reduced, edited, mask)
-        read = self.classifier.predict(shown.to(self.device)).tolist()
-        return [kept_share(encoding.face.age, target, age) for target, age in zip(targets, read, strict=True)]
+        shares, beyond = [1.0] * len(targets), list(range(len(targets)))
+        for _ in range(READINGS):
+            kept = torch.tensor([shares[index] for index in beyond])[:, None, None, None]
+            shown = torch.lerp(encoding.reduced, edited[beyond], kept * mask)
+            read = zip(beyond, self.classifier.predict(shown.to(self.device)).tolist(), strict=True)
+            lower = {index: kept_share(encoding.face.age, targets[index], age, shares[index]) for index, age in read}
+            beyond = [index for index, share in lower.items() if share < shares[index]]
+            if not beyond:
+                break
+            for index in beyond:
+                shares[index] = lower[index]
+        return shares
 
     def paste(self, photo: Photo, edited: EditedFace) -> Image.Image:
         """Put a decoded face into its photo at full resolution; outside the face and its hair every pixel stays.
