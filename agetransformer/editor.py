@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from agetransformer import compositing, hub
+from agetransformer.calibration import READINGS, calibrated_share
 from agetransformer.checkpoint import fits_half, load_checkpoint
 from agetransformer.classifier import AgeClassifier, ClassifierConfig
 from agetransformer.engine import Engine, EngineEncoding
@@ -26,7 +27,6 @@ from agetransformer.hair_colour import Hair, fill_outline, fit_mask, hair_change
 from agetransformer.hair_segmenter import HairSegmenter, HairSegmenterConfig
 from agetransformer.imageio import load_photo
 from agetransformer.networks import Generator, GeneratorConfig
-from agetransformer.overshoot import READINGS, kept_share
 
 if TYPE_CHECKING:
     from agetransformer.alignment import FaceFinder, FaceGeometry
@@ -242,7 +242,7 @@ class AgeEditor:
         ages: Sequence[float],
         strength: float = 1.0,
         hair: bool = True,
-        kept: Sequence[float] | None = None,
+        shares: Sequence[float] | None = None,
     ) -> list[EditedFace]:
         """The face at each age; `EditedFace.image` is its aligned square, `paste` puts it into its photo.
 
@@ -253,7 +253,7 @@ class AgeEditor:
             ages: years within 20..69, fractions allowed.
             strength: how much of the change is added, 0..1.5; 1 is what the network says, 0 the face as it is.
             hair: whether hair and beard change their colour, where `encode` found them.
-            kept: `kept_shares` for these ages; None asks for them.
+            shares: what `calibrate` says of these ages; None asks it.
         Raises:
             ValueError: an age outside 20..69, or a strength outside 0..1.5.
         """
@@ -262,7 +262,7 @@ class AgeEditor:
         if not targets:
             return []
         edited = self.engine.decode(encoding.encoding, torch.tensor(targets))
-        shares = self._kept_shares(encoding, targets, edited) if kept is None else kept
+        shares = self._calibrate(encoding, targets, edited) if shares is None else shares
         changes = (edited - encoding.reduced).permute(0, 2, 3, 1).numpy() * (127.5 * strength / encoding.exposure)
         faces = []
         for change, target, share in zip(changes, targets, shares, strict=True):
@@ -272,8 +272,8 @@ class AgeEditor:
         return faces
 
     @torch.inference_mode()
-    def kept_shares(self, encoding: FaceEncoding, ages: Sequence[float]) -> list[float]:
-        """How much of the network's change to keep at each age, 0.5..1, because V reads it beyond (`overshoot`).
+    def calibrate(self, encoding: FaceEncoding, ages: Sequence[float]) -> list[float]:
+        """How much of the network's change V asks for at each age, 0.5..1.2 (`agetransformer.calibration`).
 
         Raises:
             ValueError: an age outside 20..69.
@@ -281,22 +281,22 @@ class AgeEditor:
         targets = [check_age(age) for age in ages]
         if not targets:
             return []
-        return self._kept_shares(encoding, targets, self.engine.decode(encoding.encoding, torch.tensor(targets)))
+        return self._calibrate(encoding, targets, self.engine.decode(encoding.encoding, torch.tensor(targets)))
 
-    def _kept_shares(self, encoding: FaceEncoding, targets: Sequence[float], edited: Tensor) -> list[float]:
-        """`kept_shares` of faces that are decoded already, [A, 3, R, R]."""
+    def _calibrate(self, encoding: FaceEncoding, targets: Sequence[float], edited: Tensor) -> list[float]:
+        """`calibrate` of faces that are decoded already, [A, 3, R, R]."""
         mask = torch.from_numpy(compositing.face_mask(encoding.face.geometry, self.resolution))
-        shares, beyond = [1.0] * len(targets), list(range(len(targets)))
+        shares, moving = [1.0] * len(targets), list(range(len(targets)))
         for _ in range(READINGS):
-            kept = torch.tensor([shares[index] for index in beyond])[:, None, None, None]
-            shown = torch.lerp(encoding.reduced, edited[beyond], kept * mask)
-            read = zip(beyond, self.classifier.predict(shown.to(self.device)).tolist(), strict=True)
-            lower = {index: kept_share(encoding.face.age, targets[index], age, shares[index]) for index, age in read}
-            beyond = [index for index, share in lower.items() if share < shares[index]]
-            if not beyond:
+            added = torch.tensor([shares[index] for index in moving])[:, None, None, None]
+            shown = torch.lerp(encoding.reduced, edited[moving], added * mask)
+            for index, age in zip(moving.copy(), self.classifier.predict(shown.to(self.device)).tolist(), strict=True):
+                share = calibrated_share(encoding.face.age, targets[index], age, shares[index])
+                if share == shares[index]:
+                    moving.remove(index)
+                shares[index] = share
+            if not moving:
                 break
-            for index in beyond:
-                shares[index] = lower[index]
         return shares
 
     def paste(self, photo: Photo, edited: EditedFace) -> Image.Image:

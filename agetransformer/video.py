@@ -137,7 +137,7 @@ def _write(
     progress: Callable[[float], None],
 ) -> VideoReport:
     meter = FlickerMeter()
-    own_age, kept = _first_readings(editor, source, track, age, config)
+    own_age, share = _first_readings(editor, source, track, age, config)
     with opened(source) as (container, stream), writing_mp4(target, [age], editor.name) as output:
         audible = [one for one in container.streams.audio if one.codec_context is not None]
         waiting: list[av.Packet] = []  # of sound, until the frames before them are written
@@ -155,7 +155,7 @@ def _write(
         frames = stills(decoded(), container, stream, config.max_side)
         for done, ((frame, pts, original), geometry) in enumerate(zip(frames, track, strict=True)):
             result = (
-                original if geometry is None else _edited(editor, original, geometry, own_age, age, kept, config.hair)
+                original if geometry is None else _edited(editor, original, geometry, own_age, age, share, config.hair)
             )
             meter.add(original, result, geometry)
             if config.mark:
@@ -191,19 +191,19 @@ def _edited(
     geometry: FaceGeometry,
     own_age: float,
     age: float,
-    kept: float,
+    share: float,
     hair: bool,
 ) -> np.ndarray:
     """One frame with the face at another age; [H, W, 3] uint8."""
     face = editor.cut_face(pixels, geometry, min(_LARGEST_SQUARE, 2 * editor.resolution), own_age)
-    (edited,) = editor.decode(editor.encode(face, hair), [age], kept=[kept])
+    (edited,) = editor.decode(editor.encode(face, hair), [age], shares=[share])
     return editor.paste_pixels(pixels, edited)
 
 
 def _first_readings(
     editor: AgeEditor, source: Path, track: Track, age: float, config: VideoConfig
 ) -> tuple[float, float]:
-    """How old the face is, in years, and how much of its change to keep: medians of what V says of the first frames.
+    """How old the face is, in years, and how much of its change to add: medians of what V says of the first frames.
 
     For all frames the same, because what V says trembles.
     """
@@ -216,8 +216,8 @@ def _first_readings(
             if len(faces) == _READINGS:
                 break
     own_age = float(np.median([face.age for face in faces]))
-    kept = [editor.kept_shares(editor.encode(replace(face, age=own_age), hair=False), [age]) for face in faces]
-    return own_age, float(np.median(kept))
+    shares = [editor.calibrate(editor.encode(replace(face, age=own_age), hair=False), [age]) for face in faces]
+    return own_age, float(np.median(shares))
 
 
 def _check_length(seconds: float, config: VideoConfig) -> None:

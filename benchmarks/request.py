@@ -35,7 +35,7 @@ STAGES = {
     "encode": (Engine, "encode"),
     "decode five ages": (Engine, "decode"),
     "find the hair": (AgeEditor, "_find_hair"),
-    "check the ages": (AgeEditor, "_kept_shares"),
+    "check the ages": (AgeEditor, "_calibrate"),
     "change its colour": (AgeEditor, "decode"),
     "enlarge the change": (faces, "_resize"),
     "composite": (AgeEditor, "paste_pixels"),

@@ -61,7 +61,7 @@ def test_at_the_network_resolution_the_result_is_the_network_output(
 ) -> None:
     monkeypatch.setattr(editor, "engine", Engine(editor.generator, "cpu", "torch"))  # in float32
     picture = smooth_picture(64, 64)
-    (edited,) = editor.decode(editor.encode(editor.face_from_aligned(picture), hair=False), [33.3], kept=[1.0])
+    (edited,) = editor.decode(editor.encode(editor.face_from_aligned(picture), hair=False), [33.3], shares=[1.0])
     x = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None] / 127.5 - 1
     with torch.no_grad():
         expected = editor.generator(x, torch.tensor([33.3]))[0].permute(1, 2, 0) * 127.5 + 127.5

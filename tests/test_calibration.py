@@ -1,0 +1,76 @@
+"""How much of a change is added, by what V reads of it, and that the editor does so."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from agetransformer import AgeEditor
+from agetransformer.calibration import LEAST, MOST, calibrated_share
+from tests.test_editor import smooth_picture
+
+
+def test_what_is_read_about_as_meant_is_left_as_it_is():
+    assert calibrated_share(25, 65, 65) == calibrated_share(25, 65, 62) == calibrated_share(25, 65, 68) == 1
+    assert calibrated_share(60, 25, 25) == calibrated_share(60, 25, 28) == calibrated_share(60, 25, 22) == 1
+    assert calibrated_share(25, 65, 66, 0.8) == 0.8
+
+
+def test_what_is_read_beyond_or_short_of_it_is_weakened_or_strengthened_in_proportion():
+    assert calibrated_share(25, 65, 75) == pytest.approx((40 + 3) / 50)
+    assert calibrated_share(60, 30, 22) == pytest.approx((30 + 3) / 38)
+    assert calibrated_share(25, 65, 57) == pytest.approx((40 - 3) / 32)
+    assert calibrated_share(60, 30, 35) == pytest.approx((30 - 3) / 25)
+    assert calibrated_share(25, 65, 75, 0.8) == pytest.approx(0.8 * 43 / 50)
+    assert calibrated_share(25, 65, 90, 0.6) == LEAST and calibrated_share(25, 65, 40) == MOST
+    for wrong_way in (20, 25):
+        assert calibrated_share(25, 65, wrong_way) == MOST
+    shares = [calibrated_share(25, 65, read) for read in np.linspace(20, 100, 161)]
+    assert shares == sorted(shares, reverse=True)
+    assert np.abs(np.diff(shares)).max() < 0.025  # no jump
+
+
+def test_near_the_own_age_little_depends_on_the_side():
+    for read in (30, 38, 42, 44, 48, 60):
+        assert calibrated_share(40, 40, read) == calibrated_share(40, 42, read) == 1
+        shares = [calibrated_share(40, target, read) for target in np.linspace(28, 52, 241)]
+        assert np.abs(np.diff(shares)).max() < 0.025  # a film passes the own age without a jump
+
+
+@pytest.fixture(scope="module")
+def editor(embedded: None) -> AgeEditor:
+    return AgeEditor.from_pretrained(device="cpu")
+
+
+def test_the_editor_adds_as_much_as_the_classifier_says(editor: AgeEditor, monkeypatch: pytest.MonkeyPatch):
+    face = replace(editor.face_from_aligned(smooth_picture(64, 64)), age=30.0)
+    encoding = editor.encode(face, hair=False)
+    seen: list[torch.Tensor] = []
+
+    def read(squares: torch.Tensor) -> torch.Tensor:
+        seen.append(squares)
+        return torch.tensor([[49.0, 85.0, 26.0], [68.0, 22.5], [62.0]][len(seen) - 1])
+
+    monkeypatch.setattr(editor.classifier, "predict", read)
+    ages = [50.0, 60.0, 20.0]
+    # Right at first; too much, and still; too little, and then right.
+    expected = [1, 33 / 55 * 33 / 38, 1 + 0.2 * 7 / 8]
+    shares = editor.calibrate(encoding, ages)
+    assert len(seen) == 3 and [len(squares) for squares in seen] == [3, 2, 1]
+    assert shares == pytest.approx(expected)
+    whole = editor.decode(encoding, ages, shares=[1, 1, 1])
+    assert len(seen) == 3  # not where it is told
+    changes = [squares - encoding.reduced for squares in seen]
+    assert torch.allclose(changes[1][0], 33 / 55 * changes[0][1], atol=1e-5)
+    first, seen[:] = seen[0], []
+    for share, one, other in zip(expected, editor.decode(encoding, ages), whole, strict=True):
+        assert np.allclose(one.change, share * other.change, atol=1e-4)
+    assert torch.equal(seen[0], first)
+    assert first.shape == (3, 3, 64, 64)
+    corner = encoding.reduced[0, :, :1, :1]
+    assert torch.equal(first[:, :, :1, :1], corner.expand(3, -1, -1, -1))  # beside the face nothing is shown to it
+    seen.clear()
+    assert editor.calibrate(encoding, []) == []
+    with pytest.raises(ValueError, match=r"outside 20\.\.69"):
+        editor.calibrate(encoding, [70])
