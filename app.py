@@ -65,7 +65,7 @@ def build_app(editor: AgeEditor, config: PageConfig) -> gr.Blocks:
         say_after(translated)
         app.load(None, None, language, js=FIRST_LANGUAGE, api_visibility="private")
         add_endpoints(studio, EDITS)
-
+    watch_expiry(app, config, studio.cache.drop_expired)
     return app.queue(max_size=config.queue_size, default_concurrency_limit=config.concurrency)
 
 
@@ -74,7 +74,6 @@ def launch_app(app: gr.Blocks, config: PageConfig, open_browser: bool = False) -
 
     GRADIO_SERVER_NAME and GRADIO_SERVER_PORT change where; by default only this machine is served.
     """
-    watch_expiry(app, config)
     _, address, _ = app.launch(
         inbrowser=open_browser,
         prevent_thread_lock=True,

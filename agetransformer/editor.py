@@ -330,14 +330,15 @@ class AgeEditor:
 
         Args:
             photo: any; one with a face, or the landmarks are not run.
-            networks: off: the face finder alone, where a GPU is lent for the length of a call only.
+            networks: off: the face finder alone, and not on the photo, where a GPU is lent for a call's length only.
         Raises:
             PhotoError: the photo cannot be read.
         """
+        if not networks:
+            self.find_faces(Image.new("RGB", (self.resolution, self.resolution)))  # no face, so nobody reads its age
+            return
         image = load_photo(photo)
         faces = self.find_faces(image)
-        if not networks:
-            return
         if not faces:
             image = image.resize((self.resolution, self.resolution))
             faces = [self.face_from_aligned(image)]

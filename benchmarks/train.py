@@ -77,7 +77,7 @@ def our_recipes(config: BenchmarkConfig) -> dict[str, tuple[GeneratorTraining, P
     )
     phase = replace(whole.phases[-1], resolution=config.size, batch=config.batch)
     plain = replace(phase, weights=LossWeights())
-    paper = replace(whole, phases=(plain,), robust_classifier="", view_jitter=0.0, label_width=0.0, r1=0.0)
+    paper = replace(whole, phases=(plain,), teachers=(), robust_classifier="", view_jitter=0.0, label_width=0.0, r1=0.0)
     return {
         "ours, the paper's losses": (paper, plain),
         f"ours, {config.config.stem}.yaml": (whole, phase),

@@ -6,6 +6,7 @@ around the square.
 """
 
 import os
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -102,6 +103,17 @@ class SlowEditor(SquareEditor):
 
     def find_faces(self, photo: Image.Image | str) -> list[Face]:
         time.sleep(self._seconds)
+        return super().find_faces(photo)
+
+
+class HeldEditor(SquareEditor):
+    """Finds no face before it may go on."""
+
+    def __init__(self) -> None:
+        self.go_on = threading.Event()
+
+    def find_faces(self, photo: Image.Image | str) -> list[Face]:
+        assert self.go_on.wait(120)
         return super().find_faces(photo)
 
 

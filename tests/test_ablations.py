@@ -136,7 +136,7 @@ def test_the_command_goes_on_and_repeats_nothing(tiny_faces, tmp_path, monkeypat
     assert run_ablations(settings) == ["single", "pair"]
     assert run_ablations(settings) == ["single", "pair"]
     assert trained == judged == ["pair", "single"]
-    with pytest.raises(ValueError, match="were begun with the configs' length"):
+    with pytest.raises(ValueError, match="were begun with no --images"):
         run_ablations(replace(settings, images=50))
     save_pretrained(Generator(GeneratorConfig(resolution=64)), tmp_path / "out" / "pair" / "generator", "# Other\n")
     assert run_ablations(settings) == ["single", "pair"] and judged == ["pair", "single", "pair"]  # other weights

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from app_fixtures import SlowDecoder, SlowEditor, SquareEditor, draw_photo, grey_of, running_page
+from app_fixtures import HeldEditor, SlowDecoder, SlowEditor, SquareEditor, draw_photo, grey_of, running_page
 from gradio_client import Client, handle_file
 from gradio_client.utils import Status
 from PIL import Image
@@ -389,7 +389,8 @@ def test_a_full_queue_is_told_in_a_sentence_and_later_it_works(browser, tmp_path
 
 
 def test_the_language_changes_and_a_photo_says_that_it_waits_while_others_are_served(browser, tmp_path, portrait):
-    with running_page(SlowEditor(6), tmp_path / "server") as url:
+    editor = HeldEditor()
+    with running_page(editor, tmp_path / "server") as url:
         client = Client(url, verbose=False, download_files=False)
         visitor = Browser(browser.driver, url, browser.downloads)
         visitor.open()
@@ -399,9 +400,11 @@ def test_the_language_changes_and_a_photo_says_that_it_waits_while_others_are_se
         visitor.until(lambda: visitor.status() == VIETNAMESE.waiting, "Vietnamese at once")
         visitor.upload(portrait)
         visitor.until(lambda: visitor.status() == VIETNAMESE.queued, "the sentence about waiting")
-        assert not other.done()
-        visitor.wait_for_ages()
         visitor.speak("en")
+        visitor.until(lambda: visitor.status() == ENGLISH.queued, "the same in English")
+        assert not other.done()
+        editor.go_on.set()
+        visitor.wait_for_ages()
         visitor.until(lambda: ENGLISH.ages_heading in visitor.get("#ages h2").text, "English again")
     browser.open()
 

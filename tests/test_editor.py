@@ -220,7 +220,9 @@ def test_warm_up_leaves_nothing_to_load(embedded: None, monkeypatch: pytest.Monk
     decoded = []
     decode = editor.engine.decode
     monkeypatch.setattr(editor.engine, "decode", lambda *call: decoded.append(call) or decode(*call))
-    editor.warm_up(Image.new("RGB", (80, 64)), networks=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(editor.classifier, "predict", lambda squares: pytest.fail("a network ran"))
+        editor.warm_up(Path("assets/astronaut.jpg"), networks=False)
     assert not decoded
     editor.warm_up(Image.new("RGB", (80, 64)))
     assert decoded

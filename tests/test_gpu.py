@@ -69,6 +69,15 @@ def test_with_spaces_what_comes_from_another_process_reaches_the_page(tmp_path):
     assert lines[1:] == ["2", "2", ".gif", "HTML"]
 
 
+def test_only_zerogpu_lends_a_gpu_and_others_have_spaces_too(tmp_path, monkeypatch):
+    use = "from agetransformer.page.gpu import lends_gpu; print(lends_gpu())"
+    assert run(tmp_path, use).split() == ["False"]
+    (tmp_path / "spaces.py").write_text(STAND_IN)
+    for value, lends in (("", "False"), ("false", "False"), ("true", "True"), ("1", "True")):
+        monkeypatch.setenv("SPACES_ZERO_GPU", value)
+        assert run(tmp_path, use).split()[-1] == lends
+
+
 def test_without_spaces_the_function_is_itself(tmp_path):
     use = "from agetransformer.page.gpu import on_gpu; print(on_gpu(len) is len)"
     assert run(tmp_path, use).split() == ["True"]

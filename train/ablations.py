@@ -89,13 +89,13 @@ def _require_same_length(settings: Ablations) -> None:
     """A trial's weights must not count as the beginning of the real runs, nor the other way round."""
     kept = settings.out / "length.json"
     length = {"images": settings.images}
-    if not kept.is_file():
-        settings.out.mkdir(parents=True, exist_ok=True)
-        with written_whole(kept) as aside:
-            aside.write_text(json.dumps(length) + "\n")
-    elif (other := json.loads(kept.read_text())) != length:
-        was = "the configs' length" if other["images"] is None else f"--images {other['images']}"
-        raise ValueError(f"the runs in {settings.out} were begun with {was}: go on with that, or name another --out")
+    known = json.loads(kept.read_text()) if kept.is_file() else None
+    if known != length and any(settings.out.glob("*/state-*")):
+        was = "no --images" if known == {"images": None} else "another --images"
+        raise ValueError(f"the runs in {settings.out} were begun with {was}: give the same, or name another --out")
+    settings.out.mkdir(parents=True, exist_ok=True)
+    with written_whole(kept) as aside:
+        aside.write_text(json.dumps(length) + "\n")
 
 
 def is_complete(config: GeneratorTraining, out: Path) -> bool:

@@ -110,6 +110,7 @@ def move_images(faces: Faces, device: torch.device) -> Faces:
         ValueError: a GPU has no room for them.
     """
     if device.type == "cuda":
+        torch.cuda.empty_cache()  # what PyTorch keeps of the last phase counts as taken
         free, _ = torch.cuda.mem_get_info(device)
         if faces.images.nbytes > _MOST_OF_A_GPU * free:
             size, room, side = faces.images.nbytes / 1e9, free / 1e9, faces.images.shape[-1]

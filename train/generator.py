@@ -508,6 +508,8 @@ def train_generator(
         if current is not phase:
             phase, draw = current, None  # the last phase's images go before the next one's come
             draw, samples = open_phase(config, nets, phase, step, cache)
+            if log and find_state(out) is None:
+                save_state(out, nets, step, images)  # from here on, a kill loses steps only
             for optimizer in (nets.generator_optimizer, nets.discriminator_optimizer):
                 for group in optimizer.param_groups:
                     group["lr"] = phase.lr * group["scale"]

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -43,10 +43,13 @@ def own_upload_folder() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def watch_expiry(page: gr.Blocks, config: PageConfig) -> None:
-    """Look for what is too old every `config.files_check_seconds`, while `page` is served; call it before that.
+def watch_expiry(page: gr.Blocks, config: PageConfig, forget_photos: Callable[[], None]) -> None:
+    """Look for what is too old every `config.files_check_seconds`; call it before `page` is served.
 
     What is in the upload folder already is the page's own and stays.
+
+    Args:
+        forget_photos: drops what is in memory of photos whose files are gone.
     """
     folder = Path(gr.utils.get_upload_folder())
     kept = {path for path in folder.rglob("*") if path.is_file()}
@@ -61,6 +64,7 @@ def watch_expiry(page: gr.Blocks, config: PageConfig) -> None:
                     if time.time() - began < 2 * config.files_check_seconds:  # or all slept, the machine too
                         remove_orphans(folder, _MISSED * config.files_check_seconds)
                 remove_old_files(folder, config.files_seconds, kept)
+                forget_photos()
                 forget_sessions(page, config.files_seconds)
             except Exception:  # the next look is as important
                 _logger.exception("looking for what is too old failed")

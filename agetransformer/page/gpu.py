@@ -7,6 +7,7 @@ as a visit that is closed, is not known there.
 
 import functools
 import inspect
+import os
 from collections.abc import Callable, Iterator
 from typing import Any, ParamSpec, TypeVar
 
@@ -26,8 +27,8 @@ _SECONDS = 60  # what ZeroGPU lends by default
 
 
 def lends_gpu() -> bool:
-    """Whether the host lends a GPU for the length of a call, and only then is there one."""
-    return spaces is not None
+    """Whether the host lends a GPU for a call's length, and only then is there one. Other Spaces have `spaces` too."""
+    return spaces is not None and os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
 
 
 def on_gpu(

@@ -26,11 +26,14 @@ _FILES = f"""
     given.items.add(typed(file));
     input.files = given.files;
   }};
+  const busy = () => start() && document.querySelector('#photo .image-frame img');  // with the photo that came first
   const give = (event, files) => {{
+    if (!files?.length) return;
     const input = photo();
-    if (!input || !files?.length) return;
+    if (!input && !busy()) return;
     event.preventDefault();
     event.stopImmediatePropagation();
+    if (busy()) return;
     hand(input, files[0]);
     input.dispatchEvent(new Event('change', {{ bubbles: true }}));
   }};
@@ -44,9 +47,7 @@ _FILES = f"""
   window.addEventListener('drop', (event) => {{
     if (!holdsFiles(event)) return;
     event.preventDefault();  // or the browser would leave the page for the file
-    const busy = start() && document.querySelector('#photo .image-frame img');  // with the photo that came first
-    if (busy) event.stopImmediatePropagation();
-    else give(event, event.dataTransfer.files);
+    give(event, event.dataTransfer.files);
   }}, true);
   window.addEventListener('paste', (event) => {{ give(event, event.clipboardData?.files); }}, true);
 """
@@ -55,7 +56,8 @@ _FILES = f"""
 _SCROLLING = """
   const scrolls = (event) => {
     const view = event.target.closest?.('#compare .content');
-    return view && !view.closest('.fullscreen') && !document.fullscreenElement;
+    const zoomed = /scale\\((?!1\\))/.test(view?.querySelector('img')?.style.transform);
+    return view && !zoomed && !view.closest('.fullscreen') && !document.fullscreenElement;
   };
   window.addEventListener('touchstart', (event) => {
     if (event.touches.length === 1 && scrolls(event)) event.stopImmediatePropagation();

@@ -26,7 +26,9 @@ START_DOWNLOAD = """(file) => {
 }"""
 # A step before one that waits in the queue and may borrow a GPU: it ends the chain where there is nothing to do.
 ONLY_WITH_A_PHOTO = "(photo) => { if (!photo) throw new Error('no photo'); }"
-ONLY_WITH_A_RESULT = "() => { if (!document.querySelector('#result')) throw new Error('no result'); }"
+ONLY_WITH_A_RESULT = """() => {
+  if (!document.querySelector('#result, #photo .image-frame img')) throw new Error('no photo');
+}"""
 _FORMATS = [("MP4", ".mp4"), ("GIF", ".gif"), ("WebP", ".webp")]
 
 Update = dict[gr.blocks.Block, Any]
@@ -213,13 +215,17 @@ def add_one_photo(
         with as_sentences(texts_of(language)):
             yield from show_row(visit, studio.workspace(visit), Look(percent / 100, hair), texts_of(language))
 
-    def greet_again(visit: Visit | None, language: str) -> Any:
+    def greet_again(visit: Visit | None, path: str | None, language: str) -> Any:
+        texts = texts_of(language)
         ended = visit is None or studio.is_closed(visit)
-        return figures.status(texts_of(language).waiting) if ended else gr.skip()
+        return figures.status(texts.queued if path else texts.waiting) if ended else gr.skip()
 
     @on_gpu
-    def say_again(visit: Visit, percent: float, hair: bool, language: str) -> Iterator[Update]:
+    def say_again(visit: Visit | None, percent: float, hair: bool, language: str) -> Iterator[Update]:
         """What the server wrote about the photo, in the new language."""
+        if visit is None:  # the photo that was waited for had no face
+            yield {ages: gr.skip()}
+            return
         texts = texts_of(language)
         with as_sentences(texts):
             workspace = studio.workspace(visit)
@@ -258,16 +264,24 @@ def add_one_photo(
                 get_film: gr.update(value=path, visible=True),
             }
 
+    def close_button() -> Update:
+        return gr.update(interactive=False)
+
+    def open_button() -> Update:
+        return gr.update(interactive=True)
+
     look = [strength, hair, language]
     quiet: dict[str, Any] = {"api_visibility": "private", "concurrency_id": EDITS, "show_progress": "hidden"}
     at_once: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
+    silent: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     loud: dict[str, Any] = {"api_visibility": "private", "concurrency_id": EDITS}
-    page = [state, photo, start, samples, status, faces, result, ages, compare, slider, film, get_film]
+    page = [state, photo, start, samples, status, faces, result, ages, compare, slider, film, get_film, film_format]
 
-    latest: dict[str, Any] = quiet | {"trigger_mode": "always_last"}  # what is asked for meanwhile is not dropped
+    latest: dict[str, Any] = quiet | {"trigger_mode": "always_last"}  # what is asked for meanwhile is done after
 
-    given = photo.change(None, photo, None, js=ONLY_WITH_A_PHOTO, api_visibility="private")
+    given = photo.change(None, photo, None, js=ONLY_WITH_A_PHOTO, **silent)
     announced = given.success(announce, language, [status, samples], trigger_mode="multiple", **at_once)
+    announced.failure(too_busy, language, page, **at_once)
     opened = announced.success(open_photo, [photo, state, *look], page, **latest)
     opened.failure(too_busy, language, page, **at_once)  # `open_photo` itself tells its troubles
     faces.click(choose_faces, [state, *look], page, trigger_mode="multiple", **quiet)
@@ -278,13 +292,15 @@ def add_one_photo(
     strength.change(show_age, [state, slider, *look], compare, **latest)
     strength.release(refresh_row, [state, *look], ages, **latest)
     hair.input(show_age, [state, slider, *look], compare, **latest).then(refresh_row, [state, *look], ages, **latest)
-    for button, function, inputs, busy in (
-        (get_photo, save_photo, [state, slider, strength, hair, mark, language], slider),
-        (get_grid, save_grid, [state, strength, hair, mark, language], ages),
+    for button, function, inputs in (
+        (get_photo, save_photo, [state, slider, strength, hair, mark, language]),
+        (get_grid, save_grid, [state, strength, hair, mark, language]),
     ):
-        button.click(function, inputs, file, show_progress_on=busy, **loud).success(
-            None, file, js=START_DOWNLOAD, api_visibility="private"
-        )
+        pressed = button.click(close_button, None, button, **at_once)
+        saved = pressed.then(function, inputs, file, **quiet)
+        saved.success(None, file, js=START_DOWNLOAD, api_visibility="private")
+        for ended in (saved.success, saved.failure):
+            ended(open_button, None, button, **at_once)
     make_film.click(
         save_film,
         [state, film_format, strength, hair, mark, language],
@@ -294,8 +310,8 @@ def add_one_photo(
     )
 
     def say_after(event: gr.events.Dependency) -> None:
-        greeted = event.then(greet_again, [state, language], status, **at_once)
-        shown = greeted.then(None, None, None, js=ONLY_WITH_A_RESULT, api_visibility="private")
+        greeted = event.then(greet_again, [state, photo, language], status, **at_once)
+        shown = greeted.then(None, None, None, js=ONLY_WITH_A_RESULT, **silent)
         shown.success(say_again, [state, *look], [status, faces, ages], **latest)
 
     return say_after

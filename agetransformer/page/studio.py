@@ -62,7 +62,8 @@ class Visit:
 class Workspace:
     """What the edits of the chosen faces need, at two sizes."""
 
-    found: int  # faces in the photo
+    path: str  # the uploaded photo
+    found: int  # faces in it
     faces: tuple[Face, ...]  # the largest of them, as found, full size
     chosen: tuple[int, ...]
     encodings: tuple[FaceEncoding, ...]  # of the chosen faces, full size
@@ -97,6 +98,13 @@ class WorkspaceCache:
             self._entries.move_to_end(key)
             while len(self._entries) > 1 and self._encodings() > self._limit:
                 self._entries.popitem(last=False)
+
+    def drop_expired(self) -> None:
+        """Drop the workspaces of photos that are deleted."""
+        with self._lock:
+            for key, workspace in list(self._entries.items()):
+                if not Path(workspace.path).is_file():
+                    del self._entries[key]
 
     def drop(self, key: str) -> None:
         with self._lock:
@@ -135,7 +143,7 @@ class Studio:
         known = self.workspace(visit)
         choice = Visit(secrets.token_urlsafe(16), visit.path, _chosen(face))
         chosen = _checked_faces(known.faces, choice.chosen)
-        made = self._workspace(known.found, known.faces, chosen, known.preview, known.preview_scale)
+        made = self._workspace(visit.path, known.found, known.faces, chosen, known.preview, known.preview_scale)
         if self.is_closed(visit):
             raise VisitClosedError
         self.cache.put(choice.key, made)
@@ -158,6 +166,8 @@ class Studio:
             raise StudioError(lambda texts: texts.expired)
         if self.is_closed(visit):
             raise VisitClosedError
+        if not Path(visit.path).is_file():
+            raise StudioError(lambda texts: texts.expired)
         workspace = self.cache.get(visit.key)
         if workspace is None:
             photo = self.photo(visit)
@@ -168,7 +178,8 @@ class Studio:
             preview = photo.copy()
             preview.thumbnail((self.config.preview_side,) * 2, Image.Resampling.LANCZOS)
             scale = max(preview.size) / max(photo.size)
-            workspace = self._workspace(len(found), faces, _checked_faces(faces, visit.chosen), preview, scale)
+            chosen = _checked_faces(faces, visit.chosen)
+            workspace = self._workspace(visit.path, len(found), faces, chosen, preview, scale)
             self.cache.put(visit.key, workspace)
             if self.is_closed(visit):  # meanwhile; nobody would drop it any more
                 self.cache.drop(visit.key)
@@ -299,14 +310,20 @@ class Studio:
             raise StudioError(lambda texts: texts.strength_out_of_range.format(strongest=STRONGEST))
 
     def _workspace(
-        self, found: int, faces: tuple[Face, ...], chosen: tuple[int, ...], preview: Image.Image, scale: float
+        self,
+        path: str,
+        found: int,
+        faces: tuple[Face, ...],
+        chosen: tuple[int, ...],
+        preview: Image.Image,
+        scale: float,
     ) -> Workspace:
         encodings = tuple(self.editor.encode(faces[index]) for index in chosen)
         previews = encodings
         if scale < 1:  # the squares stay fit to be shown
             shrink = np.full(2, scale)
             previews = tuple(replace(one, face=one.face.scaled(shrink, THUMBNAIL_SIDE)) for one in encodings)
-        return Workspace(found, faces, chosen, encodings, preview, scale, previews)
+        return Workspace(path, found, faces, chosen, encodings, preview, scale, previews)
 
 
 def _chosen(face: int | None) -> tuple[int, ...] | None:
