@@ -264,10 +264,10 @@ def add_one_photo(
                 get_film: gr.update(value=path, visible=True),
             }
 
-    def close_button() -> Update:
+    def close_button() -> Any:
         return gr.update(interactive=False)
 
-    def open_button() -> Update:
+    def open_button() -> Any:
         return gr.update(interactive=True)
 
     look = [strength, hair, language]
