@@ -251,7 +251,7 @@ class AgeEditor:
 
         Args:
             ages: years within 20..69, fractions allowed.
-            strength: how much of the change is added, 0..1.5; 1 is what the network says, 0 the face as it is.
+            strength: how much of the change is added, 0..1.5; 1 is what the age asks for, 0 the face as it is.
             hair: whether hair and beard change their colour, where `encode` found them.
             shares: what `calibrate` says of these ages; None asks it.
         Raises:
@@ -263,12 +263,13 @@ class AgeEditor:
             return []
         edited = self.engine.decode(encoding.encoding, torch.tensor(targets))
         shares = self._calibrate(encoding, targets, edited) if shares is None else shares
-        changes = (edited - encoding.reduced).permute(0, 2, 3, 1).numpy() * (127.5 * strength / encoding.exposure)
+        changes = (edited - encoding.reduced).permute(0, 2, 3, 1).numpy() * (127.5 / encoding.exposure)
         faces = []
         for change, target, share in zip(changes, targets, shares, strict=True):
+            added = min(share * strength, STRONGEST)
             parts = [hair_change(part, encoding.face.age, target, strength) for part in encoding.hair if hair]
             recoloured = tuple(part for part in parts if part is not None)
-            faces.append(EditedFace(encoding.face, target, np.ascontiguousarray(share * change), recoloured))
+            faces.append(EditedFace(encoding.face, target, np.ascontiguousarray(added * change), recoloured))
         return faces
 
     @torch.inference_mode()
@@ -373,7 +374,7 @@ def check_strength(strength: float) -> float:
     """How much of a change is added, or ValueError with a sentence."""
     value = float(strength)
     if not (math.isfinite(value) and 0 <= value <= STRONGEST):
-        raise ValueError(f"strength {value:g} is outside 0..{STRONGEST:g}; 1 is the change as the network makes it")
+        raise ValueError(f"strength {value:g} is outside 0..{STRONGEST:g}; 1 is the change that the age asks for")
     return value
 
 

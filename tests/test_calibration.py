@@ -8,6 +8,7 @@ import torch
 
 from agetransformer import AgeEditor
 from agetransformer.calibration import LEAST, MOST, calibrated_share
+from agetransformer.editor import STRONGEST
 from tests.test_editor import smooth_picture
 
 
@@ -60,6 +61,8 @@ def test_the_editor_adds_as_much_as_the_classifier_says(editor: AgeEditor, monke
     assert len(seen) == 3 and [len(squares) for squares in seen] == [3, 2, 1]
     assert shares == pytest.approx(expected)
     whole = editor.decode(encoding, ages, shares=[1, 1, 1])
+    (strongest,) = editor.decode(encoding, [20.0], strength=STRONGEST, shares=[1.2])
+    assert np.allclose(strongest.change, STRONGEST * whole[2].change, atol=1e-4)
     assert len(seen) == 3  # not where it is told
     changes = [squares - encoding.reduced for squares in seen]
     assert torch.allclose(changes[1][0], 33 / 55 * changes[0][1], atol=1e-5)

@@ -90,8 +90,9 @@ def _require_same_length(settings: Ablations) -> None:
     kept = settings.out / "length.json"
     length = {"images": settings.images}
     known = json.loads(kept.read_text()) if kept.is_file() else None
-    if known != length and any(settings.out.glob("*/state-*")):
-        was = "no --images" if known == {"images": None} else "another --images"
+    begun = (*settings.out.glob("*/state-*"), *settings.out.glob("*/metrics.json"))  # the latter of a whole V
+    if known is not None and known != length and begun:
+        was = "no --images" if known["images"] is None else f"--images {known['images']}"
         raise ValueError(f"the runs in {settings.out} were begun with {was}: give the same, or name another --out")
     settings.out.mkdir(parents=True, exist_ok=True)
     with written_whole(kept) as aside:

@@ -59,7 +59,7 @@ def add_endpoints(studio: Studio, concurrency_id: str) -> None:
         ages: target ages in years, 20 to 69, fractions allowed, 10 at most; without it 25, 35, 45, 55 and 65.
         face: which of the 8 largest faces, counted from 0, largest first.
         all_faces: edit every face (the 8 largest at most) instead of one.
-        strength: of the change, 0 to 1.5; 1 is what the network says.
+        strength: of the change, 0 to 1.5; 1 is what the age asks for.
         hair: let the hair change too; otherwise the face alone.
         mark: write "AI-edited" into the lower right corner.
         Returns one PNG for each age, as large as the photo.
@@ -86,7 +86,7 @@ def add_endpoints(studio: Studio, concurrency_id: str) -> None:
             in Python handle_file("portrait.jpg") of gradio_client.
         face: which of the 8 largest faces, counted from 0, largest first.
         all_faces: a row for every face (the 8 largest at most) instead of one.
-        strength: of the change, 0 to 1.5; 1 is what the network says.
+        strength: of the change, 0 to 1.5; 1 is what the age asks for.
         hair: let the hair change too; otherwise the face alone.
         mark: write "AI-edited" into the lower right corner.
         Returns one PNG.
@@ -118,7 +118,7 @@ def add_endpoints(studio: Studio, concurrency_id: str) -> None:
         all_faces: every face ages (the 8 largest at most) instead of one.
         youngest: age in years that the film starts and ends with, 20 or more.
         oldest: age in years in the middle of the film, 69 or less.
-        strength: of the change, 0 to 1.5; 1 is what the network says.
+        strength: of the change, 0 to 1.5; 1 is what the age asks for.
         hair: let the hair change too; otherwise the face alone.
         mark: write "AI-edited" into the lower right corner.
         Returns one film of 768 pixels at most.

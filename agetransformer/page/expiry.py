@@ -65,7 +65,8 @@ def watch_expiry(page: gr.Blocks, config: PageConfig, forget_photos: Callable[[]
                         remove_orphans(folder, _MISSED * config.files_check_seconds)
                 remove_old_files(folder, config.files_seconds, kept)
                 forget_photos()
-                forget_sessions(page, config.files_seconds)
+                if hasattr(page, "state_holder"):  # it is served
+                    forget_sessions(page, config.files_seconds)
             except Exception:  # the next look is as important
                 _logger.exception("looking for what is too old failed")
 

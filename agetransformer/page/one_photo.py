@@ -29,6 +29,7 @@ ONLY_WITH_A_PHOTO = "(photo) => { if (!photo) throw new Error('no photo'); }"
 ONLY_WITH_A_RESULT = """() => {
   if (!document.querySelector('#result, #photo .image-frame img')) throw new Error('no photo');
 }"""
+PHOTO_THAT_WAITS = "(visit, photo, ...rest) => [visit, document.querySelector('#result') ? null : photo, ...rest]"
 _FORMATS = [("MP4", ".mp4"), ("GIF", ".gif"), ("WebP", ".webp")]
 
 Update = dict[gr.blocks.Block, Any]
@@ -310,7 +311,7 @@ def add_one_photo(
     )
 
     def say_after(event: gr.events.Dependency) -> None:
-        greeted = event.then(greet_again, [state, photo, language], status, **at_once)
+        greeted = event.then(greet_again, [state, photo, language], status, js=PHOTO_THAT_WAITS, **at_once)
         shown = greeted.then(None, None, None, js=ONLY_WITH_A_RESULT, **silent)
         shown.success(say_again, [state, *look], [status, faces, ages], **latest)
 
