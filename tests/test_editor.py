@@ -85,7 +85,9 @@ def test_detail_beyond_the_network_resolution_is_kept(editor: AgeEditor) -> None
 def test_strength_scales_the_change(editor: AgeEditor) -> None:
     grey = Image.fromarray(np.random.default_rng(0).integers(100, 156, (64, 64, 3), dtype=np.uint8))
     encoding = editor.encode(editor.face_from_aligned(grey))
-    none, half, full, more = (editor.decode(encoding, [60], strength)[0].image for strength in (0, 0.5, 1, 1.5))
+    none, half, full, more = (
+        editor.decode(encoding, [60], strength, shares=[1.0])[0].image for strength in (0, 0.5, 1, 1.5)
+    )
     change = np.asarray(full).astype(float) - np.asarray(grey)  # float: bytes would wrap around
     assert np.array_equal(np.asarray(none), np.asarray(grey)) and np.abs(change).max() > 3
     for image, strength in ((half, 0.5), (more, 1.5)):
