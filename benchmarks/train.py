@@ -236,8 +236,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for train-DEVICE-SIZE.json, or the profile")
     given = parser.parse_args()
     torch.backends.cudnn.benchmark = True  # as in training, like the next; both paths gain by them
-    if torch.device(given.device).type == "cpu":
-        keep_freed_memory()
+    keep_freed_memory(given.device)
     config = BenchmarkConfig(given.size, given.batch, given.rounds, default.steps, given.device, given.config)
     if given.quick:
         config = replace(config, size=64, rounds=2, steps=1)

@@ -19,6 +19,7 @@ def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 given_back = faults()
+assert not keep_freed_memory("cuda")
 kept = keep_freed_memory()
 assert kept == (platform.libc_ver()[0] == "glibc"), kept
 for _ in range(3):  # the heap grows first

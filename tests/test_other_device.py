@@ -21,7 +21,7 @@ from agetransformer.networks import Generator, GeneratorConfig
 from agetransformer.torch_backend import TorchBackend, TorchBackendConfig
 from train import classifier as training_v
 from train.classifier import ClassifierTraining
-from train.data import Faces, load_faces
+from train.data import Faces, load_faces, move_images
 from train.face_maps import save_maps
 from train.generator import GeneratorTraining, LossWeights, Phase, build_networks, open_phase, train_step
 from train.hair_segmenter import HairTraining, compute_hair_loss, draw_batch, load_split, measure
@@ -106,7 +106,7 @@ def test_v_trains_there(radius, tiny_faces, untrained_classifier, tmp_path, devi
         bf16=False,
     )
     train, _ = training_v.load_split(config, str(tmp_path))
-    train = replace(train, images=train.images.to(device))
+    train = move_images(train, device)
     nets = training_v.build_networks(config, device)
     weights, random = training_v.sampling_weights(train, 0.5), torch.Generator().manual_seed(0)
     loss = training_v.train_step(nets, train, weights, config, 64, random)

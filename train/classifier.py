@@ -397,8 +397,7 @@ def main() -> None:
     )
     given = parser.parse_args()
     torch.backends.cudnn.benchmark = True  # there are two sizes
-    if torch.device(given.device).type == "cpu":
-        keep_freed_memory()
+    keep_freed_memory(given.device)
     with failing_in_a_sentence("train.classifier"):
         config = load_config(ClassifierTraining, given.config)
         if given.measure:

@@ -542,8 +542,7 @@ def main() -> None:
     parser.add_argument("--data", nargs="+", help="archives, instead of the config's")
     arguments = parser.parse_args()
     torch.backends.cudnn.benchmark = True  # the shapes of a phase are few
-    if torch.device(arguments.device).type == "cpu":
-        keep_freed_memory()
+    keep_freed_memory(arguments.device)
     with failing_in_a_sentence("train.generator"):
         config = load_config(GeneratorTraining, arguments.config)
         if arguments.data:

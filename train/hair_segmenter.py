@@ -255,7 +255,7 @@ def train_hair_segmenter(
 def main() -> None:
     """Command line."""
     given = training_parser(__doc__, HairTraining, "folder for the checkpoint").parse_args()
-    keep_freed_memory()
+    keep_freed_memory(given.device)
     with failing_in_a_sentence("train.hair_segmenter"):
         config = load_config(HairTraining, given.config)
         result = train_hair_segmenter(config, given.out, given.minutes, given.resume, given.device, given.cache)

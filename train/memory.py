@@ -7,12 +7,20 @@ fifth of its time went into faults, and elementwise operations ran four times sl
 
 import ctypes
 
+import torch
+
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of malloc.h
 _NEVER = 2**31 - 1  # bytes free at the top of the heap before any go back
 
 
-def keep_freed_memory() -> bool:
-    """Tell the C library to keep what is freed; True where that is glibc, elsewhere nothing happens."""
+def keep_freed_memory(device: str = "cpu") -> bool:
+    """Tell the C library to keep what is freed; True where that is glibc, elsewhere nothing happens.
+
+    Args:
+        device: what computes; where it is not the CPU, nothing happens either.
+    """
+    if torch.device(device).type != "cpu":
+        return False
     try:
         library = ctypes.CDLL(None)
         library.gnu_get_libc_version  # noqa: B018, an AttributeError where it is another library

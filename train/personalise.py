@@ -283,8 +283,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.images < 1 or given.minutes <= 0 or given.lr <= 0 or given.seed < 0:
         parser.error("--images, --minutes and --lr are above 0, and --seed is not below it")
     settings = Personalisation(**vars(given))
-    if torch.device(given.device).type == "cpu":
-        keep_freed_memory()
+    keep_freed_memory(given.device)
     try:
         metrics = personalise(settings)
     except (PrepareError, CheckpointError) as error:

@@ -272,10 +272,9 @@ def add_one_photo(
         return gr.update(interactive=True)
 
     look = [strength, hair, language]
-    quiet: dict[str, Any] = {"api_visibility": "private", "concurrency_id": EDITS, "show_progress": "hidden"}
-    at_once: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
     silent: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    loud: dict[str, Any] = {"api_visibility": "private", "concurrency_id": EDITS}
+    at_once: dict[str, Any] = silent | {"queue": False}
+    quiet: dict[str, Any] = silent | {"concurrency_id": EDITS}
     page = [state, photo, start, samples, status, faces, result, ages, compare, slider, film, get_film, film_format]
 
     latest: dict[str, Any] = quiet | {"trigger_mode": "always_last"}  # what is asked for meanwhile is done after
@@ -307,7 +306,8 @@ def add_one_photo(
         [state, film_format, strength, hair, mark, language],
         [film, get_film],
         show_progress_on=film_format,
-        **loud,
+        api_visibility="private",
+        concurrency_id=EDITS,
     )
 
     def say_after(event: gr.events.Dependency) -> None:
