@@ -31,7 +31,8 @@ class RewriteConfig:
     """The rewrites that suit CPUs, where they save operations, and not GPUs, where they cost launches and memory."""
 
     row_pairs: bool = True  # the sixth
-    row_sums: bool = True  # the fifth; otherwise a 10x10 convolution of stride 2 to 12 channels and a pixel shuffle
+    row_sums: bool = True  # the fifth; otherwise a convolution that makes blocks of pixels
+    block: int = 2  # their side: for 2, a 10x10 convolution of stride 2 to 12 channels and a pixel shuffle
 
 
 class FastEncoding(NamedTuple):
@@ -51,9 +52,10 @@ def upsampling_kernel(weight: Tensor) -> Tensor:
     return reduce(torch.add, (F.pad(flipped, (dx, 1 - dx, dy, 1 - dy)) for dy in (0, 1) for dx in (0, 1)))
 
 
-def blocked_kernel(weight: Tensor) -> Tensor:
-    """Weights of a KxK convolution [O, I, K, K] -> of one of stride 2 for 2x2 output pixels [4 O, I, K+1, K+1]."""
-    copies = [F.pad(weight, (dx, 1 - dx, dy, 1 - dy)) for dy in (0, 1) for dx in (0, 1)]
+def blocked_kernel(weight: Tensor, block: int = 2) -> Tensor:
+    """Weights of a KxK convolution [O, I, K, K] -> of one of stride B for BxB output pixels [BB O, I, K+B-1, K+B-1]."""
+    far = block - 1
+    copies = [F.pad(weight, (dx, far - dx, dy, far - dy)) for dy in range(block) for dx in range(block)]
     return torch.stack(copies, dim=1).flatten(0, 1)
 
 
@@ -188,15 +190,16 @@ class RowSums(nn.Module):
 
 
 class PixelBlocks(nn.Module):
-    """The last convolution as one of stride 2 for 2x2 pixels, 10x10 to 12 channels; its input is padded."""
+    """The last convolution as one for blocks of pixels; its input is padded, its sides are multiples of a block's."""
 
-    def __init__(self, conv: nn.Conv2d):
+    def __init__(self, conv: nn.Conv2d, block: int):
         super().__init__()
-        self.weight = frozen(blocked_kernel(conv.weight))
-        self.bias = frozen(torch.zeros(3) if conv.bias is None else conv.bias)
+        self.block = block
+        self.weight = frozen(blocked_kernel(conv.weight, block))
+        self.bias = frozen((torch.zeros(3) if conv.bias is None else conv.bias).repeat_interleave(block**2))
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.pixel_shuffle(F.conv2d(x, self.weight, self.bias.repeat_interleave(4), stride=2), 2)
+        return F.pixel_shuffle(F.conv2d(x, self.weight, self.bias, stride=self.block), self.block)
 
 
 class FastEncoder(nn.Module):
@@ -260,7 +263,7 @@ class FastDecoder(nn.Module):
         decoder = generator.decoder
         self.conv1 = first(upsampling_kernel(decoder.conv1.conv.weight[:, :128]))
         self.conv2 = frozen(upsampling_kernel(decoder.conv2.conv.weight[:, :64]))
-        self.conv3 = RowSums(decoder.conv3) if config.row_sums else PixelBlocks(decoder.conv3)
+        self.conv3 = RowSums(decoder.conv3) if config.row_sums else PixelBlocks(decoder.conv3, config.block)
         self.norm1 = FastNorm(decoder.conv1.norm)
         self.norm2 = FastNorm(decoder.conv2.norm)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from agetransformer.bordered import BorderedDecoder, BorderedEncoder
 from agetransformer.cpus import usable_cpus
 from agetransformer.graphs import Graphed
 from agetransformer.networks import Generator
@@ -19,21 +20,21 @@ class TorchBackendConfig:
     ages_at_once: int = 1  # ages decoded as one batch; memory grows with it
     graphs: bool = False  # replay CUDA graphs instead of launching kernel by kernel
     rewrites: RewriteConfig = field(default_factory=RewriteConfig)
+    bordered: bool = False  # in the form of `agetransformer.bordered`, which stays channels last
 
     @staticmethod
     def best(device: str) -> "TorchBackendConfig":
         """What suits the device: a CPU keeps one age at a time in its caches, a GPU wants them all at once."""
         if torch.device(device).type == "cpu":
             return TorchBackendConfig(device)
-        cuda = torch.device(device).type == "cuda"
-        old = cuda and torch.cuda.is_available() and torch.cuda.get_device_capability(device) < (8, 0)
         return TorchBackendConfig(
             device,
-            precision=torch.float16 if old else torch.bfloat16,
+            precision=torch.float16,  # as fast as bfloat16, and a fifth of its error
             channels_last=True,
             ages_at_once=10,
-            graphs=cuda,
-            rewrites=RewriteConfig(row_pairs=False, row_sums=False),
+            graphs=torch.device(device).type == "cuda",
+            rewrites=RewriteConfig(row_pairs=False, row_sums=False, block=4),
+            bordered=True,
         )
 
 
@@ -45,8 +46,8 @@ class TorchBackend:
         self.device = torch.device(config.device)
         self.memory_format = torch.channels_last if config.channels_last else torch.contiguous_format
         encoder, decoder = rewrite(generator, config.rewrites)
-        self.encoder = self._prepared(encoder)
-        self.decoder = self._prepared(decoder)
+        self.encoder = self._prepared(BorderedEncoder(encoder) if config.bordered else encoder)
+        self.decoder = self._prepared(BorderedDecoder(decoder) if config.bordered else decoder)
         self._encode = Graphed(self.encoder) if config.graphs else self.encoder
         decode = self._decode_batch
         self._decode = Graphed(decode) if config.graphs else decode

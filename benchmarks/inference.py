@@ -4,6 +4,7 @@ python -m benchmarks.inference --out benchmarks/results
 """
 
 import argparse
+import importlib.util
 import json
 import multiprocessing
 import time
@@ -18,7 +19,6 @@ from agetransformer.cpus import usable_cpus
 from benchmarks.chart import draw_chart
 from benchmarks.machine import describe_machine, warn_if_busy
 from benchmarks.paths import InferencePath, build_path, path_names
-from benchmarks.steps import describe_steps, time_steps
 from benchmarks.timing import Timing
 
 ALL_AGES = (25.0, 35.0, 45.0, 55.0, 65.0)
@@ -141,7 +141,12 @@ def describe(result: Result, results: list[Result]) -> str:
 
 
 def measure_steps(config: BenchmarkConfig) -> list[dict]:
-    """The steps around the network at each size of `config.cases`."""
+    """The steps around the network at each size of `config.cases`; none where MediaPipe, which finds faces, is not."""
+    if importlib.util.find_spec("mediapipe") is None:
+        print("MediaPipe is not installed: the steps around the network are not timed.")
+        return []
+    from benchmarks.steps import describe_steps, time_steps
+
     times = [time_steps(size, config.rounds) for size in sorted({size for size, _ in config.cases})]
     for each in times:
         print(describe_steps(each), flush=True)

@@ -31,7 +31,8 @@ from train.generator import (
 )
 from train.hair_segmenter import HairTraining
 from train.losses import background_prior, show_on_face
-from train.misplace import misplace_edits
+from train.misplace import draw_strokes, misplace_edits
+from train.parallel import Share
 from train.state import load_state
 
 
@@ -139,6 +140,39 @@ def test_d_sees_skin_alone_and_other_faces_with_misplaced_detail(workspace, tmp_
     torch.testing.assert_close(fakes[2:] - own.real[2:], ((1 - own.real_background) * strokes)[2:])
     assert again.targets.tolist() == [*own.targets[:2], *own.real_ages[2:]]
     assert again.real_ages.tolist() == [*own.ages[:2], *own.real_ages[2:]]
+
+
+def test_d_sees_drawn_strokes_in_the_place_of_misplaced_detail(workspace, tmp_path, shown_to_d):
+    options = {"history": 8, "misplaced": True, "skin_only": True, "strokes": 1.0}
+    config = tiny(workspace, phases=(Phase(4, 64, 4, 1e-3),), robust_classifier="", **options)
+    train_generator(config, tmp_path / "run", cache=str(tmp_path))
+    (edits, own), (fakes, again) = shown_to_d
+    torch.testing.assert_close(again.real[2:], own.real[2:])
+    drawn = (fakes - own.real)[2:]
+    assert (drawn.abs().amax(dim=(1, 2, 3)) > 0.08).all() and (drawn.abs() < 0.01).float().mean() > 0.7
+    strokes = misplace_edits(edits, own.images, own.real) - own.real
+    assert (drawn - ((1 - own.real_background) * strokes)[2:]).abs().max() > 0.08
+
+
+def test_drawn_strokes_are_bent_lines_on_the_middle_of_the_face():
+    real = torch.zeros(64, 3, 96, 96)
+    change = draw_strokes(real, torch.Generator().manual_seed(0)) - real
+    assert torch.equal(change[:, :1].expand_as(change), change)  # grey
+    touched = (change[:, 0].abs() > 0.05).float()
+    share = touched.mean(dim=(1, 2))
+    assert 0 < share.median() < 0.08 and share.max() < 0.25
+    assert touched[:, :10].mean() < 0.1 * touched[:, 30:80, 25:70].mean()
+    assert (change.amin(dim=(1, 2, 3)) < -0.1).float().mean() > 0.7 and (change.amax(dim=(1, 2, 3)) > 0.1).any()
+    halves = [
+        draw_strokes(real[:32], torch.Generator().manual_seed(0), Share(index, 2)) - real[:32] for index in range(2)
+    ]
+    torch.testing.assert_close(torch.cat(halves), change)
+
+
+@pytest.mark.parametrize(("options", "what"), [({}, "misplaced: true"), ({"misplaced": True}, "set history too")])
+def test_strokes_want_misplaced_detail(workspace, options, what):
+    with pytest.raises(ValueError, match=what):
+        build_networks(tiny(workspace, strokes=0.5, **options), torch.device("cpu"))
 
 
 def test_misplaced_detail_wants_a_history(workspace):

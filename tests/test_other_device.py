@@ -144,7 +144,7 @@ def test_the_fast_generator_runs_there_and_agrees(device):
     images, ages = torch.rand(1, 3, 64, 64) * 2 - 1, torch.tensor([25.0, 45.0, 65.0])
     best = TorchBackendConfig.best(str(device))
     assert best.ages_at_once > 1 and best.channels_last
-    there = TorchBackend(generator, TorchBackendConfig(str(device), torch.float32, True, 2, False, best.rewrites))
+    there = TorchBackend(generator, TorchBackendConfig(str(device), torch.float32, True, 2, False, best.rewrites, True))
     results = [Engine(generator, "cpu", "torch"), Engine(generator, str(device), there)]
     here, away = (engine.decode(engine.encode(images), ages) for engine in results)
     torch.testing.assert_close(away, here, rtol=0, atol=1e-4)

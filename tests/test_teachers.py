@@ -80,6 +80,25 @@ def test_a_lesson_is_from_any_teacher_on_either_side(folder, tiny_faces, untrain
     torch.testing.assert_close(torch.cat(parts), whole)
 
 
+def test_a_teacher_of_another_resolution_teaches_its_change(folder, tiny_faces, untrained_classifier):
+    nets = build_networks(training(folder, tiny_faces, untrained_classifier), torch.device("cpu"))
+    smooth = torch.nn.functional.interpolate(torch.rand(2, 3, 8, 8) * 2 - 1, (64, 64), mode="bicubic")
+    large = torch.nn.functional.interpolate(smooth, (96, 96), mode="bilinear")
+    ages, teacher = torch.tensor([25.0, 60.0]), nets.teachers[:1]
+    for seed in range(4):  # mirrored and not
+        small, scaled = (
+            teach(teacher, images, ages, torch.Generator().manual_seed(seed), torch.float32) - images
+            for images in (smooth, large)
+        )
+        assert scaled.shape == large.shape
+        expected = torch.nn.functional.interpolate(small, (96, 96), mode="bilinear")
+        error = (scaled - expected).square().mean() / expected.square().mean()
+        assert error < 0.15
+    with torch.no_grad():
+        plain = edit_at(teacher[0], large, ages, dtype=torch.float32)[0] - large
+    assert (plain - expected).square().mean() / expected.square().mean() > 2 * error  # at 96 px it edits otherwise
+
+
 def test_a_student_comes_nearer_to_its_teachers_on_spoiled_faces_too(folder, tiny_faces, untrained_classifier):
     config = training(folder, tiny_faces, untrained_classifier, relight=0.5, low_resolution=0.3, retouch=0.3)
     nets = build_networks(config, torch.device("cpu"))

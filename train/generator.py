@@ -51,7 +51,7 @@ from train.losses import (
     take_lightness,
 )
 from train.memory import keep_freed_memory
-from train.misplace import misplace_edits
+from train.misplace import draw_strokes, misplace_edits
 from train.options import failing_in_a_sentence, training_parser
 from train.parallel import (
     Share,
@@ -148,6 +148,7 @@ class GeneratorTraining:
     discriminator_lr: float = 1.0  # learning rate of D, as a multiple of the generator's (two time scales)
     history: int = 0  # edits of earlier steps to show D beside each step's own, against as many more faces; 0: none
     misplaced: bool = False  # with a history: half of its faces are real ones with the fine detail of others' edits
+    strokes: float = 0.0  # share of those that have drawn strokes instead, which D forgets when no edit has them
     skin_only: bool = False  # D sees the face alone, of real ones too: no hair tells it the age
     r1: float = 0.0  # coefficient of the R1 penalty on D
     r1_every: int = 16  # applied (times this) every so many steps
@@ -194,6 +195,8 @@ def build_networks(config: GeneratorTraining, device: torch.device) -> Networks:
         raise ValueError("weights.age_robust: needs robust_classifier, checkpoints/classifier-robust for example")
     if config.misplaced and config.history == 0:
         raise ValueError("misplaced: takes half of D's history; set history too, to 200 for example")
+    if config.strokes > 0 and not config.misplaced:
+        raise ValueError("strokes: take the place of misplaced detail; set misplaced: true too")
     torch.manual_seed(config.seed)
     if config.start:
         generator = load_start(Generator, config.start, config.model, ("resolution", "shading"))
@@ -264,6 +267,10 @@ def update_from_edits(
         if config.misplaced:
             others = LabelledImages(batch.real, batch.real_ages, batch.real_traits)
             misplaced = misplace_edits(seen, batch.images, batch.real)
+            if config.strokes > 0:
+                chosen = batch.share.of(torch.rand(len(seen) * batch.share.count, 1, 1, 1, generator=random))
+                chosen = (chosen < config.strokes).to(seen.device, non_blocking=True)
+                misplaced = torch.where(chosen, draw_strokes(batch.real, random, batch.share), misplaced)
             if config.skin_only:  # a stroke beside the face would give it away
                 misplaced = show_on_face(misplaced, batch.real, batch.real_background)
             drawn = others._replace(images=misplaced)

@@ -1,6 +1,7 @@
 """Lessons from several generators: by its square error a student learns their mean, where the noise of each fades."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from agetransformer.networks import Generator
@@ -19,6 +20,8 @@ def teach(
 ) -> Tensor:
     """Each face as one of the teachers edits it, which sees it mirrored or not; both are drawn by chance.
 
+    A teacher sees the faces at its own resolution, and what it changes is scaled to theirs.
+
     Args:
         teachers: one at least.
         images: [N, 3, R, R] in [-1, 1].
@@ -35,5 +38,16 @@ def teach(
     seen, lessons = torch.where(mirrored, images.flip(3), images), torch.empty_like(images)
     for number in chosen.unique().tolist():
         own = (chosen == number).nonzero().flatten().to(images.device, non_blocking=True)
-        (lessons[own],) = edit_at(teachers[number], seen[own], targets[own], dtype=dtype)
+        lessons[own] = edit_at_own_resolution(teachers[number], seen[own], targets[own], dtype)
     return torch.where(mirrored, lessons.flip(3), lessons)
+
+
+def edit_at_own_resolution(teacher: Generator, images: Tensor, ages: Tensor, dtype: torch.dtype) -> Tensor:
+    """Images [N, 3, R, R] at the ages [N]; of another R than the teacher's they get its change, not its sharpness."""
+    side = teacher.config.resolution
+    if images.shape[-1] == side:
+        return edit_at(teacher, images, ages, dtype=dtype)[0]
+    small = F.interpolate(images, (side, side), mode="bilinear", antialias=True, align_corners=False)
+    change = edit_at(teacher, small, ages, dtype=dtype)[0] - small
+    size = images.shape[-2:]
+    return images + F.interpolate(change, size, mode="bilinear", antialias=True, align_corners=False)
