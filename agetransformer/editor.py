@@ -15,18 +15,27 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from agetransformer import compositing, hub
-from agetransformer.calibration import READINGS, calibrated_share
+from agetransformer import compositing, hub, openvino_models
+from agetransformer.calibration import READINGS, calibrated_share, expected_reading
 from agetransformer.checkpoint import fits_half, load_checkpoint
 from agetransformer.classifier import AgeClassifier, ClassifierConfig
 from agetransformer.engine import Engine, EngineEncoding
 from agetransformer.exposure import expose, missing_exposure
 from agetransformer.face_outline import BROWS, OVAL, mean_outline
-from agetransformer.faces import SURROUNDINGS, EditedFace, Face, see_neighbour, surroundings_side
+from agetransformer.faces import (
+    SURROUNDINGS,
+    EditedFace,
+    Face,
+    HairChange,
+    hair_within,
+    see_neighbour,
+    surroundings_side,
+)
 from agetransformer.hair_colour import Hair, fill_outline, fit_mask, hair_change, measure_hair, own_part
 from agetransformer.hair_segmenter import HairSegmenter, HairSegmenterConfig
 from agetransformer.imageio import load_photo
 from agetransformer.networks import Generator, GeneratorConfig
+from agetransformer.openvino_classifier import OpenVinoClassifier
 
 if TYPE_CHECKING:
     from agetransformer.alignment import FaceFinder, FaceGeometry
@@ -79,7 +88,7 @@ class AgeEditor:
         self.device = _device(device)
         self.generator = generator.cpu().eval()
         self.engine = Engine(self.generator, str(self.device))
-        self.classifier = classifier.eval().to(self.device)
+        self.classifier = _age_reader(classifier.eval(), self.device)
         self.segmenter = segmenter.eval().to(self.device).to(memory_format=torch.channels_last)
         self._finder: FaceFinder | None = None
         self._closing: weakref.finalize | None = None  # of the finder, at exit too: MediaPipe cannot be torn down later
@@ -262,37 +271,50 @@ class AgeEditor:
         if not targets:
             return []
         edited = self.engine.decode(encoding.encoding, torch.tensor(targets))
-        shares = self._calibrate(encoding, targets, edited) if shares is None else shares
+        recoloured = [_recolour(encoding, target) if hair else () for target in targets]
+        shares = self._calibrate(encoding, targets, edited, recoloured) if shares is None else shares
         changes = (edited - encoding.reduced).permute(0, 2, 3, 1).numpy() * (127.5 / encoding.exposure)
         faces = []
-        for change, target, share in zip(changes, targets, shares, strict=True):
-            added = min(share * strength, STRONGEST)
-            parts = [hair_change(part, encoding.face.age, target, strength) for part in encoding.hair if hair]
-            recoloured = tuple(part for part in parts if part is not None)
-            faces.append(EditedFace(encoding.face, target, np.ascontiguousarray(added * change), recoloured))
+        for change, parts, target, share in zip(changes, recoloured, targets, shares, strict=True):
+            added = np.ascontiguousarray(min(share * strength, STRONGEST) * change)
+            hairs = tuple(replace(part, values=strength * part.values) for part in parts)
+            faces.append(EditedFace(encoding.face, target, added, hairs))
         return faces
 
     @torch.inference_mode()
-    def calibrate(self, encoding: FaceEncoding, ages: Sequence[float]) -> list[float]:
+    def calibrate(self, encoding: FaceEncoding, ages: Sequence[float], hair: bool = True) -> list[float]:
         """How much of the network's change V asks for at each age, 0.5..1.2 (`agetransformer.calibration`).
 
+        Args:
+            hair: whether V sees hair and beard of the colour that they have at that age.
         Raises:
             ValueError: an age outside 20..69.
         """
         targets = [check_age(age) for age in ages]
         if not targets:
             return []
-        return self._calibrate(encoding, targets, self.engine.decode(encoding.encoding, torch.tensor(targets)))
+        recoloured = [_recolour(encoding, target) if hair else () for target in targets]
+        edited = self.engine.decode(encoding.encoding, torch.tensor(targets))
+        return self._calibrate(encoding, targets, edited, recoloured)
 
-    def _calibrate(self, encoding: FaceEncoding, targets: Sequence[float], edited: Tensor) -> list[float]:
-        """`calibrate` of faces that are decoded already, [A, 3, R, R]."""
+    def _calibrate(
+        self,
+        encoding: FaceEncoding,
+        targets: Sequence[float],
+        edited: Tensor,
+        recoloured: Sequence[Sequence[HairChange]],
+    ) -> list[float]:
+        """`calibrate` of faces that are decoded already, [A, 3, R, R], and of their hair."""
         mask = torch.from_numpy(compositing.face_mask(encoding.face.geometry, self.resolution))
+        hair = np.stack([hair_within(parts, self.resolution) for parts in recoloured])
+        grown = torch.from_numpy(hair).permute(0, 3, 1, 2) * (encoding.exposure / 127.5)
         shares, moving = [1.0] * len(targets), list(range(len(targets)))
         for _ in range(READINGS):
             added = torch.tensor([shares[index] for index in moving])[:, None, None, None]
-            shown = torch.lerp(encoding.reduced, edited[moving], added * mask)
+            shown = torch.lerp(encoding.reduced, edited[moving], added * mask) + grown[moving]
             for index, age in zip(moving.copy(), self.classifier.predict(shown.to(self.device)).tolist(), strict=True):
-                share = calibrated_share(encoding.face.age, targets[index], age, shares[index])
+                goal = expected_reading(targets[index])
+                share = calibrated_share(encoding.face.age, goal, age, shares[index])
                 if share == shares[index]:
                     moving.remove(index)
                 shares[index] = share
@@ -360,6 +382,19 @@ class AgeEditor:
         self._inherited = self._inherited or self._finder  # kept, because its end would wait for them too
         self._finder = self._closing = None
         self._lock = threading.Lock()
+
+
+def _age_reader(classifier: AgeClassifier, device: torch.device) -> AgeClassifier | OpenVinoClassifier:
+    """The classifier in the form that suits the device."""
+    if device.type == "cpu" and openvino_models.available():
+        return OpenVinoClassifier(classifier, cache=openvino_models.cache_folder())
+    return classifier.to(device)
+
+
+def _recolour(encoding: FaceEncoding, target: float) -> tuple[HairChange, ...]:
+    """What hair and beard change by their colour at an age in years; empty where they do not."""
+    parts = [hair_change(part, encoding.face.age, target) for part in encoding.hair]
+    return tuple(part for part in parts if part is not None)
 
 
 def check_age(age: float) -> float:

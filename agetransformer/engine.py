@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor
 
-from agetransformer import openvino_backend
+from agetransformer import openvino_models
 from agetransformer.networks import Generator, finish
 from agetransformer.openvino_backend import OpenVinoBackend, OpenVinoEncoding
 from agetransformer.rewrites import FastEncoding
@@ -49,7 +49,7 @@ class Engine:
         """
         on_cpu = torch.device(device).type == "cpu"
         if backend == "auto":
-            backend = "openvino" if on_cpu and openvino_backend.available() else "torch"
+            backend = "openvino" if on_cpu and openvino_models.available() else "torch"
         generator = copy.deepcopy(generator).cpu().eval()
         self.resolution = generator.config.resolution
         self.config = generator.config

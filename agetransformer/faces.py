@@ -1,6 +1,7 @@
 """A face of a photo, and the same face at another age."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -121,14 +122,19 @@ class EditedFace:
     def _add(self, square: np.ndarray, change: np.ndarray) -> np.ndarray:
         """A picture of the face's square with a change of it [S, S, 3] and those of hair and beard."""
         if self.hair:
-            within = np.zeros_like(self.change)
-            for hair in self.hair:
-                top, left, extent = hair.top, hair.left, len(hair.values)
-                part = within[max(0, top) : max(0, top + extent), max(0, left) : max(0, left + extent)]
-                hidden = max(0, -top), max(0, -left)  # above and left of the face's square
-                part += hair.values[hidden[0] :, hidden[1] :][: part.shape[0], : part.shape[1]]
-            change = change + _resize(within, len(change))
+            change = change + _resize(hair_within(self.hair, len(self.change)), len(change))
         return add_change(square, change)
+
+
+def hair_within(hair: Sequence[HairChange], side: int) -> np.ndarray:
+    """[side, side, 3] float32 in levels of 255: what hair and beard change inside of the face's square of that side."""
+    within = np.zeros((side, side, 3), np.float32)
+    for one in hair:
+        top, left, extent = one.top, one.left, len(one.values)
+        part = within[max(0, top) : max(0, top + extent), max(0, left) : max(0, left + extent)]
+        hidden = max(0, -top), max(0, -left)  # above and left of the square
+        part += one.values[hidden[0] :, hidden[1] :][: part.shape[0], : part.shape[1]]
+    return within
 
 
 def _resize(change: np.ndarray, side: int) -> np.ndarray:

@@ -188,15 +188,15 @@ def measure_hair(
     )
 
 
-def hair_change(hair: Hair, age: float, target: float, strength: float) -> HairChange | None:
-    """What the hair of somebody who is `age` changes by at the age `target`, both in years, times `strength`."""
+def hair_change(hair: Hair, age: float, target: float) -> HairChange | None:
+    """What the hair of somebody who is `age` changes by at the age `target`, both in years; None: by nothing."""
     if (share := grown_grey(age, target)) > _LEAST_SHARE:
         change = grey_change(hair, share)
     elif (share := lost_grey(age, target)) > _LEAST_SHARE:
         change = brown_change(hair, share)
     else:
         return None
-    return HairChange(change * strength, hair.left, hair.top)
+    return HairChange(change, hair.left, hair.top)
 
 
 def grey_change(hair: Hair, share: float) -> np.ndarray:

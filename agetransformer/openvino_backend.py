@@ -1,21 +1,10 @@
-"""The rewritten generator in OpenVINO: the fast way on x86-64 CPUs, in bfloat16 and int8 where the processor has them.
+"""The rewritten generator in OpenVINO: the fast way on x86-64 CPUs, in bfloat16 and int8 where they have them."""
 
-What is compiled is kept on disk, so that only the first start on a machine takes seconds.
-"""
-
-import functools
-import hashlib
-import importlib.util
-import inspect
-import logging
-import os
-import platform
 import sys
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -23,55 +12,21 @@ from torch import Tensor
 from agetransformer import quantization, rewrites
 from agetransformer.cpus import usable_cpus
 from agetransformer.networks import Generator
+from agetransformer.openvino_models import (
+    cache_folder,
+    core,
+    cpu_settings,
+    has_bfloat16,
+    import_openvino,
+    load_compiled,
+)
 from agetransformer.quantization import Int8Encoder, quantize
 from agetransformer.rewrites import FastDecoder, FastEncoder, FastEncoding, rewrite
 
 if TYPE_CHECKING:
     import openvino
 
-logger = logging.getLogger(__name__)
-
 Half = FastEncoder | Int8Encoder | FastDecoder
-
-KEPT_FILES = 16  # compiled halves in the cache folder, 1 or 6 MB each; the oldest go
-
-
-def cache_folder() -> Path | None:
-    """Where compiled models are kept: agetransformer in the user's cache folder; None where the user has no home."""
-    try:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "agetransformer"
-    except RuntimeError:
-        return None
-
-
-def available() -> bool:
-    """Is OpenVINO installed, on a kind of processor where it was found faster than PyTorch?"""
-    return importlib.util.find_spec("openvino") is not None and platform.machine().lower() in ("x86_64", "amd64")
-
-
-def import_openvino() -> ModuleType:
-    """The module openvino, without its usage reports over the network, which start with the import."""
-    sys.modules.setdefault("openvino_telemetry", cast(ModuleType, None))  # None: the import fails
-    import openvino
-    import openvino.preprocess
-
-    return openvino
-
-
-@functools.cache
-def core() -> "openvino.Core":
-    """The process's only Core, which stays.
-
-    A Core gives the thread that makes it a stack for signal handlers and takes it away with itself. When the first of
-    two goes before the second, the thread is left with a stack that is no more, and the next signal (a child that
-    ends, Ctrl+C) is a segmentation fault.
-    """
-    return import_openvino().Core()
-
-
-def has_bfloat16() -> bool:
-    """Does this processor compute in bfloat16?"""
-    return "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 @dataclass(frozen=True)
@@ -131,13 +86,7 @@ class OpenVinoBackend:
             raise ValueError(f"precision {precision!r} is not to be had on this processor; use 'auto' or 'f32'")
         floats = "f32" if precision == "f32" else "bf16"
         self.element_type = getattr(self.openvino.Type, floats)
-        self.settings = {
-            "INFERENCE_PRECISION_HINT": floats,
-            "INFERENCE_NUM_THREADS": config.threads,
-            "NUM_STREAMS": 1,
-            # Pinned threads wait for a core that something else uses, and containers share cores.
-            "ENABLE_CPU_PINNING": False,
-        }
+        self.settings = cpu_settings(floats, config.threads)
         encoder, decoder = quantize(generator) if precision == "int8" else rewrite(generator)
         name = f"openvino-{precision}-{self.resolution}"
         self.encoder = self.load(encoder, config.cache, f"{name}-encoder")
@@ -145,40 +94,8 @@ class OpenVinoBackend:
 
     def load(self, module: Half, cache: Path | None, name: str) -> "openvino.CompiledModel":
         """The compiled form of one half, from the cache or into it."""
-        if cache is None:
-            return self.compile(module)
-        path = cache / f"{name}-{self.key(module)}.blob"
-        try:
-            return self.core.import_model(path.read_bytes(), "CPU", self.settings)
-        except OSError:  # not there yet
-            pass
-        except RuntimeError as error:
-            logger.warning("%s is broken and is made anew: %s", path, error)
-        compiled = self.compile(module)
-        try:
-            cache.mkdir(parents=True, exist_ok=True)
-            aside = path.with_suffix(f".{os.getpid()}")
-            aside.write_bytes(compiled.export_model().getvalue())
-            os.replace(aside, path)
-            by_age = sorted(cache.glob("openvino-*.blob"), key=lambda file: file.stat().st_mtime, reverse=True)
-            for file in by_age[KEPT_FILES:]:
-                file.unlink(missing_ok=True)
-        except OSError as error:
-            logger.warning("the compiled model cannot be kept for the next start: %s", error)
-        return compiled
-
-    def key(self, module: Half) -> str:
-        """A hash of all that the compiled form depends on: weights, code, OpenVINO and the processor."""
-        digest = hashlib.sha256()
-        for code in (rewrites, quantization, sys.modules[__name__]):
-            digest.update(inspect.getsource(code).encode())
-        digest.update(self.openvino.__version__.encode())
-        for capability in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES"):
-            digest.update(repr(self.core.get_property("CPU", capability)).encode())
-        for name, value in module.state_dict().items():
-            digest.update(f"{name} {tuple(value.shape)}".encode())
-            digest.update(value.numpy().tobytes())
-        return digest.hexdigest()[:24]
+        code = (rewrites, quantization, sys.modules[__name__])
+        return load_compiled(name, module, lambda: self.compile(module), self.settings, cache, code)
 
     def compile(self, module: Half) -> "openvino.CompiledModel":
         """Trace one half at a small size, set the real one and compile it for one age."""

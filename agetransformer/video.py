@@ -216,7 +216,8 @@ def _first_readings(
             if len(faces) == _READINGS:
                 break
     own_age = float(np.median([face.age for face in faces]))
-    shares = [editor.calibrate(editor.encode(replace(face, age=own_age), hair=False), [age]) for face in faces]
+    encodings = [editor.encode(replace(face, age=own_age), config.hair) for face in faces]
+    shares = [editor.calibrate(encoding, [age], config.hair) for encoding in encodings]
     return own_age, float(np.median(shares))
 
 

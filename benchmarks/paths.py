@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from agetransformer import openvino_backend
+from agetransformer import openvino_models
 from agetransformer.checkpoint import load_checkpoint
 from agetransformer.engine import Engine
 from agetransformer.networks import Generator, GeneratorConfig
@@ -81,9 +81,9 @@ def builders(device: str) -> dict[str, Callable[[Generator], InferencePath]]:
         "encode once": on_device(device, encode_once_path),
         "ours, PyTorch": lambda g: rewritten_path(g, TorchBackend(g, TorchBackendConfig.best(device))),
     }
-    if device != "cpu" or not openvino_backend.available():
+    if device != "cpu" or not openvino_models.available():
         return paths
-    precisions = ["f32", "bf16", "int8"] if openvino_backend.has_bfloat16() else ["f32"]
+    precisions = ["f32", "bf16", "int8"] if openvino_models.has_bfloat16() else ["f32"]
     return paths | {f"ours, OpenVINO {precision}": in_openvino(precision) for precision in precisions}
 
 

@@ -14,13 +14,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from agetransformer import openvino_backend
+from agetransformer import openvino_models
 from agetransformer.checkpoint import load_checkpoint
 from agetransformer.cpus import usable_cpus
 from agetransformer.engine import Engine
 from agetransformer.graphs import Function, Graphed, Recording
 from agetransformer.networks import Generator, GeneratorConfig
-from agetransformer.openvino_backend import OpenVinoBackend, OpenVinoConfig, cache_folder
+from agetransformer.openvino_backend import OpenVinoBackend, OpenVinoConfig
+from agetransformer.openvino_models import cache_folder
 from agetransformer.quantization import ImageConv, LevelConv, LevelUpsampling, quantize, to_levels, weight_steps
 from agetransformer.rewrites import (
     FastDecoder,
@@ -43,7 +44,7 @@ from agetransformer.torch_backend import TorchBackend, TorchBackendConfig
 
 AGES = torch.tensor([20.0, 33.5, 69.0])
 SHIPPED = Path(__file__).parents[1] / "checkpoints" / "generator"
-needs_openvino = pytest.mark.skipif(not openvino_backend.available(), reason="OpenVINO is not installed")
+needs_openvino = pytest.mark.skipif(not openvino_models.available(), reason="OpenVINO is not installed")
 
 
 def random_generator(resolution: int, residual: bool = False, shading: bool = False) -> Generator:
@@ -337,7 +338,7 @@ def test_signals_are_handled_when_backends_are_gone():
 @needs_openvino
 def test_openvino_computes_in_integers():
     """All convolutions of the encoder and the decoder's first are integer kernels, whose weights come at run time."""
-    if not openvino_backend.has_bfloat16():
+    if not openvino_models.has_bfloat16():
         pytest.skip("this processor has no bfloat16")
     generator, image = random_generator(64), random_image(64)
     backend = OpenVinoBackend(generator, OpenVinoConfig(precision="int8", threads=1, cache=None))
@@ -375,7 +376,7 @@ def cache(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def openvino_engine(cache) -> Engine:
     """The default engine of a CPU."""
-    if not openvino_backend.available():
+    if not openvino_models.available():
         pytest.skip("OpenVINO is not installed")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(cache))
@@ -410,7 +411,7 @@ def test_openvino_keeps_what_it_compiled(openvino_engine, cache, monkeypatch, ca
     assert error(edit(Engine(generator), image), outputs + 0.5).mean() < 0.01
     assert len(list(cache.glob("agetransformer/*"))) == 3
 
-    monkeypatch.setattr(openvino_backend, "KEPT_FILES", 3)
+    monkeypatch.setattr(openvino_models, "KEPT_FILES", 3)
     whole = files[0].read_bytes()
     files[0].write_bytes(whole[:-1000])
     assert torch.equal(edit(Engine(random_generator(64, residual=True)), image), outputs)
@@ -492,7 +493,7 @@ def test_clear_errors():
         Engine(generator, device="cuda", backend="openvino")
     with pytest.raises(ValueError, match=r"\(1, 3, 64, 64\)"):
         Engine(generator, backend="torch").encode(random_image(60))
-    if openvino_backend.available():
+    if openvino_models.available():
         with pytest.raises(ValueError, match="'auto'"):
             OpenVinoBackend(generator, OpenVinoConfig(precision="f8", cache=None))
 
