@@ -108,6 +108,9 @@ RUN = {
     "python -m benchmarks.architecture --photo assets/astronaut.jpg --out assets/how_it_works.png": Run(
         ("how_it_works.png",), {"assets/how_it_works.png": "how_it_works.png"}
     ),
+    "python -m benchmarks.app_edits --data FFHQ.zip --out runs/app": Run(
+        ("app",), {"--out runs/app": "--faces 1 --out app"}
+    ),
     "python -m benchmarks.precision --data FFHQ.zip --out benchmarks/results": Run(
         ("precision/precision.json",), {"--out benchmarks/results": "--faces 1 --size 64 --out precision"}
     ),
@@ -125,6 +128,10 @@ REDUCED = {
     "python -m train.evaluate --checkpoint checkpoints/generator --data FFHQ.zip --out runs/compared --count 4 "
     "--ages 25 45 65 --compare latent=runs/latents/outputs": Reduced(
         "goes on from the one above; tests/test_evaluate.py compares with a folder"
+    ),
+    "python -m train.evaluate --checkpoint checkpoints/generator --data FFHQ.zip --out runs/evaluation "
+    "--compare app=runs/app": Reduced(
+        "goes on from benchmarks.app_edits; tests/test_evaluate.py compares with a folder"
     ),
     "python -m train.personalise photos-of-me --out runs/me --minutes 10": Reduced(
         "ten minutes; tests/test_personalise.py fits a person with it"

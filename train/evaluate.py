@@ -142,6 +142,20 @@ def list_faces(archives: Sequence[Path]) -> list[LabelledFile]:
     return sorted(faces, key=lambda face: face.name)
 
 
+def choose_held_out(archives: Sequence[Path], count: int) -> list[LabelledFile]:
+    """The first `count` held-out faces by name.
+
+    Raises:
+        FileNotFoundError, ValueError: see `list_faces`; or there is none.
+    """
+    faces = list_faces(archives)
+    unseen = held_out(tuple(face.name for face in faces)).tolist()
+    tested = [face for face, kept in zip(faces, unseen, strict=True) if kept][:count]
+    if not tested:
+        raise ValueError(f"no held-out faces in {', '.join(map(str, archives))}")
+    return tested
+
+
 def generator_editor(generator: Generator, ages: Sequence[int], device: torch.device) -> Editor:
     """Edits by the generator at its own resolution; at full size by the upsampled change."""
     generator = generator.to(device)
@@ -353,11 +367,7 @@ def evaluate(settings: Evaluation) -> dict:
     device = settings.device if settings.device != "auto" else "cuda" if gpu else "cpu"
     if device.startswith("cuda") and not gpu:
         raise ValueError("PyTorch sees no GPU here; take --device cpu")
-    faces = list_faces(settings.data)
-    unseen = held_out(tuple(face.name for face in faces)).tolist()
-    tested = [face for face, kept in zip(faces, unseen, strict=True) if kept][: settings.count]
-    if not tested:
-        raise ValueError(f"no held-out faces in {', '.join(map(str, settings.data))}")
+    faces, tested = list_faces(settings.data), choose_held_out(settings.data, settings.count)
     asked = tuple(sorted({*ages, TABLE_AGE}))
     edited_ages = {settings.checkpoint.name: asked}  # of each method
     editors = {settings.checkpoint.name: generator_editor(generator, asked, torch.device(device))}
