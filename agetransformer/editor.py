@@ -1,5 +1,6 @@
 """AgeEditor: photo -> faces -> encodings -> the same faces at any age -> photo."""
 
+import copy
 import math
 import os
 import tempfile
@@ -19,6 +20,7 @@ from agetransformer import compositing, hub, openvino_models
 from agetransformer.calibration import READINGS, calibrated_share, expected_reading
 from agetransformer.checkpoint import fits_half, load_checkpoint
 from agetransformer.classifier import AgeClassifier, ClassifierConfig
+from agetransformer.efficientnet import fold_norms
 from agetransformer.engine import Engine, EngineEncoding
 from agetransformer.exposure import expose, missing_exposure
 from agetransformer.face_outline import BROWS, OVAL, mean_outline
@@ -387,8 +389,8 @@ class AgeEditor:
 def _age_reader(classifier: AgeClassifier, device: torch.device) -> AgeClassifier | OpenVinoClassifier:
     """The classifier in the form that suits the device."""
     if device.type == "cpu" and openvino_models.available():
-        return OpenVinoClassifier(classifier, cache=openvino_models.cache_folder())
-    return classifier.to(device)
+        return OpenVinoClassifier(classifier.cpu(), cache=openvino_models.cache_folder())
+    return fold_norms(copy.deepcopy(classifier)).to(device)
 
 
 def _recolour(encoding: FaceEncoding, target: float) -> tuple[HairChange, ...]:

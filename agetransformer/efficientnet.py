@@ -1,10 +1,13 @@
 """The blocks of EfficientNet-Lite0 (Tan & Le 2019, the variant without squeeze-and-excitation and with ReLU6)."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+Network = TypeVar("Network", bound=nn.Module)
 
 # expansion, kernel, stride, output channels, repeats
 STAGES: tuple[tuple[int, int, int, int, int], ...] = (
@@ -27,7 +30,8 @@ class SamePadConv(nn.Conv2d):
         if self.groups > 1 and torch.is_grad_enabled() and x.device.type == "cpu":
             # Same numbers; the strided backward pass of a depthwise convolution is 30x slower than this on CPUs.
             top, left = (kernel // 2 - pad // 2 for pad in pads)
-            return _DepthwiseConv.apply(x, self.weight)[..., top::stride, left::stride]
+            x = _DepthwiseConv.apply(x, self.weight)[..., top::stride, left::stride]
+            return x if self.bias is None else x + self.bias.to(x.dtype)[:, None, None]
         x = F.pad(x, (pads[1] // 2, pads[1] - pads[1] // 2, pads[0] // 2, pads[0] - pads[0] // 2))
         return F.conv2d(x, self.weight, self.bias, stride, 0, 1, self.groups)
 
@@ -56,6 +60,16 @@ class _DepthwiseConv(torch.autograd.Function):
         for_input = derive(x.dtype, [True, False, False])[0] if ctx.needs_input_grad[0] else None
         for_weight = derive(torch.float32, [False, True, False])[1] if ctx.needs_input_grad[1] else None
         return for_input, for_weight
+
+
+def fold_norms(network: Network) -> Network:
+    """Put the batch norms of a frozen network into the convolutions before them, in place: the same numbers sooner."""
+    network.eval()
+    for part in [module for module in network.modules() if isinstance(module, nn.Sequential)]:
+        match list(part):
+            case [SamePadConv() as conv, nn.BatchNorm2d() as norm]:
+                part[0], part[1] = fuse_conv_bn_eval(conv, norm), nn.Identity()
+    return network
 
 
 def conv_norm(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:

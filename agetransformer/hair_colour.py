@@ -28,6 +28,10 @@ _BROWN = np.array([0.30, -0.04, -0.42], np.float32)  # R, G, B of brown hair bey
 _SATURATED = 0.25  # skin of less saturation is in a paler photo, where brown is paler too
 _DARKEST, _USUAL, _LIGHTEST = 0.22, 0.32, 0.42  # how light brown hair is, as multiples of the skin's lightness
 _COVERED = 1.3  # how much faster than its tone grey hair loses its colourlessness
+_LIGHT_BEARD = (
+    0.65,
+    0.9,
+)  # times the skin's lightness: a beard so light is white, and what colour it has is the skin's
 _THICK = 0.25  # so much darker than skin, or more colourful, of 1, strands of a beard hide the skin below
 _EDGE, _CONTRAST = 1 / 72, 0.04  # of the picture's side; of 0..1: a weaker edge is none
 _FAINT = 0.02  # of 0..1: a mask is 0 where it is less
@@ -172,6 +176,9 @@ def measure_hair(
         darker = 1 - tone / max(skin_light, 1e-3)
         more_colourful = around(saturation, _TONE) / max(skin_saturation, _SATURATED) - 1
         cover = (np.maximum(darker, more_colourful) / _THICK).clip(0, 1)
+        low, high = _LIGHT_BEARD
+        light_enough = ((1 - darker - low) / (high - low)).clip(0, 1)
+        greyness = np.maximum(greyness, light_enough * (1 - more_colourful / _THICK).clip(0, 1))
     box = (slice(top, top + extent), slice(left, left + extent))
     return Hair(  # copies, or what is kept would keep the whole picture
         pixels[box].copy(),

@@ -95,7 +95,9 @@ def load_compiled(
         return compile_module()
     path = cache / f"{name}-{_key(module, code)}.blob"
     try:
-        return core().import_model(path.read_bytes(), "CPU", settings)
+        kept = core().import_model(path.read_bytes(), "CPU", settings)
+        os.utime(path)  # what is used stays, see below
+        return kept
     except OSError:  # not there yet
         pass
     except RuntimeError as error:

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from agetransformer import AgeEditor
 from agetransformer.faces import Face
-from train.evaluate import Evaluation, choose_held_out
+from train.evaluate import Evaluation, choose_held_out, list_faces
 
 _OFF_CENTRE = 0.2  # of the side: a face farther from the middle is not the one that the square was cut for
 
@@ -52,7 +52,7 @@ def main() -> None:
     add("--out", type=Path, required=True, help="folder of the pictures")
     given = parser.parse_args()
     try:
-        tested = choose_held_out(given.data, given.faces)
+        tested = choose_held_out(list_faces(given.data), given.faces)
         given.out.mkdir(parents=True, exist_ok=True)
         with closing(AgeEditor.from_pretrained(given.checkpoint)) as editor:
             found = [

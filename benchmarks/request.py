@@ -16,9 +16,12 @@ import torch
 from PIL import Image
 
 from agetransformer import alignment, faces, imageio
+from agetransformer.checkpoint import load_checkpoint
+from agetransformer.classifier import AgeClassifier, ClassifierConfig
 from agetransformer.editor import AgeEditor
 from agetransformer.engine import Engine
 from agetransformer.faces import EditedFace
+from agetransformer.hub import CLASSIFIER_FOLDER
 from benchmarks.machine import describe_machine, warn_if_busy
 from benchmarks.photo import make_photo
 from benchmarks.timing import Stopwatch, Timing
@@ -118,7 +121,8 @@ def with_side(age_editor: AgeEditor, side: int) -> AgeEditor:
     """The same weights at another resolution."""
     generator = age_editor.generator
     generator.config = replace(generator.config, resolution=side)
-    return AgeEditor(generator, age_editor.classifier, age_editor.segmenter, name=age_editor.name, device="cpu")
+    classifier = load_checkpoint(AgeClassifier, ClassifierConfig, CLASSIFIER_FOLDER)
+    return AgeEditor(generator, classifier, age_editor.segmenter, name=age_editor.name, device="cpu")
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 import torch
 
-from train.augment import lose_resolution, relight, retouch
+from train.augment import lose_resolution, relight, retouch, whiten_beards
 
 
 def test_lost_resolution_blurs_the_chosen_and_leaves_the_others():
@@ -48,3 +48,23 @@ def test_retouched_faces_lose_texture_and_keep_edges():
     edge = smooth[changed][..., 49:52].mean(dim=(1, 2, 3)) - smooth[changed][..., 44:47].mean(dim=(1, 2, 3))
     assert (edge > 1.1).all()
     assert retouch(faces, 0.0, torch.Generator().manual_seed(1)) is faces
+
+
+def test_whitened_beards_are_as_light_as_the_face_and_the_rest_stays():
+    images = torch.tensor([0.5, 0.1, -0.1])[None, :, None, None].repeat(32, 1, 96, 96)  # skin
+    beards = torch.zeros(32, 1, 96, 96)
+    beards[..., 64:88, 20:76] = 1
+    strands = torch.where(torch.arange(96) % 2 == 0, -0.6, -0.8)[None, None, None]
+    images = torch.where(beards > 0, strands * torch.tensor([0.9, 1.0, 1.1])[None, :, None, None], images)
+    white = whiten_beards(images, beards, 0.5, torch.Generator().manual_seed(0))
+    changed = (white != images).flatten(1).any(dim=1)
+    assert 8 < changed.sum() < 24
+    rest = (1 - beards).expand_as(white) > 0
+    assert torch.equal(white[rest], images[rest])
+    before, after = (x[changed][..., 68:84, 24:72] for x in (images, white))
+    assert after.mean() > before.mean() + 0.4 and after.min() >= -1 and after.max() <= 1
+    for one, other in zip(before, after, strict=True):
+        assert other.mean() > one.mean() + 0.15
+        assert (other.amax(dim=0) - other.amin(dim=0)).mean() < 0.8 * (one.amax(dim=0) - one.amin(dim=0)).mean()
+        contrast = other[..., ::2].mean() - other[..., 1::2].mean()
+        assert contrast > 0.7 * (one[..., ::2].mean() - one[..., 1::2].mean())  # the strands stay

@@ -1,10 +1,14 @@
 """The age classifier V."""
 
+import copy
+
 import pytest
 import torch
+from torch import nn
 
 from agetransformer.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from agetransformer.classifier import AgeClassifier, ClassifierConfig, chip, expected_age
+from agetransformer.efficientnet import fold_norms
 from agetransformer.networks import Generator, GeneratorConfig
 
 
@@ -52,6 +56,30 @@ def test_depthwise_gradients_match_finite_differences():
     with torch.no_grad():
         numeric = ((layer(x + step * direction) - layer(x - step * direction)) * probe).sum() / (2 * step)
     torch.testing.assert_close((x.grad * direction).sum(), numeric, rtol=1e-5, atol=1e-6)
+
+
+def test_folded_norms_change_nothing_but_the_number_of_steps():
+    torch.manual_seed(0)
+    model = AgeClassifier(ClassifierConfig(resolution=64))
+    for norm in model.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            nn.init.uniform_(norm.weight, 0.5, 1.5)
+            for values in (norm.bias, norm.running_mean):
+                nn.init.normal_(values, std=0.2)
+            nn.init.uniform_(norm.running_var, 0.5, 1.5)
+    model = model.eval().double().requires_grad_(False)
+    faces = torch.rand(2, 3, 64, 64, dtype=torch.double, requires_grad=True)
+    results = []
+    for network in (model, fold_norms(copy.deepcopy(model))):
+        logits, gender = network(faces)  # with gradients, so that depthwise convolutions take their own way
+        with torch.no_grad():
+            torch.testing.assert_close(network(faces)[0], logits)
+        results.append((logits, gender, *torch.autograd.grad(logits.square().mean() + gender.sum(), faces)))
+    for plain, folded in zip(*results, strict=True):
+        assert 0 < (folded - plain).norm() + plain.norm() < torch.inf
+        assert (folded - plain).norm() < 1e-9 * plain.norm()
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
+    assert not any(weight.requires_grad for weight in network.parameters())
 
 
 def test_imagenet_weights_fill_the_whole_backbone():

@@ -244,10 +244,16 @@ def record_on_the_cpu(function: Function, inputs: tuple[torch.Tensor, ...]) -> R
     return Recording(inputs, outputs, replay)
 
 
-def test_graphs_give_what_the_function_gives():
-    """The form for GPUs with CUDA graphs, recorded by a stand-in."""
+@pytest.mark.parametrize("bordered", [False, True])
+def test_graphs_give_what_the_function_gives(bordered):
+    """CUDA graphs recorded by a stand-in, of the form for GPUs too."""
     generator, image = random_generator(64), random_image(64)
-    backend = TorchBackend(generator, TorchBackendConfig(ages_at_once=2, graphs=True, channels_last=True))
+    best = TorchBackendConfig.best("cuda")
+    assert best.bordered and best.graphs
+    config = replace(best, device="cpu", ages_at_once=2, precision=torch.float32)
+    if not bordered:
+        config = TorchBackendConfig(ages_at_once=2, graphs=True, channels_last=True)
+    backend = TorchBackend(generator, config)
     recorded = []
     for graphed in (backend._encode, backend._decode):
         graphed.record = lambda *call: recorded.append(call) or record_on_the_cpu(*call)

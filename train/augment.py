@@ -163,6 +163,27 @@ def relight(x: Tensor, chance: float, generator: torch.Generator, share: Share =
     return torch.where(chosen, 2 * lit - 1, x)
 
 
+def whiten_beards(x: Tensor, beards: Tensor, chance: float, generator: torch.Generator) -> Tensor:
+    """Some images [N, 3, H, W] with their beards gone grey or white: as light as the face or lighter, most colour lost.
+
+    Args:
+        x: in [-1, 1].
+        beards: [N, 1, H, W] in 0..1, where they are.
+        chance: of each image.
+        generator: the source of randomness, on the CPU.
+    """
+    draw = _moved(torch.rand(5, len(x), 1, 1, 1, generator=generator), x)
+    share, colour = 0.4 + 0.6 * draw[1], 0.3 * draw[2]
+    light = (x + 1).mean(dim=1, keepdim=True)  # 0..2
+    side, width = x.shape[-1], 2 * round(x.shape[-1] / 48) + 1
+    tone = F.avg_pool2d(light, width, stride=1, padding=width // 2, count_include_pad=False)
+    cheeks = light[..., round(0.45 * side) : round(0.62 * side), round(0.3 * side) : round(0.7 * side)]
+    white = cheeks.mean(dim=(2, 3), keepdim=True) * (0.8 + 0.5 * draw[3])
+    strands = (1 + draw[4]) * (light - tone)
+    grey = torch.lerp(tone, white, share) + strands + (1 - share * (1 - colour)) * (x + 1 - light)
+    return torch.lerp(x, grey.clamp(0, 2) - 1, beards * (draw[0] < chance))
+
+
 def retouch(x: Tensor, chance: float, generator: torch.Generator, share: Share = WHOLE) -> Tensor:
     """Some images [N, 3, H, W] lose up to all of their fine texture and keep their edges, as retouched portraits do.
 

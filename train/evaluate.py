@@ -142,17 +142,16 @@ def list_faces(archives: Sequence[Path]) -> list[LabelledFile]:
     return sorted(faces, key=lambda face: face.name)
 
 
-def choose_held_out(archives: Sequence[Path], count: int) -> list[LabelledFile]:
-    """The first `count` held-out faces by name.
+def choose_held_out(faces: Sequence[LabelledFile], count: int) -> list[LabelledFile]:
+    """The first `count` held-out faces.
 
     Raises:
-        FileNotFoundError, ValueError: see `list_faces`; or there is none.
+        ValueError: there is none.
     """
-    faces = list_faces(archives)
     unseen = held_out(tuple(face.name for face in faces)).tolist()
     tested = [face for face, kept in zip(faces, unseen, strict=True) if kept][:count]
     if not tested:
-        raise ValueError(f"no held-out faces in {', '.join(map(str, archives))}")
+        raise ValueError(f"no held-out faces among the {len(faces)} of the data: please add some")
     return tested
 
 
@@ -367,7 +366,8 @@ def evaluate(settings: Evaluation) -> dict:
     device = settings.device if settings.device != "auto" else "cuda" if gpu else "cpu"
     if device.startswith("cuda") and not gpu:
         raise ValueError("PyTorch sees no GPU here; take --device cpu")
-    faces, tested = list_faces(settings.data), choose_held_out(settings.data, settings.count)
+    faces = list_faces(settings.data)
+    tested = choose_held_out(faces, settings.count)
     asked = tuple(sorted({*ages, TABLE_AGE}))
     edited_ages = {settings.checkpoint.name: asked}  # of each method
     editors = {settings.checkpoint.name: generator_editor(generator, asked, torch.device(device))}

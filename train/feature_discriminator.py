@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from agetransformer.classifier import NUM_AGES, AgeClassifier
+from agetransformer.efficientnet import fold_norms
 from train.classifier import imagenet_weights
 from train.losses import soft_labels
 
@@ -35,6 +36,7 @@ class FrozenFeatures(nn.Module):
         super().__init__()
         network = AgeClassifier()
         imagenet_weights(network)
+        fold_norms(network)  # with ImageNet's statistics, for good
         self.stem, self.blocks = network.stem, network.blocks
         random = torch.Generator().manual_seed(0)
         channels = [count for _, count in TAPS]
@@ -44,7 +46,6 @@ class FrozenFeatures(nn.Module):
             fan_in = conv.weight[0].numel()
             conv.weight.data.normal_(std=fan_in**-0.5, generator=random)
         _leave_out_of_state(self)
-        self.eval()
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Images [N, 3, H, W] in [-1, 1] -> maps [N, 64, H/4, W/4] .. [N, 64, H/32, W/32], each of variance 1."""
@@ -60,10 +61,6 @@ class FrozenFeatures(nn.Module):
             coarse = F.interpolate(coarse, mixed[index].shape[-2:], mode="bilinear", align_corners=False)
             mixed[index] = mixed[index] + coarse
         return [F.layer_norm(x, x.shape[1:]) for x in mixed]  # of each image: what is large is seen, not how large
-
-    def train(self, mode: bool = True) -> "FrozenFeatures":
-        """Stays in evaluation mode: its batch norms keep ImageNet's statistics."""
-        return super().train(False)
 
 
 class Head(nn.Module):
@@ -114,8 +111,6 @@ def trait_code(traits: Tensor) -> Tensor:
 def _leave_out_of_state(module: nn.Module) -> None:
     """Nothing of it is a parameter any more, which an optimizer and requires_grad_ could reach, nor in a state_dict."""
     for part in module.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            part.track_running_stats = False  # or loading a state_dict asks for its counter; ImageNet's are still used
         for name, parameter in list(part.named_parameters(recurse=False)):
             delattr(part, name)
             part.register_buffer(name, parameter.detach(), persistent=False)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from agetransformer.checkpoint import load_checkpoint, save_checkpoint
 from agetransformer.classifier import AgeClassifier, ClassifierConfig, chip
+from agetransformer.efficientnet import fold_norms
 from agetransformer.networks import Generator, GeneratorConfig
 from train.archives import is_sharded
 from train.attributes import AGE, find_attribute
@@ -214,7 +215,7 @@ def build_networks(config: GeneratorTraining, device: torch.device) -> Networks:
 
     def frozen(folder: str) -> AgeClassifier:
         model = load_checkpoint(AgeClassifier, ClassifierConfig, folder).requires_grad_(False)
-        return model.to(device=device, memory_format=torch.channels_last)
+        return fold_norms(model).to(device=device, memory_format=torch.channels_last)
 
     teachers = [load_checkpoint(Generator, GeneratorConfig, folder).requires_grad_(False) for folder in config.teachers]
 

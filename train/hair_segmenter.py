@@ -21,7 +21,7 @@ from agetransformer.checkpoint import load_checkpoint, save_checkpoint
 from agetransformer.classifier import AgeClassifier, ClassifierConfig
 from agetransformer.files import written_whole
 from agetransformer.hair_segmenter import HairSegmenter, HairSegmenterConfig
-from train.augment import random_affine, random_blur, random_colour, random_jpeg
+from train.augment import random_affine, random_blur, random_colour, random_jpeg, whiten_beards
 from train.averaging import update_average
 from train.classifier import imagenet_weights
 from train.config import load_config
@@ -45,6 +45,7 @@ class HairTraining:
     maps: str = ""  # file of train.label_hair
     beards: str = ""  # file of train.label_beards
     bearded: float = 0.25  # share of the faces drawn that have a beard
+    whitened: float = 0.0  # share of the beards that turn grey or white first
     classifier: str = ""  # V to start from; empty: ImageNet weights
     model: HairSegmenterConfig = field(default_factory=HairSegmenterConfig)
     images: int = 20_000  # images seen in training
@@ -147,6 +148,8 @@ def draw_batch(
     """
     some = faces.select(torch.multinomial(weights, config.batch, replacement=True, generator=random))
     images = to_unit(random_jpeg(some.images, 0.25, random))
+    if config.whitened > 0:
+        images = whiten_beards(images, some.parts[:, 1:] / 255, config.whitened, random)
     both = torch.cat([images, to_unit(some.parts)], dim=1)  # moved together
     images, parts = random_affine(both, config.model.resolution, random).split([3, 2], dim=1)
     images = random_colour(random_blur(images, 0.3, random), random).clamp(-1, 1)

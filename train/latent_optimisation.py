@@ -28,8 +28,8 @@ from tqdm import tqdm
 from agetransformer.checkpoint import load_checkpoint
 from agetransformer.classifier import AgeClassifier, ClassifierConfig, chip, expected_age
 from agetransformer.networks import Generator, GeneratorConfig
-from train.data import held_out, to_unit
-from train.evaluate import generator_editor, list_faces
+from train.data import to_unit
+from train.evaluate import choose_held_out, generator_editor, list_faces
 from train.feature_discriminator import FrozenFeatures
 from train.losses import compute_class_loss
 from train.options import failing_in_a_sentence
@@ -174,11 +174,7 @@ def compare(settings: Comparison, config: LatentOptimisation) -> dict:
     reader = load_checkpoint(AgeClassifier, ClassifierConfig, settings.classifier).requires_grad_(False).to(device)
     features = FrozenFeatures().to(device)
     ours = generator_editor(load_checkpoint(Generator, GeneratorConfig, settings.checkpoint), ages, device)
-    faces = list_faces(settings.data)
-    unseen = held_out(tuple(face.name for face in faces)).tolist()
-    tested = [face for face, kept in zip(faces, unseen, strict=True) if kept][: settings.count]
-    if not tested:
-        raise ValueError(f"no held-out faces in {', '.join(map(str, settings.data))}")
+    tested = choose_held_out(list_faces(settings.data), settings.count)
     (out / "outputs").mkdir(parents=True, exist_ok=True)
 
     rows, measured = [], []

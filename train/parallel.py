@@ -154,8 +154,6 @@ def share_batch_statistics(network: nn.Module) -> nn.Module:
     """`network` with SharedBatchNorm2d for every BatchNorm2d that learns, where there are several processes."""
     if PartialState().num_processes > 1:
         for module, name, child in _children(network, nn.BatchNorm2d):
-            if not list(child.parameters()):
-                continue  # frozen
             shared = SharedBatchNorm2d(child.num_features, child.eps, child.momentum)
             shared.load_state_dict(child.state_dict())
             setattr(module, name, shared.to(child.weight.device).train(child.training))
