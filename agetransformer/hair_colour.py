@@ -28,10 +28,7 @@ _BROWN = np.array([0.30, -0.04, -0.42], np.float32)  # R, G, B of brown hair bey
 _SATURATED = 0.25  # skin of less saturation is in a paler photo, where brown is paler too
 _DARKEST, _USUAL, _LIGHTEST = 0.22, 0.32, 0.42  # how light brown hair is, as multiples of the skin's lightness
 _COVERED = 1.3  # how much faster than its tone grey hair loses its colourlessness
-_LIGHT_BEARD = (
-    0.65,
-    0.9,
-)  # times the skin's lightness: a beard so light is white, and what colour it has is the skin's
+_LIGHT_BEARD = (0.65, 0.9)  # times the skin's lightness: so light, a beard is white, and its colour is the skin's
 _THICK = 0.25  # so much darker than skin, or more colourful, of 1, strands of a beard hide the skin below
 _EDGE, _CONTRAST = 1 / 72, 0.04  # of the picture's side; of 0..1: a weaker edge is none
 _FAINT = 0.02  # of 0..1: a mask is 0 where it is less

@@ -32,9 +32,6 @@ _LEAST_NOSE, _LEAST_LIPS, _LEAST_CHEEKS = 30, 20, 50  # pixels; a face that show
 _SPREAD = np.array([6.0, 3.0, 4.0])  # L, a, b: the least deviation from the cheeks that is a difference
 _ROUGH, _ROUGHNESS = 1.3, 0.4  # times the cheeks' texture: so much is skin; what a multiple more counts in deviations
 _LEAST = 0.003  # of the square: where the rule finds less, it did not see the beard, and nothing is known
-_WHITE = (
-    0.95  # times the cheeks' lightness: of lighter beards the rule sees a part; train.hair_segmenter whitens dark ones
-)
 _FROM, _TO = 1.0, 2.2  # deviations: up to the first skin, from the second on beard
 _HALF_MOUTHS = {BEARD: 1.5, CHIN: 1.35, MOUSTACHE: 1.25}  # from the mouth's middle: so far sideways hair is beard
 
@@ -47,7 +44,7 @@ def draw_beard(image: np.ndarray, classes: np.ndarray, kind: str) -> np.ndarray 
         classes: what the face parser calls each pixel, [SIDE, SIDE].
         kind: "beard", "chin" or "moustache".
     Returns:
-        [SIDE, SIDE] uint8, 255 where beard is; None where it is white, or too little of it or of the face shows.
+        [SIDE, SIDE] uint8, 255 where beard is; None where too little of the face shows, or of the beard.
     """
     skin, nose, hair = classes == SKIN, classes == NOSE, classes == HAIR
     lips = np.isin(classes, (MOUTH, UPPER_LIP, LOWER_LIP))
@@ -73,10 +70,7 @@ def draw_beard(image: np.ndarray, classes: np.ndarray, kind: str) -> np.ndarray 
     zone &= ~ndimage.binary_dilation(lips)
     beard = ((unlike - _FROM) / (_TO - _FROM)).clip(0, 1) * zone
     drawn = np.rint(255 * ndimage.gaussian_filter(beard, 1)).astype(np.uint8)
-    found, light = drawn > 127, image.mean(axis=2)
-    if found.mean() < _LEAST or light[found].mean() > _WHITE * light[cheeks].mean():
-        return None
-    return drawn
+    return drawn if (drawn > 127).mean() >= _LEAST else None
 
 
 def _unlike(image: np.ndarray, cheeks: np.ndarray) -> np.ndarray:
