@@ -1,4 +1,4 @@
-"""The age classifier in OpenVINO, for CPUs: the same ages, in a third of the time."""
+"""The age classifier in OpenVINO, for CPUs: the same ages, in less time."""
 
 import sys
 import warnings
@@ -32,7 +32,7 @@ class _AgeLogits(nn.Module):
 class OpenVinoClassifier:
     """Calls from several threads are safe: each has an inference request of its own.
 
-    In float32: in bfloat16, which takes half as long again, ages differ by up to a year.
+    In float32: in bfloat16 ages differ by up to a year.
     """
 
     def __init__(self, classifier: AgeClassifier, threads: int | None = None, cache: Path | None = None):
