@@ -28,7 +28,7 @@ _BROWN = np.array([0.30, -0.04, -0.42], np.float32)  # R, G, B of brown hair bey
 _SATURATED = 0.25  # skin of less saturation is in a paler photo, where brown is paler too
 _DARKEST, _USUAL, _LIGHTEST = 0.22, 0.32, 0.42  # how light brown hair is, as multiples of the skin's lightness
 _COVERED = 1.3  # how much faster than its tone grey hair loses its colourlessness
-_LIGHT_BEARD = (0.65, 0.9)  # times the skin's lightness: so light, a beard is white, and its colour is the skin's
+_LIGHT_BEARD = (0.65, 0.9)  # times the skin's lightness: so light and a little paler than the skin, a beard is white
 _THICK = 0.25  # so much darker than skin, or more colourful, of 1, strands of a beard hide the skin below
 _EDGE, _CONTRAST = 1 / 72, 0.04  # of the picture's side; of 0..1: a weaker edge is none
 _FAINT = 0.02  # of 0..1: a mask is 0 where it is less
@@ -45,7 +45,7 @@ class Hair:
     pixels: np.ndarray  # [H, H, 3] uint8 RGB
     mask: np.ndarray  # [H, H] float32 in 0..1, where hair is
     tone: np.ndarray  # [H, H] float32, the luma of the hair around each pixel, 0..1
-    greyness: np.ndarray  # [H, H] float32 in 0..1, how colourless it is around each pixel
+    greyness: np.ndarray  # [H, H] float32 in 0..1, how colourless it is around each pixel; a light beard may have some
     cover: np.ndarray  # [H, H] float32 in 0..1, how much of the skin below strands hide that can turn grey
     left: int  # of the upper left pixel, in pixels of the face's square; may be negative
     top: int
@@ -175,7 +175,8 @@ def measure_hair(
         cover = (np.maximum(darker, more_colourful) / _THICK).clip(0, 1)
         low, high = _LIGHT_BEARD
         light_enough = ((1 - darker - low) / (high - low)).clip(0, 1)
-        greyness = np.maximum(greyness, light_enough * (1 - more_colourful / _THICK).clip(0, 1))
+        paler = ((1 - colourful) / (1 - _COLOURFUL[1])).clip(0, 1)  # than skin, which shows through
+        greyness = np.maximum(greyness, light_enough * paler)
     box = (slice(top, top + extent), slice(left, left + extent))
     return Hair(  # copies, or what is kept would keep the whole picture
         pixels[box].copy(),

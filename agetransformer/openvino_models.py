@@ -3,6 +3,7 @@
 Only the first start on a machine compiles, which takes seconds.
 """
 
+import contextlib
 import functools
 import hashlib
 import importlib.util
@@ -96,7 +97,8 @@ def load_compiled(
     path = cache / f"{name}-{_key(module, code)}.blob"
     try:
         kept = core().import_model(path.read_bytes(), "CPU", settings)
-        os.utime(path)  # what is used stays, see below
+        with contextlib.suppress(OSError):  # of somebody else, or on a disk that cannot be written
+            os.utime(path)  # what is used stays, see below
         return kept
     except OSError:  # not there yet
         pass

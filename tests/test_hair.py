@@ -183,16 +183,18 @@ def test_hair_that_is_not_grey_keeps_its_colour():
 def test_a_white_beard_turns_brown_though_the_skin_shines_through() -> None:
     """As colourful as the skin, or nearly, and as light: no dark beard, and no hair of the head."""
     rows = np.mgrid[:64, :64][0]
-    pixels = np.where((rows < 32)[..., None], (200, 150, 125), (185, 145, 122)).astype(np.uint8)
+    pixels = np.where((rows < 32)[..., None], (200, 150, 125), (185, 152, 136)).astype(np.uint8)
     dark = np.where((rows < 32)[..., None], (200, 150, 125), (70, 54, 44)).astype(np.uint8)
     mask = (rows >= 36).astype(np.float32)
     white, head = (measure_hair(pixels, mask, rows < 32, rows < 0, 64, beard=is_beard) for is_beard in (True, False))
     inner = white.mask > 0.5
     assert np.array_equal(white.mask, head.mask)
-    assert white.greyness[inner].min() > 0.9 and head.greyness[inner].max() < 0.1
+    assert white.greyness[inner].min() > 0.9 and head.greyness[inner].max() < 0.8
     assert brown_change(white, 1.0)[inner].mean() < -60
-    own = measure_hair(dark, mask, rows < 32, rows < 0, 64, beard=True)
-    assert own.greyness[own.mask > 0.5].max() < 0.1
+    others = [np.where((rows < 32)[..., None], (200, 150, 125), beard) for beard in [(190, 142, 118), (200, 170, 120)]]
+    for picture in (dark, *others):  # skin alone, as below stubble or where the mask is wrong; a blond beard
+        own = measure_hair(picture.astype(np.uint8), mask, rows < 32, rows < 0, 64, beard=True)
+        assert own.greyness[own.mask > 0.5].max() < 0.1
 
 
 def test_where_nothing_is_lost_nothing_changes():

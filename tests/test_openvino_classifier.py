@@ -1,7 +1,9 @@
 """The age classifier in OpenVINO against the module that it is made of."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -59,8 +61,11 @@ def test_it_is_compiled_once(classifier, compiled, cache, monkeypatch):
     (file,) = cache.iterdir()
     assert file.name.startswith("openvino-f32-classifier-128-")
     monkeypatch.setattr(openvino_models.import_openvino(), "convert_model", lambda *_, **__: pytest.fail("compiled"))
-    again, images = OpenVinoClassifier(classifier, cache=cache), squares(2, 128)
-    assert torch.equal(again.predict(images), compiled.predict(images))
+    images = squares(2, 128)
+    for utime in (os.utime, MagicMock(side_effect=PermissionError)):  # the second: files of somebody else
+        monkeypatch.setattr(os, "utime", utime)
+        again = OpenVinoClassifier(classifier, cache=cache)
+        assert torch.equal(again.predict(images), compiled.predict(images))
 
 
 def test_the_editor_reads_with_it_on_a_cpu(embedded, monkeypatch):

@@ -180,6 +180,7 @@ def test_frozen_batch_norms_stay_frozen(monkeypatch):
     monkeypatch.setattr(parallel, "PartialState", State)
     features = parallel.share_batch_statistics(FrozenFeatures())
     assert not list(features.parameters()) and not features.state_dict()
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in features.modules())
     learning = parallel.share_batch_statistics(torch.nn.Sequential(torch.nn.BatchNorm2d(3)))
     assert isinstance(learning[0], parallel.SharedBatchNorm2d)
 

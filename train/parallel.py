@@ -151,7 +151,7 @@ class SharedDropout(nn.Dropout):
 
 
 def share_batch_statistics(network: nn.Module) -> nn.Module:
-    """`network` with SharedBatchNorm2d for every BatchNorm2d that learns, where there are several processes."""
+    """`network` with SharedBatchNorm2d for every BatchNorm2d, where there are several processes."""
     if PartialState().num_processes > 1:
         for module, name, child in _children(network, nn.BatchNorm2d):
             shared = SharedBatchNorm2d(child.num_features, child.eps, child.momentum)
