@@ -166,7 +166,7 @@ def relight(x: Tensor, chance: float, generator: torch.Generator, share: Share =
 def whiten_beards(x: Tensor, beards: Tensor, chance: float, generator: torch.Generator) -> Tensor:
     """Some images [N, 3, H, W] with their beards gone grey or white, in part or whole.
 
-    They come 0.4 to all of the way to 0.8 to 1.3 times the cheeks' lightness, and lose 0.7 to all as much of their colour.
+    They come 0.4 to all of the way to 0.8 to 1.3 times the cheeks' lightness, and lose colour in proportion.
 
     Args:
         x: in [-1, 1].
