@@ -97,7 +97,7 @@ def test_the_command_writes_a_sheet_beside_ours(
     tiny_faces, untrained_generator, untrained_classifier, tmp_path, monkeypatch
 ):
     torch.jit.script(Tiny()).save(tmp_path / "tiny.pt")
-    monkeypatch.setattr(latent_optimisation, "held_out", lambda names: torch.ones(len(names), dtype=torch.bool))
+    monkeypatch.setattr("train.evaluate.held_out", lambda names: torch.ones(len(names), dtype=torch.bool))
     common = ["--checkpoint", untrained_generator, "--classifier", untrained_classifier, "--data", tiny_faces]
     common += [
         "--out",

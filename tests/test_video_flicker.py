@@ -28,7 +28,9 @@ def frames_of(path: Path) -> list[np.ndarray]:
     not (DEFAULT_MODEL.is_file() and (hub.GENERATOR_FOLDER / "model.safetensors").is_file()),
     reason="needs the checkpoints",
 )
-def test_smoothing_steadies_the_edit(tmp_path: Path) -> None:
+def test_smoothing_steadies_the_edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A stronger edit flickers more, and what V asks for is not quite the same for both.
+    monkeypatch.setattr(AgeEditor, "calibrate", lambda self, encoding, ages, hair=True: [1.0] * len(ages))
     maps = camera_path(16, SIZE, speed=0.4)
     source = write_clip(tmp_path / "in.mp4", moved(maps, SIZE, noise=0.5), audio=None)
     editor = AgeEditor.from_pretrained(device="cpu")
