@@ -12,7 +12,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from agetransformer.rewrites import FastBlock, FastDecoder, FastEncoder, FastEncoding, FastNorm, frozen, upsample_padded
+from agetransformer.rewrites import (
+    FastBlock,
+    FastDecoder,
+    FastEncoder,
+    FastEncoding,
+    FastNorm,
+    reflect,
+    upsample_padded,
+)
 
 _SLOPE = 0.2  # of LeakyReLU
 
@@ -74,11 +82,8 @@ def norm_act(x: Tensor, norm: FastNorm, border: int = 0) -> Tensor:
 class BorderedEncoder(nn.Module):
     """A FastEncoder without pairs of rows; image [1, 3, H, W] -> FastEncoding."""
 
-    def __init__(self, encoder: FastEncoder, image_channels: int = 8):
+    def __init__(self, encoder: FastEncoder):
         """
-        Args:
-            encoder: made without pairs of rows.
-            image_channels: of the image with black ones after its three, as tensor cores want them.
         Raises:
             ValueError: the encoder has pairs of rows.
         """
@@ -86,14 +91,11 @@ class BorderedEncoder(nn.Module):
         if encoder.in_pairs:
             raise ValueError("the encoder has pairs of rows; rewrite with RewriteConfig(row_pairs=False)")
         self.plain = encoder
-        self.added = (0, 0, 0, 0, 0, image_channels - 3)
-        self.first = frozen(F.pad(encoder.conv0.weight, self.added))
 
     def forward(self, image: Tensor) -> FastEncoding:
         plain = self.plain
-        x = F.pad(F.pad(image, (4, 4, 4, 4), mode="reflect"), self.added)
-        x = x.contiguous(memory_format=torch.channels_last)
-        x = fill_reflected(norm_act(F.conv2d(x, self.first), plain.conv0.norm, 1), 1)
+        x = reflect(image, 4).contiguous(memory_format=torch.channels_last)
+        x = fill_reflected(norm_act(convolve(x, plain.conv0), plain.conv0.norm, 1), 1)
         skip1 = norm_act(convolve(x, plain.conv1), plain.conv1.norm, 1)
         skip2 = norm_act(convolve(fill_reflected(skip1, 1), plain.conv2), plain.conv2.norm, 1)
         x = skip2.clone()

@@ -1,7 +1,6 @@
 """The rewritten generator in OpenVINO: the fast way on x86-64 CPUs, in bfloat16 and int8 where they have them."""
 
 import sys
-import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ from agetransformer.openvino_models import (
     has_bfloat16,
     import_openvino,
     load_compiled,
+    trace,
 )
 from agetransformer.quantization import Int8Encoder, quantize
 from agetransformer.rewrites import FastDecoder, FastEncoder, FastEncoding, rewrite
@@ -100,11 +100,7 @@ class OpenVinoBackend:
     def compile(self, module: Half) -> "openvino.CompiledModel":
         """Trace one half at a small size, set the real one and compile it for one age."""
         small = {name: torch.zeros(shape) for name, shape in input_shapes(module, 64).items()}
-        with warnings.catch_warnings():
-            # OpenVINO traces by torch.jit, which is deprecated; the graph has no branches that tracing could miss.
-            warnings.simplefilter("ignore", FutureWarning)
-            warnings.simplefilter("ignore", torch.jit.TracerWarning)
-            model = self.openvino.convert_model(module, example_input=small)
+        model = trace(module, small)
         model.reshape({name: list(shape) for name, shape in input_shapes(module, self.resolution).items()})
         # Between the halves the maps stay as the convolutions want them; planar float32 would be converted twice.
         steps = self.openvino.preprocess.PrePostProcessor(model)

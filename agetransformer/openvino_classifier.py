@@ -1,7 +1,6 @@
 """The age classifier in OpenVINO, for CPUs: the same ages, in less time."""
 
 import sys
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from agetransformer import classifier as classifier_code
 from agetransformer import efficientnet
 from agetransformer.classifier import AgeClassifier, chip, expected_age
 from agetransformer.cpus import usable_cpus
-from agetransformer.openvino_models import core, cpu_settings, import_openvino, load_compiled
+from agetransformer.openvino_models import core, cpu_settings, load_compiled, trace
 
 if TYPE_CHECKING:
     import openvino
@@ -35,26 +34,22 @@ class OpenVinoClassifier:
     In float32: in bfloat16 ages differ by up to a year.
     """
 
-    def __init__(self, classifier: AgeClassifier, threads: int | None = None, cache: Path | None = None):
+    def __init__(self, classifier: AgeClassifier, cache: Path | None = None):
         """
         Args:
             classifier: it is not changed, and is in evaluation mode.
-            threads: that share a call; None: as many as there are CPUs.
             cache: folder of what was compiled; None compiles anew.
         Raises:
             ImportError: OpenVINO is not installed.
         """
         self.resolution = classifier.config.resolution
-        settings = cpu_settings("f32", threads or usable_cpus())
+        settings = cpu_settings("f32", usable_cpus())
         logits = _AgeLogits(classifier)
 
         def compile_logits() -> "openvino.CompiledModel":
-            with warnings.catch_warnings(), torch.no_grad():  # with gradients it has other operators
-                warnings.simplefilter("ignore", FutureWarning)  # of torch.jit, by which OpenVINO traces
-                warnings.simplefilter("ignore", torch.jit.TracerWarning)
-                side = self.resolution
-                model = import_openvino().convert_model(logits, example_input=torch.zeros(2, 3, side, side))
-            model.reshape([-1, 3, self.resolution, self.resolution])
+            side = self.resolution
+            model = trace(logits, torch.zeros(2, 3, side, side))
+            model.reshape([-1, 3, side, side])
             return core().compile_model(model, "CPU", settings)
 
         code = (classifier_code, efficientnet, sys.modules[__name__])

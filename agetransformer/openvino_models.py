@@ -12,12 +12,14 @@ import logging
 import os
 import platform
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, cast
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 if TYPE_CHECKING:
     import openvino
@@ -74,6 +76,15 @@ def cpu_settings(precision: str, threads: int) -> dict[str, object]:
         # Pinned threads wait for a core that something else uses, and containers share cores.
         "ENABLE_CPU_PINNING": False,
     }
+
+
+def trace(module: nn.Module, example: "Tensor | dict[str, Tensor]") -> "openvino.Model":
+    """A module as a graph of OpenVINO, by what it does with an example; without gradients, with which V differs."""
+    with warnings.catch_warnings(), torch.no_grad():
+        # OpenVINO traces by torch.jit, which is deprecated; the graphs have no branches that tracing could miss.
+        warnings.simplefilter("ignore", FutureWarning)
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        return import_openvino().convert_model(module, example_input=example)
 
 
 def load_compiled(

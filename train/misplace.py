@@ -39,7 +39,7 @@ def draw_strokes(real: Tensor, random: torch.Generator, share: Share = WHOLE) ->
     Returns:
         [N, 3, H, W] in [-1, 1].
     """
-    drawn = share.of(torch.rand(9, len(real) * share.count, STROKES, 1, 1, generator=random), 1)
+    drawn = share.of(torch.rand(10, len(real) * share.count, STROKES, 1, 1, generator=random), 1)
     drawn = drawn.to(real.device, non_blocking=True)
     down, across = (torch.linspace(0, 1, side, device=real.device) for side in real.shape[-2:])
     angle = math.pi * drawn[0]
@@ -50,6 +50,5 @@ def draw_strokes(real: Tensor, random: torch.Generator, share: Share = WHOLE) ->
     soft = 0.001 + 0.004 * drawn[6]
     covered = torch.sigmoid((width - beside.abs()) / soft) * torch.sigmoid((length - along.abs()) / 0.01)
     strength = torch.where(drawn[7] < 0.7, -0.1 - 0.5 * drawn[8], 0.1 + 0.3 * drawn[8])
-    strength = torch.where((drawn[7] * 997) % 1 < 0.5, strength, 0.0)
-    change = (strength * covered).sum(dim=1, keepdim=True)  # [N, 1, H, W]
+    change = (covered * strength * (drawn[9] < 0.5)).sum(dim=1, keepdim=True)  # [N, 1, H, W]
     return (real + change).clamp(-1, 1).to(real.dtype)
