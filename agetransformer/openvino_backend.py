@@ -15,6 +15,7 @@ from agetransformer.openvino_models import (
     cache_folder,
     core,
     cpu_settings,
+    has_amx,
     has_bfloat16,
     import_openvino,
     load_compiled,
@@ -31,8 +32,8 @@ Half = FastEncoder | Int8Encoder | FastDecoder
 
 @dataclass(frozen=True)
 class OpenVinoConfig:
-    # "f32"; "bf16"; "int8", bf16 with `agetransformer.quantization`; or "auto": int8 where the processor computes in
-    # bf16 (all that do have the instructions for int8 too), else f32
+    # "f32"; "bf16"; "int8", bf16 with `agetransformer.quantization`; or "auto": the fastest, which is bf16 with AMX,
+    # int8 on other processors with bf16 (all of them have the instructions for it), f32 on the rest
     precision: str = "auto"
     threads: int = field(default_factory=usable_cpus)
     cache: Path | None = field(default_factory=cache_folder)  # None: compile at every start
@@ -63,6 +64,13 @@ def input_shapes(module: Half, side: int) -> dict[str, tuple[int, ...]]:
     }
 
 
+def fastest_precision() -> str:
+    """ "f32", "bf16" or "int8", as was measured on processors like this one (benchmarks/README.md)."""
+    if not has_bfloat16():
+        return "f32"
+    return "bf16" if has_amx() else "int8"
+
+
 class OpenVinoBackend:
     """Calls from several threads are safe: each has an inference request of its own."""
 
@@ -81,7 +89,7 @@ class OpenVinoBackend:
         bfloat16 = has_bfloat16()
         precision = config.precision
         if precision == "auto":
-            precision = "int8" if bfloat16 else "f32"
+            precision = fastest_precision()
         if precision not in ("int8", "bf16", "f32") or (precision != "f32" and not bfloat16):
             raise ValueError(f"precision {precision!r} is not to be had on this processor; use 'auto' or 'f32'")
         floats = "f32" if precision == "f32" else "bf16"

@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -65,6 +65,12 @@ def core() -> "openvino.Core":
 def has_bfloat16() -> bool:
     """Does this processor compute in bfloat16?"""
     return "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def has_amx() -> bool:
+    """Does this processor have Intel's AMX, in which bfloat16 is no slower than int8? No, where PyTorch cannot say."""
+    capabilities = getattr(torch.cpu, "get_capabilities", dict[str, Any])()  # older ones have none
+    return bool(capabilities.get("amx_bf16", False))
 
 
 def cpu_settings(precision: str, threads: int) -> dict[str, object]:

@@ -342,6 +342,21 @@ def test_signals_are_handled_when_backends_are_gone():
 
 
 @needs_openvino
+@pytest.mark.parametrize(
+    ("flags", "precision"), [({"amx_bf16": True}, "bf16"), ({"amx_bf16": False}, "int8"), (None, "int8")]
+)
+def test_integers_are_for_processors_without_amx(monkeypatch, flags, precision):
+    if not openvino_models.has_bfloat16():
+        pytest.skip("this processor has no bfloat16")
+    if flags is None:  # an older PyTorch
+        monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    else:
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: flags, raising=False)
+    backend = OpenVinoBackend(random_generator(64), OpenVinoConfig(threads=1, cache=None))
+    assert ("i8" in convolution_kernels(backend.encoder)) == (precision == "int8")
+
+
+@needs_openvino
 def test_openvino_computes_in_integers():
     """All convolutions of the encoder and the decoder's first are integer kernels, whose weights come at run time."""
     if not openvino_models.has_bfloat16():

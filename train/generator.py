@@ -455,7 +455,7 @@ def open_phase(
         draw = partial(receive_batch, batches, nets, config, share)
         return draw, choose_samples(test, attribute=attribute)
     train, test = load_phase_data(config, nets, phase, cache)
-    traits = train.traits if config.balance_traits else None
+    traits = train.traits + 4 * train.source if config.balance_traits else None  # nor does an archive tell the age
     weights, samples = age_balance(train.ages, attribute, traits), choose_samples(test, attribute=attribute)
     return (
         lambda step: draw_batch(train, weights, phase.batch, step, config.seed, config.min_gap, attribute, share),
