@@ -20,6 +20,7 @@ from agetransformer.page.languages import FIRST_LANGUAGE, KEEP_LANGUAGE, LANGUAG
 from agetransformer.page.many_photos import add_many_photos
 from agetransformer.page.one_photo import EDITS, add_one_photo
 from agetransformer.page.studio import Studio
+from agetransformer.page.uploads import refuse_addresses
 
 EXAMPLES = Path(__file__).parent / "assets"
 
@@ -65,6 +66,7 @@ def build_app(editor: AgeEditor, config: PageConfig) -> gr.Blocks:
         say_after(translated)
         app.load(None, None, language, js=FIRST_LANGUAGE, api_visibility="private")
         add_endpoints(studio, EDITS)
+    refuse_addresses(app)
     watch_expiry(app, config, studio.cache.drop_expired)
     return app.queue(max_size=config.queue_size, default_concurrency_limit=config.concurrency)
 

@@ -133,6 +133,8 @@ def _video(options: argparse.Namespace) -> int:
 
     from agetransformer.video import VideoConfig, edit_video
 
+    if not options.video.is_file():
+        return _complain(str(options.video), "There is no such file. Please check its name and folder.")
     out = options.out or options.video.with_name(f"{options.video.stem}_age_{options.age:g}.mp4")
     editor = _editor(options, out.parent)
     config = VideoConfig(longest=options.longest, hair=options.hair, mark=options.mark)
@@ -143,8 +145,8 @@ def _video(options: argparse.Namespace) -> int:
                 bar.update(done - bar.n)
 
             report = edit_video(editor, options.video, out, options.age, config, advance)
-    except (ValueError, OSError, RuntimeError, MemoryError) as error:
-        return _complain(str(options.video), str(error) or type(error).__name__)
+    except _failures() as error:
+        return _complain(str(options.video), _sentence(error))
     print(out)
     print(f"{report.edited} of {report.frames} frames show the face.")
     print(
@@ -185,9 +187,23 @@ def _each_photo(
             print(f"{photo}: its results are named {stem}_..., because {photo.stem}_... is taken", file=sys.stderr)
         try:
             one(editor, photo, options.out / stem)
-        except (ValueError, OSError, RuntimeError, MemoryError) as error:  # the other photos still get their turn
-            code = _complain(str(photo), str(error) or type(error).__name__)
+        except _failures() as error:  # the other photos still get their turn
+            code = _complain(str(photo), _sentence(error))
     return code
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """What ends one photo or video and not the program."""
+    import cv2
+
+    return ValueError, OSError, RuntimeError, MemoryError, cv2.error
+
+
+def _sentence(error: Exception) -> str:
+    """What went wrong, without the name of a file that was to be renamed."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"The result cannot be written to {Path(error.filename).parent} ({error.strerror})."
+    return str(error) or type(error).__name__
 
 
 def _complain(subject: str, sentence: str) -> int:

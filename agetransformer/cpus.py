@@ -24,3 +24,10 @@ def usable_cpus(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
     """CPUs to start threads for, at least 1. More threads than that only wait for each other."""
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, math.floor(min(affinity, cgroup_limit(cgroup))))
+
+
+def limit_threads() -> None:
+    """Let PyTorch start no more threads than that; by itself it follows the affinity mask alone."""
+    import torch  # here, because processes that only find faces do without
+
+    torch.set_num_threads(min(torch.get_num_threads(), usable_cpus()))

@@ -20,6 +20,7 @@ from agetransformer import compositing, hub, openvino_models
 from agetransformer.calibration import READINGS, calibrated_share, expected_reading
 from agetransformer.checkpoint import fits_half, load_checkpoint
 from agetransformer.classifier import AgeClassifier, ClassifierConfig
+from agetransformer.cpus import limit_threads
 from agetransformer.efficientnet import fold_norms
 from agetransformer.engine import Engine, EngineEncoding
 from agetransformer.exposure import expose, missing_exposure
@@ -88,6 +89,8 @@ class AgeEditor:
         """
         self.name, self.card = name, card
         self.device = _device(device)
+        if self.device.type == "cpu":
+            limit_threads()
         self.generator = generator.cpu().eval()
         self.engine = Engine(self.generator, str(self.device))
         self.classifier = _age_reader(classifier.eval(), self.device)
@@ -174,7 +177,8 @@ class AgeEditor:
         side = side or min(_MAX_SIDE, max(self.resolution, round(geometry.side)))
         square = Image.fromarray(align(photo, geometry, side))
         around = glance(photo, geometry.part(*SURROUNDINGS), surroundings_side(self.resolution))
-        return Face(geometry, square, self.estimate_age(square) if age is None else age, Image.fromarray(around))
+        age = self.estimate_age(square) if age is None else age
+        return Face(geometry, square, age, Image.fromarray(around), photo_size=(photo.shape[1], photo.shape[0]))
 
     def face_from_aligned(self, image: Photo) -> Face:
         """A face from a square that is FFHQ-aligned already.
@@ -240,7 +244,7 @@ class AgeEditor:
             hair, beard = (part * compositing.crop_mask(len(pixels)) for part in (hair, beard))
         beard = np.minimum(beard, 1 - hair)
         skin = fill_outline(outline, len(pixels), _INNER) & (beard < _LEAST_HAIR)
-        face_at = tuple(round(float(-side) * small.width) for side in corner)
+        face_at = (float(-corner[0]) * small.width, float(-corner[1]) * small.width)
         found = [(part, part is beard) for part in (hair, beard) if part.max() >= _LEAST_HAIR]
         return tuple(
             measure_hair(pixels, part, skin, brows, small.width, face_at, is_beard) for part, is_beard in found
@@ -262,7 +266,8 @@ class AgeEditor:
 
         Args:
             ages: years within 20..69, fractions allowed.
-            strength: how much of the change is added, 0..1.5; 1 is what the age asks for, 0 the face as it is.
+            strength: how much of the change is added, 0..1.5; 1 is what the age asks for, 0 the face as it is. Of the
+                hair's colour 1 is the most.
             hair: whether hair and beard change their colour, where `encode` found them.
             shares: what `calibrate` says of these ages; None asks it.
         Raises:
@@ -279,7 +284,8 @@ class AgeEditor:
         faces = []
         for change, parts, target, share in zip(changes, recoloured, targets, shares, strict=True):
             added = np.ascontiguousarray(min(share * strength, STRONGEST) * change)
-            hairs = tuple(replace(part, values=strength * part.values) for part in parts)
+            # All of a colour is the most: twice the way from white to brown is black.
+            hairs = tuple(replace(part, values=min(strength, 1.0) * part.values) for part in parts)
             faces.append(EditedFace(encoding.face, target, added, hairs))
         return faces
 
@@ -336,6 +342,7 @@ class AgeEditor:
         picture = load_photo(photo)
         if edited.face.geometry is None:
             return Image.fromarray(self.paste_pixels(np.asarray(picture), edited))
+        _check_size(picture.size, edited.face)
         return compositing.paste_image(picture, edited.placed_changes())
 
     def paste_pixels(self, photo: np.ndarray, edited: EditedFace) -> np.ndarray:
@@ -345,6 +352,7 @@ class AgeEditor:
             ValueError: the photo does not belong to the face.
         """
         if edited.face.geometry is not None:
+            _check_size((photo.shape[1], photo.shape[0]), edited.face)
             return compositing.paste(photo, edited.placed_changes())
         if photo.shape[:2] != edited.face.image.size:
             raise ValueError("this face was given as an aligned square; pass that square as the photo")
@@ -397,6 +405,13 @@ def _recolour(encoding: FaceEncoding, target: float) -> tuple[HairChange, ...]:
     """What hair and beard change by their colour at an age in years; empty where they do not."""
     parts = [hair_change(part, encoding.face.age, target) for part in encoding.hair]
     return tuple(part for part in parts if part is not None)
+
+
+def _check_size(size: tuple[int, int], face: Face) -> None:
+    """ValueError where a photo of this width and height is not the one that the face was found in."""
+    if face.photo_size not in (None, size):
+        found = "{} x {}".format(*face.photo_size)
+        raise ValueError(f"the face was found in a photo of {found} pixels, and this one has {size[0]} x {size[1]}")
 
 
 def check_age(age: float) -> float:

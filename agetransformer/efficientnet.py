@@ -32,8 +32,11 @@ class SamePadConv(nn.Conv2d):
             top, left = (kernel // 2 - pad // 2 for pad in pads)
             x = _DepthwiseConv.apply(x, self.weight)[..., top::stride, left::stride]
             return x if self.bias is None else x + self.bias.to(x.dtype)[:, None, None]
-        x = F.pad(x, (pads[1] // 2, pads[1] - pads[1] // 2, pads[0] // 2, pads[0] - pads[0] // 2))
-        return F.conv2d(x, self.weight, self.bias, stride, 0, 1, self.groups)
+        before = [pad // 2 for pad in pads]
+        if any(pad % 2 for pad in pads):  # otherwise the convolution pads by itself; F.pad copies, even to pad nothing
+            x = F.pad(x, (before[1], pads[1] - before[1], before[0], pads[0] - before[0]))
+            before = [0, 0]
+        return F.conv2d(x, self.weight, self.bias, stride, before, 1, self.groups)
 
 
 class _DepthwiseConv(torch.autograd.Function):

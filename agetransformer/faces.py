@@ -29,6 +29,7 @@ class Face:
     age: float  # apparent age in years, V's estimate
     surroundings: Image.Image | None = None  # the square `SURROUNDINGS`, RGB, `surroundings_side` pixels
     neighbours: "tuple[Neighbour, ...]" = ()  # the photo's other faces; none in videos, where one face is followed
+    photo_size: tuple[int, int] | None = None  # width and height of the photo, in pixels; None: not known
 
     @property
     def position(self) -> "FaceGeometry":
@@ -50,7 +51,8 @@ class Face:
             geometry = replace(geometry, landmarks=landmarks, quad=geometry.quad * scale)
             side = math.ceil(geometry.side)
         side = min(self.image.width, max(least_side, side))
-        return replace(self, geometry=geometry, image=self.image.resize((side, side), Image.Resampling.LANCZOS))
+        image = self.image.resize((side, side), Image.Resampling.LANCZOS)
+        return replace(self, geometry=geometry, image=image, photo_size=None)
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,8 @@ class HairChange:
     """What a face's hair, or its beard, changes by, in a square of its own."""
 
     values: np.ndarray  # [H, H, 3] float32 in levels of 255
-    left: int  # of its upper left pixel, in pixels of the face's square at the network's resolution; may be negative
-    top: int
+    left: float  # of its upper left pixel, in pixels of the face's square at the network's resolution; may be negative
+    top: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +132,7 @@ def hair_within(hair: Sequence[HairChange], side: int) -> np.ndarray:
     """[side, side, 3] float32 in levels of 255: what hair and beard change inside of the face's square of that side."""
     within = np.zeros((side, side, 3), np.float32)
     for one in hair:
-        top, left, extent = one.top, one.left, len(one.values)
+        top, left, extent = round(one.top), round(one.left), len(one.values)
         part = within[max(0, top) : max(0, top + extent), max(0, left) : max(0, left + extent)]
         hidden = max(0, -top), max(0, -left)  # above and left of the square
         part += one.values[hidden[0] :, hidden[1] :][: part.shape[0], : part.shape[1]]

@@ -1,7 +1,7 @@
 """A video file as upright RGB frames, whatever camera or program wrote it."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 from fractions import Fraction
@@ -11,6 +11,7 @@ from typing import cast
 import av
 import cv2
 import numpy as np
+from av import Packet
 from av.container import InputContainer
 from av.sidedata.sidedata import SideData
 from av.sidedata.sidedata import Type as SideDataType
@@ -25,6 +26,7 @@ _FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,mpegts,mpeg,flv,asf,og
 _NO_ORDER = {
     "avi"
 }  # containers that store no time of showing; FFmpeg's guess runs backwards where frames are reordered
+_FASTEST, _USUAL_RATE = Fraction(240), Fraction(25)  # frames a second; more is a unit of time taken for a rate
 _HD_HEIGHT = 720  # px: from here on, pixels without a tag are read as BT.709, below as BT.601
 _UNSPECIFIED = 2  # of matrix, primaries and transfer (ITU-T H.273)
 
@@ -64,9 +66,39 @@ def reading() -> Iterator[None]:
         ) from error
 
 
-def frame_rate(stream: VideoStream) -> Fraction:
-    """Frames a second on average."""
-    return stream.average_rate or stream.guessed_rate or Fraction(25)
+def frame_rate(stream: VideoStream, times: Sequence[float] = ()) -> Fraction:
+    """Frames a second on average, as the file says, or as its frames say where it does not, or by their unit of time.
+
+    Args:
+        times: when the frames are shown, in seconds, where that is known.
+    """
+    told = stream.average_rate
+    if told and told <= _FASTEST:
+        return told
+    if len(times) < 2:
+        return _USUAL_RATE
+    measured = (len(times) - 1) / (times[-1] - times[0])
+    return Fraction(min(max(measured, 1.0), float(_FASTEST))).limit_denominator(1001)
+
+
+def start_time(container: InputContainer) -> Fraction:
+    """Seconds before the first picture or sound of a file: recordings of broadcasts begin at any time.
+
+    0 where something begins before 0, as the sound of many an MP4 does, and of containers without times.
+    """
+    if container.format.name in _NO_ORDER:
+        return Fraction(0)
+    return max(Fraction(container.start_time or 0, av.time_base), Fraction(0))
+
+
+def decoded(packets: Iterable[Packet]) -> Iterator[av.VideoFrame]:
+    """The frames of a video stream's packets, without those that cannot be decoded, as players leave them out."""
+    for packet in packets:
+        try:
+            frames = packet.decode()
+        except av.InvalidDataError:
+            continue
+        yield from frames
 
 
 def duration(container: InputContainer, stream: VideoStream) -> float:

@@ -47,8 +47,8 @@ class Hair:
     tone: np.ndarray  # [H, H] float32, the luma of the hair around each pixel, 0..1
     greyness: np.ndarray  # [H, H] float32 in 0..1, how colourless it is around each pixel; a light beard may have some
     cover: np.ndarray  # [H, H] float32 in 0..1, how much of the skin below strands hide that can turn grey
-    left: int  # of the upper left pixel, in pixels of the face's square; may be negative
-    top: int
+    left: float  # of the upper left pixel, in pixels of the face's square; may be negative
+    top: float
     usual: float  # its mean tone
     grey: float  # the mean tone that it has when all of it is grey
     brown: float  # and when nothing is
@@ -137,7 +137,7 @@ def measure_hair(
     skin: np.ndarray,
     brows: np.ndarray,
     side: int,
-    corner: tuple[int, ...] = (0, 0),
+    corner: tuple[float, float] = (0, 0),
     beard: bool = False,
 ) -> Hair:
     """What `hair_change` needs to know.

@@ -170,7 +170,10 @@ def _explain(error: Exception, repo_id: str, revision: str | None) -> str:
     if isinstance(error, GatedRepoError):
         return f"{repo_id} asks for consent: accept its terms on its page, and {log_in}"
     if isinstance(error, RepositoryNotFoundError):
-        return f"{repo_id}: no such model on the Hub, or it is private; check the name, and {log_in} if it is private"
+        return (
+            f"{repo_id}: no such folder here, and no such model on the Hub, or it is private; check the name, and"
+            f" {log_in} if it is private"
+        )
     if isinstance(error, RevisionNotFoundError):
         return f"{repo_id} has no revision {revision}; give a branch, a tag or a full commit hash"
     if isinstance(error, (RevisionResolutionError, LocalEntryNotFoundError, OfflineModeIsEnabled)):

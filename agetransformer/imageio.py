@@ -6,11 +6,12 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
 from PIL import Image, ImageCms, PngImagePlugin
+from PIL.TiffImagePlugin import TiffImageFile
 from pillow_heif import register_heif_opener
 
 from agetransformer.files import written_whole
@@ -19,11 +20,27 @@ from agetransformer.png import PngPixels, compress_pixels, png_bytes
 Image.init()  # Image.open(formats=...) only knows the formats that were registered before
 register_heif_opener()
 
-MAX_BYTES = 20_000_000
+MAX_BYTES = 500_000_000  # a 16-bit TIFF of MAX_PIXELS; the page takes less
 MAX_PIXELS = 50_000_000
 
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "HEIF", "TIFF", "GIF")
 _FORMAT_NAMES = "JPEG, PNG, WebP, AVIF, HEIC, TIFF or GIF"
+_RAW = "a raw file of a camera"
+_IMAGE_BRANDS = (
+    b"heic",
+    b"heix",
+    b"heim",
+    b"heis",
+    b"hevc",
+    b"hevx",
+    b"hevm",
+    b"hevs",
+    b"mif1",
+    b"msf1",
+    b"avif",
+    b"avis",
+)
+_DNG_VERSION, _NEW_SUBFILE, _SUB_IFDS = 50706, 254, 330  # tags of TIFF; bit 0 of the second: a smaller copy
 _ALIKE = 4  # levels: sRGB profiles differ by rounding
 _DAMAGED = "The photo is damaged or was cut short, so it cannot be read. Please export or download it again."
 
@@ -47,7 +64,9 @@ class PhotoError(ValueError):
     """The photo cannot be used; the message is a sentence for the person who gave it."""
 
 
-def load_photo(source: str | os.PathLike[str] | bytes | BinaryIO | Image.Image) -> Image.Image:
+def load_photo(
+    source: str | os.PathLike[str] | bytes | BinaryIO | Image.Image, max_bytes: int = MAX_BYTES
+) -> Image.Image:
     """Read a photo, whatever camera or program wrote it.
 
     Orientation is applied, colours are brought to sRGB, transparency is laid on white, an animation gives its first
@@ -55,13 +74,14 @@ def load_photo(source: str | os.PathLike[str] | bytes | BinaryIO | Image.Image) 
 
     Args:
         source: a path, the bytes of a file, an open binary file, or a Pillow image.
+        max_bytes: larger files are refused.
     Returns:
         An upright RGB image, 8 bits a channel, sRGB, with empty `info`. A Pillow image that is so already is returned
         itself.
     Raises:
-        PhotoError: no such file, not a photo, damaged, over MAX_BYTES or over MAX_PIXELS.
+        PhotoError: no such file, not a photo, damaged, a camera raw file, over max_bytes or over MAX_PIXELS.
     """
-    data = b"" if isinstance(source, Image.Image) else _read(source)
+    data = b"" if isinstance(source, Image.Image) else _read(source, max_bytes)
     try:
         if isinstance(source, Image.Image):
             _check_pixels(source.size)
@@ -71,6 +91,8 @@ def load_photo(source: str | os.PathLike[str] | bytes | BinaryIO | Image.Image) 
             return _normalise(source)
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _check_pixels(image.size)
+            if image.format == "TIFF" and _is_raw(cast(TiffImageFile, image), data):
+                raise PhotoError(_refusal(_RAW))
             return _normalise(image)
     except PhotoError:
         raise
@@ -156,12 +178,12 @@ def disclosure_xmp(ages: Sequence[float], model: str) -> str:
     )
 
 
-def _read(source: str | os.PathLike[str] | bytes | BinaryIO) -> bytes:
+def _read(source: str | os.PathLike[str] | bytes | BinaryIO, max_bytes: int) -> bytes:
     """The whole file, but never more than one byte over the limit."""
     if isinstance(source, (str, os.PathLike)):
         try:
             with open(source, "rb") as file:
-                data = file.read(MAX_BYTES + 1)
+                data = file.read(max_bytes + 1)
         except FileNotFoundError as error:
             raise PhotoError("There is no such file. Please check its name and folder.") from error
         except IsADirectoryError as error:
@@ -171,12 +193,12 @@ def _read(source: str | os.PathLike[str] | bytes | BinaryIO) -> bytes:
     elif isinstance(source, (bytes, bytearray, memoryview)):
         data = bytes(source)
     else:
-        data = source.read(MAX_BYTES + 1)
+        data = source.read(max_bytes + 1)
     if not data:
         raise PhotoError("The file is empty. Please export or download the photo again.")
-    if len(data) > MAX_BYTES:
+    if len(data) > max_bytes:
         raise PhotoError(
-            f"The file is larger than {MAX_BYTES // 1_000_000} MB. Please save a smaller copy of the photo."
+            f"The file is larger than {max_bytes // 1_000_000} MB. Please save a smaller copy of the photo."
         )
     return data
 
@@ -194,17 +216,34 @@ def _check_pixels(size: tuple[int, int]) -> None:
 
 def _what_it_is_instead(head: bytes) -> str:
     """A sentence about a file that no photo reader knows."""
-    signatures = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"RIFF", b"II*\0", b"MM\0*", b"GIF8")
-    if head.startswith(signatures) or head[4:8] == b"ftyp":
+    brand, signatures = head[8:12], (b"\xff\xd8\xff", b"\x89PNG\r\n", b"II*\0", b"MM\0*", b"GIF8")
+    container = head[4:8] == b"ftyp"
+    if (
+        head.startswith(signatures)
+        or (container and brand in _IMAGE_BRANDS)
+        or (head[:4] == b"RIFF" and brand == b"WEBP")
+    ):
         return _DAMAGED
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     kinds = {
         "a PDF document": start.startswith(b"%pdf"),
         "a PostScript (EPS) drawing": start.startswith((b"%!ps", b"\xc5\xd0\xd3\xc6")),
+        _RAW: (container and brand == b"crx ") or head.startswith((b"IIRO", b"IIU\0", b"FUJIFILMCCD-RAW")),
+        "a video": container or brand == b"AVI " or head.startswith((b"\x1aE\xdf\xa3", b"\0\0\x01\xba")),
         "an SVG drawing": start.startswith((b"<svg", b"<?xml", b"<!doctype svg")) and b"<svg" in start,
     }
     kind = next((name for name, matches in kinds.items() if matches), "not a photo that can be read here")
+    return _refusal(kind)
+
+
+def _refusal(kind: str) -> str:
     return f"The file is {kind}. Please use a photo saved as {_FORMAT_NAMES}."
+
+
+def _is_raw(image: TiffImageFile, data: bytes) -> bool:
+    """Whether a TIFF is a camera's raw file (CR2, DNG, NEF, ARW), of which Pillow knows a small copy only."""
+    tags = image.tag_v2
+    return data[8:10] == b"CR" or _DNG_VERSION in tags or (tags.get(_NEW_SUBFILE, 0) & 1 == 1 and _SUB_IFDS in tags)
 
 
 def _normalise(image: Image.Image) -> Image.Image:

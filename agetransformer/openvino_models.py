@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
+from agetransformer.files import written_whole
+
 if TYPE_CHECKING:
     import openvino
 
@@ -124,9 +126,8 @@ def load_compiled(
     compiled = compile_module()
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        aside = path.with_suffix(f".{os.getpid()}")
-        aside.write_bytes(compiled.export_model().getvalue())
-        os.replace(aside, path)
+        with written_whole(path) as aside:
+            aside.write_bytes(compiled.export_model().getvalue())
         by_age = sorted(cache.glob("openvino-*.blob"), key=lambda file: file.stat().st_mtime, reverse=True)
         for file in by_age[KEPT_FILES:]:
             file.unlink(missing_ok=True)

@@ -1,7 +1,9 @@
 """The sound of a video into an MP4: copied packet by packet where MP4 players know it, else as AAC."""
 
+from contextlib import suppress
 from typing import cast
 
+import av
 from av import AudioFrame, AudioResampler, Packet
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
@@ -35,15 +37,19 @@ class Sound:
                 packet.stream = self._target
                 self._output.mux(packet)
             return
-        with reading():
+        frames: list[AudioFrame] = []
+        with reading(), suppress(av.InvalidDataError):  # players leave such a packet out
             frames = cast(list[AudioFrame], packet.decode())
         for frame in frames:
-            for part in self._resampler.resample(frame):
-                self._output.mux(self._target.encode(part))
+            self._encode(frame)
 
     def finish(self) -> None:
         """Write what is still on its way."""
         if self._resampler is not None:
-            for part in self._resampler.resample(None):
-                self._output.mux(self._target.encode(part))
+            self._encode(None)
             self._output.mux(self._target.encode(None))
+
+    def _encode(self, frame: AudioFrame | None) -> None:
+        """Sound as AAC; None: what the resampler still has."""
+        for part in cast(AudioResampler, self._resampler).resample(frame):
+            self._output.mux(self._target.encode(part))

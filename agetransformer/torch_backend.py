@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from agetransformer.bordered import BorderedDecoder, BorderedEncoder
-from agetransformer.cpus import usable_cpus
+from agetransformer.cpus import limit_threads
 from agetransformer.graphs import Graphed
 from agetransformer.networks import Generator
 from agetransformer.rewrites import FastEncoding, FastNorm, RewriteConfig, rewrite
@@ -52,7 +52,7 @@ class TorchBackend:
         decode = self._decode_batch
         self._decode = Graphed(decode) if config.graphs else decode
         if self.device.type == "cpu":
-            torch.set_num_threads(min(torch.get_num_threads(), usable_cpus()))
+            limit_threads()
 
     def _prepared(self, module: nn.Module) -> nn.Module:
         """On the device, in the precision and memory format of the config."""

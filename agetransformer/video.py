@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 from agetransformer.alignment import FaceFinder, FaceGeometry
 from agetransformer.editor import AgeEditor, check_age
 from agetransformer.faces import Face
-from agetransformer.footage import VideoError, colour_of, duration, frame_rate, opened, stills
+from agetransformer.footage import VideoError, colour_of, decoded, duration, frame_rate, opened, start_time, stills
 from agetransformer.mark import add_mark
 from agetransformer.mp4 import add_h264, to_frame, writing_mp4
 from agetransformer.sound import Sound
@@ -81,7 +81,7 @@ def edit_video(
     if target.resolve() == source.resolve():
         raise ValueError("the result would replace the video; please name another file")
     report_progress = progress or (lambda done: None)
-    track, seconds = _track(source, config, lambda done: report_progress(_TRACKING * done))
+    track, seconds, rate = _track(source, config, lambda done: report_progress(_TRACKING * done))
     report = _write(
         editor,
         source,
@@ -89,6 +89,7 @@ def edit_video(
         age,
         track,
         seconds,
+        rate,
         config,
         lambda done: report_progress(_TRACKING + (1 - _TRACKING) * done),
     )
@@ -96,16 +97,15 @@ def edit_video(
     return report
 
 
-def _track(source: Path, config: VideoConfig, progress: Callable[[float], None]) -> tuple[Track, float]:
-    """The smoothed face in every frame, and the video's length in seconds."""
+def _track(source: Path, config: VideoConfig, progress: Callable[[float], None]) -> tuple[Track, float, Fraction]:
+    """The smoothed face in every frame, the video's length in seconds, and its frames a second."""
     times: list[float] = []
     with opened(source) as (container, stream), FaceFinder() as finder:
         length = duration(container, stream)
         _check_length(length, config)
-        step = float(1 / frame_rate(stream))
 
         def pictures() -> Iterator[np.ndarray]:
-            for _, pts, pixels in stills(container.decode(stream), container, stream, config.max_side):
+            for _, pts, pixels in stills(decoded(container.demux(stream)), container, stream, config.max_side):
                 times.append(float(pts * cast(Fraction, stream.time_base)))
                 _check_length(times[-1] - times[0], config)
                 if len(times) > config.most_frames:
@@ -113,17 +113,18 @@ def _track(source: Path, config: VideoConfig, progress: Callable[[float], None])
                         f"The video has more than {config.most_frames:.0f} frames. Please cut it, or save it with "
                         "fewer frames a second."
                     )
-                progress(min(1.0, (times[-1] - times[0]) / max(length, step)))
+                progress(min(1.0, (times[-1] - times[0]) / (length or config.longest)))
                 yield pixels
 
         found = list(follow_face(finder, pictures()))
+        rate = frame_rate(stream, times)
     if not found:
         raise VideoError("The video has no frames that can be read. Please export it again.")
     if not any(found):
         raise VideoError(
             "No face was found in any frame. Please use a video in which a face is larger, sharper or less turned away."
         )
-    return smooth_track(found, times, config.track), times[-1] - times[0] + step
+    return smooth_track(found, times, config.track), times[-1] - times[0] + float(1 / rate), rate
 
 
 def _write(
@@ -133,6 +134,7 @@ def _write(
     age: float,
     track: Track,
     seconds: float,
+    rate: Fraction,
     config: VideoConfig,
     progress: Callable[[float], None],
 ) -> VideoReport:
@@ -142,17 +144,20 @@ def _write(
         audible = [one for one in container.streams.audio if one.codec_context is not None]
         waiting: list[av.Packet] = []  # of sound, until the frames before them are written
 
-        def decoded() -> Iterator[av.VideoFrame]:
+        start = start_time(container)
+
+        def pictures() -> Iterator[av.Packet]:
             for packet in container.demux(stream, *audible):
                 if packet.stream is stream:
-                    yield from cast(list[av.VideoFrame], packet.decode())
+                    yield packet
                 else:
-                    waiting.append(packet)
+                    waiting.append(_earlier(packet, start))
 
         video: VideoStream | None = None
         sounds: dict[int, Sound] = {}
         time_base = cast(Fraction, stream.time_base)  # that of a stream that is being read is known
-        frames = stills(decoded(), container, stream, config.max_side)
+        before = round(start / time_base)
+        frames = stills(decoded(pictures()), container, stream, config.max_side)
         for done, ((frame, pts, original), geometry) in enumerate(zip(frames, track, strict=True)):
             result = (
                 original if geometry is None else _edited(editor, original, geometry, own_age, age, share, config.hair)
@@ -162,12 +167,10 @@ def _write(
                 result = np.asarray(add_mark(result))
             if video is None:
                 colour, size = colour_of(frame), (result.shape[1], result.shape[0])
-                video = add_h264(
-                    output, size, frame_rate(stream), time_base, colour, crf=config.crf, preset=config.preset
-                )
+                video = add_h264(output, size, rate, time_base, colour, crf=config.crf, preset=config.preset)
                 sounds = {one.index: Sound(one, output) for one in audible}
             picture = to_frame(result, colour)
-            picture.pts, picture.time_base = pts, time_base
+            picture.pts, picture.time_base = pts - before, time_base
             output.mux(video.encode(picture))
             _pass_on(waiting, sounds)
             progress((done + 1) / len(track))
@@ -177,6 +180,16 @@ def _write(
         if video is not None:
             output.mux(video.encode(None))
     return VideoReport(len(track), sum(face is not None for face in track), seconds, meter.flicker, meter.motion)
+
+
+def _earlier(packet: av.Packet, seconds: Fraction) -> av.Packet:
+    """A packet that is shown or heard so much earlier."""
+    ticks = round(seconds / packet.time_base)
+    if packet.pts is not None:
+        packet.pts -= ticks
+    if packet.dts is not None:
+        packet.dts -= ticks
+    return packet
 
 
 def _pass_on(waiting: list[av.Packet], sounds: dict[int, Sound]) -> None:
@@ -209,7 +222,7 @@ def _first_readings(
     """
     faces: list[Face] = []
     with opened(source) as (container, stream):
-        frames = stills(container.decode(stream), container, stream, config.max_side)
+        frames = stills(decoded(container.demux(stream)), container, stream, config.max_side)
         for (_, _, pixels), geometry in zip(frames, track, strict=False):
             if geometry is not None:
                 faces.append(editor.cut_face(pixels, geometry))

@@ -5,10 +5,12 @@ import inspect
 import logging
 import secrets
 import string
+import threading
 import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import ModuleType
 
@@ -250,6 +252,24 @@ def test_a_file_of_the_server_cannot_be_named_as_photo(client, tmp_path, name, m
         with httpx.stream("GET", f"{client.src}gradio_api/call/{name}/{job['event_id']}") as answer:
             text = answer.read().decode()
         assert "event: error" in text and "33" not in text and "complete" not in text
+
+
+@pytest.mark.parametrize("name", ["estimate_age", "edit"])
+def test_an_address_cannot_be_named_as_photo(client, name):
+    """gradio would fetch it, with everybody else waiting."""
+    asked = []
+
+    class Host(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_error(404)
+
+    with HTTPServer(("127.0.0.1", 0), Host) as host:
+        threading.Thread(target=host.serve_forever, daemon=True).start()
+        with pytest.raises(AppError, match="upload the file itself"):
+            client.predict(handle_file(f"http://127.0.0.1:{host.server_port}/x.jpg"), api_name=f"/{name}")
+        host.shutdown()
+    assert not asked
 
 
 def test_neither_can_the_pages_own_photo_input_name_one(address, tmp_path):

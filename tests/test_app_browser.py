@@ -313,6 +313,9 @@ def test_a_film_is_made_and_shown(browser, portrait):
     assert browser.until(lambda: browser.driver.execute_script(width, shown) == 768, "the film as a picture")
     browser.click(browser.get("#get-film"))
     browser.until((browser.downloads / "ages.webp").is_file, "the download")
+    browser.unfold("fine-tuning")
+    browser.click(browser.get("#mark input"))
+    browser.until(lambda: not browser.all("#film img, #get-film"), "no film that would be without the mark")
     assert Image.open(browser.downloads / "ages.webp").n_frames > 40  # of 48; those that are alike become one
 
 
@@ -329,6 +332,53 @@ def test_many_photos_come_back_in_one_zip(browser, portrait, tmp_path):
     with zipfile.ZipFile(browser.downloads / "age_transformer.zip") as archive:
         assert archive.namelist() == ["portrait_age_25.png", "portrait_age_65.png", "report.txt"]
     browser.click(browser.all("#tabs button[role=tab]")[0])
+
+
+def test_what_is_missing_is_said_at_once_while_others_are_served(browser, tmp_path, portrait):
+    editor = HeldEditor()
+    with running_page(editor, tmp_path / "server") as url:
+        job = Client(url, verbose=False).submit(handle_file(portrait), api_name="/estimate_age")
+        visitor = Browser(browser.driver, url, browser.downloads)
+        visitor.open()
+        for tab, button, status, sentence in (
+            (1, "#make-batch", "#batch-status", ENGLISH.no_photos),
+            (2, "#make-clip", "#clip-status", ENGLISH.no_video),
+        ):
+            visitor.click(visitor.all("#tabs button[role=tab]")[tab])
+            for _ in range(2):  # and the button can be pressed again
+                visitor.click(visitor.get(f"{button}:not([disabled])"))
+                visitor.until(lambda status=status, text=sentence: text in visitor.page_of(status), sentence)
+        assert not visitor.all(".toast-body")
+        editor.go_on.set()
+        assert job.result(60) == [33.0]
+    browser.open()
+
+
+def test_of_a_batch_that_nobody_waits_for_the_rest_is_not_edited(browser, tmp_path):
+    class Counting(SlowDecoder):
+        edits = 0
+
+        def decode(self, *arguments, **named):
+            self.edits += 1
+            return super().decode(*arguments, **named)
+
+    editor = Counting(0.5)
+    photos = [draw_photo(tmp_path / f"{index}.png", (300, 200), (RED, (50, 50, 80))) for index in range(12)]
+    with running_page(editor, tmp_path / "server") as url:
+        visitor = Browser(browser.driver, url, browser.downloads)
+        visitor.open()
+        visitor.click(visitor.all("#tabs button[role=tab]")[1])
+        files = visitor.driver.find_element(By.CSS_SELECTOR, "#batch-photos input[type=file]")
+        files.send_keys("\n".join(map(str, photos)))
+        visitor.until(lambda: len(visitor.all("#batch-photos tr.file")) == len(photos), "the photos")
+        visitor.click(visitor.get("#make-batch"))
+        visitor.until(lambda: editor.edits > 0, "the first edit")
+        assert not visitor.get("#make-batch").is_enabled()
+        visitor.driver.get("about:blank")
+        begun = editor.edits
+        (age,) = Client(url, verbose=False).predict(handle_file(photos[0]), api_name="/estimate_age")
+        assert age == 33.0 and editor.edits < min(begun + 12, 2 * len(photos))
+    browser.open()
 
 
 def test_the_page_speaks_vietnamese_and_english_again(browser, portrait):
@@ -369,6 +419,17 @@ given.items.add(new File([bytes], arguments[1]));  // of no known type
 document.querySelector('#header').dispatchEvent(
   new DragEvent('drop', { dataTransfer: given, bubbles: true, cancelable: true }));
 """
+
+
+def test_an_example_does_not_bring_the_first_language_back(browser):
+    browser.open()
+    browser.speak("vi")
+    browser.until(lambda: VIETNAMESE.drop_here in browser.page_of("#photo"), "the place to drop a photo")
+    browser.click(browser.all("#examples button")[0])
+    browser.until(lambda: browser.status() == VIETNAMESE.no_face, "no face of one colour in it")
+    browser.until(lambda: VIETNAMESE.drop_here in browser.page_of("#photo"), "the place to drop a photo, again")
+    browser.speak("en")
+    browser.until(lambda: browser.status() == ENGLISH.waiting, "English again")
 
 
 def test_a_full_queue_is_told_in_a_sentence_and_later_it_works(browser, tmp_path, portrait):

@@ -1,5 +1,6 @@
 """The command line: files written, exit codes, and sentences instead of tracebacks."""
 
+import errno
 import io
 import subprocess
 import sys
@@ -105,6 +106,25 @@ def test_one_bad_photo_does_not_stop_the_others(
         errors, (bad, photos[2], wide), ("not a photo", "no such file", "square"), strict=True
     ):
         assert line.startswith(f"{path}: ") and words in line
+
+
+def test_a_full_disk_is_told_without_the_name_of_a_file_aside(
+    embedded: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(aside: object, path: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(aside))
+
+    monkeypatch.setattr("agetransformer.files.os.replace", fail)
+    out = tmp_path / "out"
+    assert run(square(tmp_path / "good.png"), "--ages", "30", "--aligned", "--out", out) == 2
+    said = f"The result cannot be written to {out} (No space left on device)."
+    assert capsys.readouterr().err.splitlines() == [f"{tmp_path / 'good.png'}: {said}"]
+    assert names(out) == []
+
+
+def test_a_folder_is_no_video(embedded: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["video", str(tmp_path), "--age", "65"]) == 2
+    assert "no such file" in capsys.readouterr().err
 
 
 def test_no_face(

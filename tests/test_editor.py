@@ -129,6 +129,15 @@ def test_paste_changes_the_face_only(editor: AgeEditor) -> None:
     assert np.abs(np.asarray(result)[270:350, 460:540].astype(int) - square[70:150, 60:140]).max() <= 1
 
 
+def test_a_copy_of_another_size_is_not_the_photo(editor: AgeEditor) -> None:
+    photo = astronaut()
+    (edited,) = editor.decode(editor.encode(editor.find_faces(photo)[0]), [65])
+    small = photo.resize((photo.width // 2, photo.height // 2))
+    for paste in (lambda: editor.paste(small, edited), lambda: editor.paste_pixels(np.asarray(small), edited)):
+        with pytest.raises(ValueError, match=f"found in a photo of {photo.width} x {photo.height} pixels"):
+            paste()
+
+
 def test_aligned_square_is_its_own_photo(editor: AgeEditor) -> None:
     picture = smooth_picture(256, 256)
     face = editor.face_from_aligned(picture)

@@ -277,6 +277,9 @@ def test_the_editor_turns_hair_grey_in_older_faces_alone(editor: AgeEditor, port
     assert np.abs(change(25)).max() == 0
     half = change(65, 0.5)[30:60, 100:150].mean()
     assert half == pytest.approx(old[30:60, 100:150].mean() / 2, rel=0.1)
+    (most,), (usual,) = (editor.decode(encoding, [65], strength) for strength in (1.5, 1.0))
+    assert np.array_equal(most.hair[0].values, usual.hair[0].values), "there is no more than all of a colour"
+    assert np.abs(most.change).mean() > 1.1 * np.abs(usual.change).mean()
 
 
 def test_a_beard_turns_grey_and_the_face_above_it_does_not(editor: AgeEditor, portrait: Image.Image) -> None:

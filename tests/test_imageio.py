@@ -11,10 +11,10 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms, TiffImagePlugin
+from PIL import Image, ImageCms, TiffImagePlugin, TiffTags
 from PIL.PngImagePlugin import PngInfo
 
-from agetransformer.imageio import DIGITAL_SOURCE_TYPE, MAX_BYTES, PhotoError, load_photo, save_png
+from agetransformer.imageio import DIGITAL_SOURCE_TYPE, PhotoError, load_photo, save_png
 
 SIZE = (96, 64)
 # The corners of the picture, upright: top left, top right, bottom left, bottom right.
@@ -235,6 +235,17 @@ def noise(kind: str) -> bytes:
     return encode(Image.fromarray(pixels), kind)
 
 
+def tiff(tags: dict[int, int | bytes]) -> bytes:
+    """A photo as TIFF with these tags beside the usual ones."""
+    file = TiffImagePlugin.ImageFileDirectory_v2()
+    for tag, value in tags.items():
+        file[tag] = value
+        file.tagtype[tag] = TiffTags.BYTE if isinstance(value, bytes) else TiffTags.LONG
+    data = io.BytesIO()
+    picture().save(data, "TIFF", tiffinfo=file)
+    return data.getvalue()
+
+
 REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "empty": (lambda: b"", "empty"),
     "text renamed to .jpg": (lambda: b"Dear diary, this is not a photo.\n" * 50, "not a photo"),
@@ -246,7 +257,13 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "51 megapixels": (lambda: encode(Image.new("1", (10000, 5100)), "PNG"), "50 megapixels"),
     "100 megapixels": (lambda: encode(Image.new("1", (10000, 10000)), "PNG"), "50 megapixels"),
     "decompression bomb": (bomb, "50 megapixels"),
-    "over 20 MB": (lambda: encode(picture(), "PNG") + bytes(MAX_BYTES), "20 MB"),
+    "video": (lambda: b"\0\0\0\x18ftypmp42" + bytes(64), "is a video"),
+    "webm": (lambda: b"\x1aE\xdf\xa3" + bytes(64), "is a video"),
+    "avi": (lambda: b"RIFF\0\0\0\0AVI LIST" + bytes(64), "is a video"),
+    "wav": (lambda: b"RIFF\0\0\0\0WAVEfmt " + bytes(64), "not a photo"),
+    "cr3": (lambda: b"\0\0\0\x18ftypcrx " + bytes(64), "raw file"),
+    "dng": (lambda: tiff({50706: b"\1\4\0\0"}), "raw file"),
+    "nef": (lambda: tiff({254: 1, 330: 8}), "raw file"),
     "float": (lambda: encode(Image.new("F", SIZE), "TIFF"), "8 or 16 bits"),
     "32 bit": (lambda: encode(Image.new("I", SIZE, 1 << 20), "TIFF"), "32 bits"),
 } | {
@@ -272,6 +289,19 @@ def test_pictures_that_cannot_be_read_on_are_refused() -> None:
     for image in (Image.open(io.BytesIO(half)), Image.new("RGB", (0, 0)), Image.new("RGB", (0, 9))):
         with pytest.raises(PhotoError, match="damaged"):
             load_photo(image)
+
+
+def test_a_tiff_with_a_smaller_copy_inside_is_a_photo() -> None:
+    assert load_photo(tiff({254: 0, 330: 8})).size == picture().size
+
+
+def test_the_limit_of_the_file_is_the_callers(tmp_path: Path) -> None:
+    path = tmp_path / "photo.png"
+    path.write_bytes(encode(picture(), "PNG") + bytes(20_000_000))
+    assert load_photo(path).size == picture().size, "what we write ourselves may be larger than 20 MB"
+    for source in (path, path.read_bytes(), io.BytesIO(path.read_bytes())):
+        with pytest.raises(PhotoError, match="larger than 20 MB"):
+            load_photo(source, 20_000_000)
 
 
 def test_no_file_and_folder(tmp_path: Path) -> None:

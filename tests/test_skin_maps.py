@@ -71,13 +71,13 @@ def test_a_shine_with_skin_all_around_it_is_skin():
 def test_maps_come_back_by_name_and_others_are_the_mean_oval(tmp_path):
     path = tmp_path / "deep" / "skin.npz"
     drawn = draw_skin_map(face(), OVAL, MOUTH)
-    save_maps(path, {"a.png": drawn})
-    maps = load_skin_maps(path, ["b.png", "a.png"])
-    assert maps.shape == (2, 1, SIDE, SIDE) and np.array_equal(maps[1, 0], drawn)
+    save_maps(path, {f"{letter}.png": drawn for letter in "acde"})
+    maps = load_skin_maps(path, ["b.png", "a.png", "c.png", "d.png", "e.png"])
+    assert maps.shape == (5, 1, SIDE, SIDE) and np.array_equal(maps[1, 0], drawn)
     assert (maps[0, 0] / 255 - (1 - background_prior(SIDE))).abs().max() < 0.01
     assert [entry.name for entry in path.parent.iterdir()] == ["skin.npz"]
     resized = resize_skin(maps, 48)
-    assert resized.shape == (2, 1, 48, 48) and resized.min() >= 0 and resized.max() == 1
+    assert resized.shape == (5, 1, 48, 48) and resized.min() >= 0 and resized.max() == 1
 
 
 def test_what_is_no_file_of_these_faces_is_refused(tmp_path):
@@ -89,6 +89,10 @@ def test_what_is_no_file_of_these_faces_is_refused(tmp_path):
     save_maps(tmp_path / "skin.npz", {"a.png": np.zeros((SIDE, SIDE), np.uint8)})
     with pytest.raises(ValueError, match="no map of any face of the data"):
         load_skin_maps(tmp_path / "skin.npz", ["b.png"])
+    with pytest.raises(ValueError, match="no map of 1 of the 2 faces; name all archives"):
+        load_skin_maps(tmp_path / "skin.npz", ["a.png", "b.png"])
+    with pytest.raises(ValueError, match=r"two faces of the data are called a\.png"):
+        load_skin_maps(tmp_path / "skin.npz", ["a.png", "a.png"])
 
 
 def test_a_batch_has_the_maps_of_its_faces_flipped_with_them(tiny_faces, tmp_path):

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import cv2
@@ -14,7 +15,7 @@ from PIL import Image
 from agetransformer import AgeEditor
 from agetransformer.__main__ import main
 from agetransformer.alignment import DEFAULT_MODEL, FaceGeometry
-from agetransformer.footage import VideoError
+from agetransformer.footage import VideoError, frame_rate
 from agetransformer.imageio import DIGITAL_SOURCE_TYPE
 from agetransformer.video import FlickerMeter, VideoConfig, edit_video
 
@@ -112,6 +113,62 @@ def test_frames_without_a_face_stay(editor: AgeEditor, frames: list[np.ndarray],
     assert (report.frames, report.edited) == (14, 3)
     difference = np.abs(pixels(decoded(tmp_path / "out.mp4")) - pixels(decoded(source))).mean(axis=(1, 2, 3))
     assert difference[[0, 1, 2, *range(6, 14)]].max() < 1.5
+
+
+def later(source: Path, target: Path, seconds: int) -> Path:
+    """The same video, all of it so much later: broadcasts that are recorded begin at any time."""
+    with av.open(str(source)) as container, av.open(str(target), "w") as output:
+        streams = {one.index: output.add_stream_from_template(one) for one in container.streams}
+        for packet in container.demux():
+            if packet.dts is not None:
+                packet.pts += round(seconds / packet.time_base)
+                packet.dts += round(seconds / packet.time_base)
+                packet.stream = streams[packet.stream.index]
+                output.mux(packet)
+    return target
+
+
+def test_what_begins_late_in_a_recording_begins_at_once(
+    editor: AgeEditor, frames: list[np.ndarray], tmp_path: Path
+) -> None:
+    source = later(write_clip(tmp_path / "in.mp4", frames), tmp_path / "in.ts", 7)
+    with av.open(str(source)) as container:
+        late = Fraction(container.start_time, av.time_base)
+        first = {one.type: one.start_time * one.time_base for one in container.streams}
+    assert late == pytest.approx(7, abs=0.1)
+    edit_video(editor, source, tmp_path / "out.mp4", 65)
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        for one in container.streams:
+            assert one.start_time * one.time_base == pytest.approx(first[one.type] - late, abs=0.002), one.type
+        assert container.duration / av.time_base < 0.5
+
+
+def test_packets_that_cannot_be_decoded_are_left_out(
+    editor: AgeEditor, frames: list[np.ndarray], tmp_path: Path
+) -> None:
+    source = write_clip(tmp_path / "in.webm", frames, audio=None)
+    with av.open(str(source)) as container:
+        packets = [bytes(packet) for packet in container.demux(video=0)]
+    data = source.read_bytes()
+    assert data.count(packets[4]) == 1
+    broken = tmp_path / "broken.webm"
+    broken.write_bytes(data.replace(packets[4], b"\xff" * len(packets[4])))
+    with pytest.raises(av.InvalidDataError):
+        decoded(broken)
+    report = edit_video(editor, broken, tmp_path / "out.mp4", 65)
+    assert 6 <= report.frames < len(frames)
+
+
+def test_a_rate_that_is_a_unit_of_time_is_measured() -> None:
+    times = [0, 0.04, 0.08, 0.12]
+    for told, shown, rate in (
+        (Fraction(30000, 1001), times, Fraction(30000, 1001)),
+        (Fraction(1000), times, 25),
+        (None, times, 25),
+        (None, [0.0], 25),
+        (None, [0.0, 1e-5], 240),
+    ):
+        assert frame_rate(SimpleNamespace(average_rate=told), shown) == rate
 
 
 @pytest.mark.parametrize(("suffix", "audio", "expected"), [(".avi", "pcm_s16le", "aac"), (".mkv", "flac", "flac")])

@@ -70,6 +70,16 @@ def fingerprint(path: Path) -> str:
     return f"{path.name} {hashlib.sha256(files.encode()).hexdigest()}"
 
 
+def require_square(image: Image.Image, name: str) -> None:
+    """
+    Raises:
+        ValueError: it is none, so no aligned face either.
+    """
+    if image.width != image.height:
+        size = f"{image.width} x {image.height}"
+        raise ValueError(f"{name}: {size}, no aligned square; `python -m train.prepare` makes squares of photos")
+
+
 def open_image(data: bytes, name: str) -> Image.Image:
     """Decode an image to RGB.
 

@@ -6,12 +6,25 @@ Every attribute lives on V's scale of 0..100. For age that is years; for one tha
 from collections.abc import Callable
 from dataclasses import dataclass
 
+_OLDEST = 119
 NO_GLASSES = ("NoGlasses", "")  # Face API's word in the column "glasses", and nothing said
 
 
 def read_glasses(label: str) -> float:
     """A label as it stands in the column "glasses" -> 1 with glasses; 0 without, or where it does not say."""
     return float(label not in NO_GLASSES)
+
+
+def read_age(label: str) -> float:
+    """A label as it stands in the column "age" -> years.
+
+    Raises:
+        ValueError: no age.
+    """
+    years = float(label)
+    if not 0 <= years <= _OLDEST:
+        raise ValueError(f"age is years from 0 to {_OLDEST}, not {label!r}")
+    return years
 
 
 def read_female(label: str) -> float:
@@ -37,7 +50,7 @@ class Attribute:
 
 
 ATTRIBUTES = {
-    "age": Attribute("age", float, tuple(range(20, 70)), (25, 35, 45, 55, 65), 5),
+    "age": Attribute("age", read_age, tuple(range(20, 70)), (25, 35, 45, 55, 65), 5),
     "smile": Attribute("smile", lambda text: 100.0 * (float(text) >= 0.5), (0, 100), (0, 100), 50),
     "glasses": Attribute("glasses", lambda text: 100.0 * read_glasses(text), (0, 100), (0, 100), 50),
     "gender": Attribute("gender", lambda text: 100.0 * read_female(text), (0, 100), (0, 100), 50),

@@ -178,7 +178,7 @@ def whiten_beards(x: Tensor, beards: Tensor, chance: float, generator: torch.Gen
     share, colour = 0.4 + 0.6 * draw[1], 0.3 * draw[2]
     light = (x + 1).mean(dim=1, keepdim=True)  # 0..2
     side, width = x.shape[-1], 2 * round(x.shape[-1] / 48) + 1
-    tone = F.avg_pool2d(light, width, stride=1, padding=width // 2, count_include_pad=False)
+    tone = _box_blur(light, width)
     cheeks = light[..., round(0.45 * side) : round(0.62 * side), round(0.3 * side) : round(0.7 * side)]
     white = cheeks.mean(dim=(2, 3), keepdim=True) * (0.8 + 0.5 * draw[3])
     strands = (1 + draw[4]) * (light - tone)
@@ -198,20 +198,26 @@ def retouch(x: Tensor, chance: float, generator: torch.Generator, share: Share =
         share: which part of the whole batch `x` is; the draws are for the whole.
     """
     chosen, amount = share.of(torch.rand(2, len(x) * share.count, 1, 1, 1, generator=generator), 1)
-    chosen = chosen < chance
-    if not chosen.any():
+    index = (chosen.flatten() < chance).nonzero().squeeze(1)
+    if len(index) == 0:
         return x
-    chosen, amount = _moved(chosen, x), _moved(amount, x)
+    amount, index = _moved(amount[index], x), _moved(index, x)
     width = 2 * round(x.shape[-1] / 96) + 1
-
-    def blur(image: Tensor) -> Tensor:
-        return F.avg_pool2d(image, width, stride=1, padding=width // 2, count_include_pad=False)
-
-    mean = blur(x)
-    variance = (blur(x * x) - mean * mean).clamp(min=0)
+    plain = x[index]
+    mean = _box_blur(plain, width)
+    variance = (_box_blur(plain * plain, width) - mean * mean).clamp(min=0)
     kept = variance / (variance + _TEXTURE**2)
-    smooth = blur(kept) * x + blur((1 - kept) * mean)
-    return torch.where(chosen, torch.lerp(x, smooth, amount), x)
+    smooth = _box_blur(kept, width) * plain + _box_blur((1 - kept) * mean, width)
+    x = x.clone()
+    x[index] = torch.lerp(plain, smooth, amount)
+    return x
+
+
+def _box_blur(x: Tensor, width: int) -> Tensor:
+    """Means over squares of this odd width, of what of them lies inside; by columns and then rows, which is quicker."""
+    for size in ((width, 1), (1, width)):
+        x = F.avg_pool2d(x, size, stride=1, padding=(size[0] // 2, size[1] // 2), count_include_pad=False)
+    return x
 
 
 def _moved(drawn: Tensor, x: Tensor) -> Tensor:

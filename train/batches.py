@@ -11,6 +11,8 @@ from train.losses import background_prior
 from train.parallel import WHOLE, Share
 from train.skin_maps import resize_skin
 
+_FEW = 8  # faces of a cell, from which on all of its share is theirs
+
 
 class Batch(NamedTuple):
     """One step's faces."""
@@ -56,7 +58,8 @@ def age_balance(ages: Tensor, attribute: Attribute = AGE, traits: Tensor | None 
     if traits is None:
         return 1 / torch.bincount(bins, minlength=10)[bins].float()
     cells = bins * (int(traits.max()) + 1) + traits
-    return torch.bincount(traits)[traits] / torch.bincount(cells)[cells].float()
+    # Two or three faces that are all of their cell would be drawn a hundred times as often as others.
+    return torch.bincount(traits)[traits] / torch.bincount(cells)[cells].clamp(min=_FEW).float()
 
 
 def draw_batch(

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from agetransformer.classifier import CHIP_X, CHIP_Y
 from agetransformer.files import written_whole
-from train.archives import fingerprint, is_sharded, open_archive, open_image, read_table
+from train.archives import fingerprint, is_sharded, open_archive, open_image, read_table, require_square
 from train.attributes import AGE, Attribute, read_female, read_glasses
 
 _MOST_OF_A_GPU = 0.7  # of its free memory that the images may take; a step needs the rest
@@ -160,6 +160,7 @@ def _decode(path: Path, names: tuple[str, ...], size: int, chips: bool) -> np.nd
 
     def decode(index: int) -> None:
         image = open_image(encoded[index], f"{path}: {names[index]}")
+        require_square(image, f"{path}: {names[index]}")
         box = None
         if chips and image.width >= 256:
             (x0, x1), (y0, y1) = CHIP_X, CHIP_Y

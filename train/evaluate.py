@@ -146,12 +146,15 @@ def choose_held_out(faces: Sequence[LabelledFile], count: int) -> list[LabelledF
     """The first `count` held-out faces.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is none, or two are called the same, as results go by name.
     """
     unseen = held_out(tuple(face.name for face in faces)).tolist()
     tested = [face for face, kept in zip(faces, unseen, strict=True) if kept][:count]
     if not tested:
         raise ValueError(f"no held-out faces among the {len(faces)} of the data: please add some")
+    stems = [Path(face.name).stem for face in tested]
+    if repeated := [stem for stem in stems if stems.count(stem) > 1]:
+        raise ValueError(f"two held-out faces are called {repeated[0]}, and results go by that name: rename one")
     return tested
 
 

@@ -32,6 +32,9 @@ def read_maps(path: str | Path, names: Sequence[str], maker: str) -> list[np.nda
             known = dict(zip(file["names"].tolist(), file["maps"], strict=True))
     except (ValueError, KeyError, OSError, BadZipFile) as error:
         raise ValueError(f"{path}: not such maps, or cut short ({error}); `python -m {maker}` writes them") from error
+    if len(set(names)) < len(names):
+        twice = next(name for index, name in enumerate(names) if name in names[:index])
+        raise ValueError(f"{path}: two faces of the data are called {twice}, and maps go by that name: rename one")
     if not any(name in known for name in names):
         raise ValueError(f"{path}: no map of any face of the data; `python -m {maker}` writes them")
     return [known.get(name) for name in names]

@@ -116,6 +116,8 @@ class GeneratorTraining:
     """Everything that a run of this file depends on."""
 
     data: tuple[str, ...] = ()  # archives of FFHQ-aligned faces, or tar shards of them (train/stream.py)
+    sources: tuple[int, ...] = ()  # a number for each archive, the same for parts of one data set: `balance_traits`
+    # then holds the share of each data set at every age too, so that none tells D the age; empty: all are one
     shuffle_buffer: int = 5000  # of shards: encoded faces that each process keeps to draw from
     loader_workers: int = 4  # of shards: processes that read and decode for each process
     classifier: str = "checkpoints/classifier"  # V
@@ -194,6 +196,8 @@ def build_networks(config: GeneratorTraining, device: torch.device) -> Networks:
         raise ValueError("teachers: need weights.distillation, 6000 for example, and it needs them; set both or none")
     if not config.robust_classifier and any(phase.weights.age_robust > 0 for phase in config.phases):
         raise ValueError("weights.age_robust: needs robust_classifier, checkpoints/classifier-robust for example")
+    if config.sources and (len(config.sources) != len(config.data) or not config.balance_traits):
+        raise ValueError("sources: a number for each archive of data, for balance_traits, which has to be true")
     if config.misplaced and config.history == 0:
         raise ValueError("misplaced: takes half of D's history; set history too, to 200 for example")
     if config.strokes > 0 and not config.misplaced:
@@ -455,7 +459,9 @@ def open_phase(
         draw = partial(receive_batch, batches, nets, config, share)
         return draw, choose_samples(test, attribute=attribute)
     train, test = load_phase_data(config, nets, phase, cache)
-    traits = train.traits + 4 * train.source if config.balance_traits else None  # nor does an archive tell the age
+    traits = train.traits if config.balance_traits else None
+    if traits is not None and config.sources:
+        traits = traits + 4 * torch.tensor(config.sources)[train.source]
     weights, samples = age_balance(train.ages, attribute, traits), choose_samples(test, attribute=attribute)
     return (
         lambda step: draw_batch(train, weights, phase.batch, step, config.seed, config.min_gap, attribute, share),

@@ -148,6 +148,8 @@ def place_chips(
     Raises:
         CheckpointError, FileNotFoundError, ValueError: a classifier or archive is missing or broken, or no chip fits.
     """
+    if len({archive.stem for archive in archives}) < len(archives):
+        raise ValueError("two archives have the same name, which goes before the names of their faces: rename one")
     age_reader, glasses_reader = load_reader(classifier), load_reader(glasses)
     faces = load_faces(tuple(map(str, archives)), _CHIP, True, cache)
     fitting = find_fitting(faces)

@@ -16,15 +16,23 @@ from train.face_maps import read_maps
 from train.losses import background_prior
 
 SIDE = 96
+_MOST_MISSING = 0.2  # of the faces: in some MediaPipe finds none
 
 
 def load_skin_maps(path: str | Path, names: Sequence[str]) -> Tensor:
     """The maps of the faces `names`: [N, 1, SIDE, SIDE] uint8; the mean face's oval where a face has none.
 
     Raises:
-        FileNotFoundError, ValueError: see `read_maps`.
+        FileNotFoundError, ValueError: see `read_maps`; or so many have none that they were drawn of other data.
     """
-    return stack_skin_maps(read_maps(path, names, "train.map_skin"))
+    maps = read_maps(path, names, "train.map_skin")
+    missing = sum(one is None for one in maps)
+    if missing > _MOST_MISSING * len(maps):
+        raise ValueError(
+            f"{path}: no map of {missing} of the {len(maps)} faces; name all archives of the training to "
+            "`python -m train.map_skin`"
+        )
+    return stack_skin_maps(maps)
 
 
 def stack_skin_maps(maps: Sequence[np.ndarray | None]) -> Tensor:

@@ -29,7 +29,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from agetransformer.cpus import usable_cpus
-from train.archives import open_image
+from train.archives import open_image, require_square
 from train.attributes import Attribute, read_female, read_glasses
 from train.data import Faces, is_held_out
 
@@ -140,6 +140,7 @@ def decode(face: Face, size: int) -> Tensor:
     """
     try:
         image = open_image(face.data, face.where)
+        require_square(image, face.where)
     except ValueError as error:
         raise BrokenFace(str(error)) from error
     if image.size != (size, size):

@@ -41,7 +41,7 @@ def edit_batch(
     Raises:
         StudioError: nothing chosen, or too much; before anything is computed.
     """
-    _check(studio, paths, ages)
+    check_batch(studio, paths, ages)
     target = studio.new_file("age_transformer.zip")
     names, failures, done = _unique_names(paths), [], 0
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:  # PNGs are compressed already
@@ -57,7 +57,11 @@ def edit_batch(
     return BatchReport(str(target), done, tuple(failures))
 
 
-def _check(studio: Studio, paths: Sequence[str], ages: Sequence[float]) -> None:
+def check_batch(studio: Studio, paths: Sequence[str], ages: Sequence[float]) -> None:
+    """
+    Raises:
+        StudioError: nothing chosen, or too much.
+    """
     config = studio.config
     if not paths:
         raise StudioError(lambda texts: texts.no_photos)

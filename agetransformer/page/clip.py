@@ -2,17 +2,18 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gradio as gr
 
 from agetransformer.page import figures
+from agetransformer.page.abandoned import stop_if_abandoned
 from agetransformer.page.area import add_area
 from agetransformer.page.components import BoundedSlider
 from agetransformer.page.errors import as_sentences
 from agetransformer.page.gpu import on_gpu
 from agetransformer.page.languages import Wording, texts_of
-from agetransformer.page.one_photo import EDITS
+from agetransformer.page.runs import add_run
 from agetransformer.page.studio import Studio, StudioError
 from agetransformer.video import VideoConfig, edit_video
 
@@ -41,6 +42,12 @@ def add_clip(studio: Studio, words: Wording, language: gr.Radio) -> None:
         download = gr.DownloadButton(visible=False, elem_id="get-clip")
         words.add(download, "label", lambda texts: texts.download_film)
 
+    def check(path: str | None) -> None:
+        if path is None:
+            raise StudioError(lambda texts: texts.no_video)
+        if not Path(path).is_file():
+            raise StudioError(lambda texts: texts.clip_expired)
+
     @partial(on_gpu, seconds=_SECONDS)
     def run(
         path: str | None,
@@ -51,12 +58,14 @@ def add_clip(studio: Studio, words: Wording, language: gr.Radio) -> None:
         progress: gr.Progress = gr.Progress(),  # noqa: B008 - gradio looks for it here
     ) -> dict[gr.blocks.Block, Any]:
         texts = texts_of(language)
+
+        def tell(done: float) -> None:
+            stop_if_abandoned()
+            progress(done, desc=texts.video_progress)
+
         try:
             with as_sentences(texts):
-                if path is None:
-                    raise StudioError(lambda texts: texts.no_video)
-                if not Path(path).is_file():
-                    raise StudioError(lambda texts: texts.clip_expired)
+                check(path)
                 target = studio.new_file(f"age_{age:g}.mp4")
                 options = VideoConfig(
                     longest=config.clip_seconds,
@@ -65,32 +74,15 @@ def add_clip(studio: Studio, words: Wording, language: gr.Radio) -> None:
                     hair=hair,
                     mark=mark,
                 )
-                report = edit_video(
-                    studio.editor, path, target, age, options, lambda done: progress(done, desc=texts.video_progress)
-                )
+                report = edit_video(studio.editor, cast(str, path), target, age, options, tell)
         except gr.Error as error:
             hidden = gr.update(visible=False)
             return {status: figures.status(error.message, trouble=True), result: hidden, download: hidden}
+        done = texts.video_done.format(edited=report.edited, frames=report.frames)
         return {
-            status: figures.status(texts.video_done.format(edited=report.edited, frames=report.frames)),
+            status: figures.status(f"{done} {texts.kept_for(config.files_seconds)}"),
             result: gr.update(value=figures.film(str(target), texts.video_result, muted=False), visible=True),
             download: gr.update(value=str(target), visible=True),
         }
 
-    def too_busy(language: str) -> str:
-        return figures.status(texts_of(language).busy, trouble=True)
-
-    def clear() -> tuple:
-        return figures.status(""), gr.update(visible=False), gr.update(visible=False)
-
-    # What a run made before goes first, so that nobody takes it for this one's.
-    start.click(
-        clear, None, [status, result, download], api_visibility="private", queue=False, show_progress="hidden"
-    ).then(
-        run,
-        [clip, age, hair, mark, language],
-        [status, result, download],
-        api_visibility="private",
-        concurrency_id=EDITS,
-        show_progress_on=clip,
-    ).failure(too_busy, language, status, api_visibility="private", queue=False)
+    add_run(start, run, check, clip, [age, hair, mark, language], language, status, [result, download])

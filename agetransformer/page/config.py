@@ -23,7 +23,8 @@ class PageConfig:
     clip_seconds: int = 10  # of a video
     clip_frames: int = 640  # of it: ten seconds at 60 a second, and some that files have beyond
     clip_side: int = 1280  # its longer side, in pixels; larger ones are shrunk
-    upload_megabytes: int = 60  # of one file: ten seconds of a phone's video; photos end at `imageio`'s own limit
+    upload_megabytes: int = 60  # of one file: ten seconds of a phone's video
+    photo_bytes: int = 20_000_000  # of one photo
     sessions_kept: int = 256  # browser tabs and API clients remembered; the least recently used goes first
     queue_size: int = 48  # requests waiting; beyond it a user is asked to try again
     concurrency: int = 1  # edits computed at a time; each one uses every core or the whole GPU

@@ -39,7 +39,7 @@ def add_endpoints(studio: Studio, concurrency_id: str) -> None:
         Returns the ages in years, largest face first; an empty list when there is no face.
         """
         with as_sentences():
-            faces = studio.editor.find_faces(load_photo(_uploaded(photo)))
+            faces = studio.editor.find_faces(load_photo(_uploaded(photo), studio.config.photo_bytes))
             return [round(float(face.age), 1) for face in faces[: studio.config.max_faces]]
 
     @on_gpu

@@ -45,6 +45,7 @@ ENGLISH = Texts(
     mark="Write “AI-edited” into the corner of downloads",
     film="Ageing film",
     film_hint="From 20 to 69 and back, in four seconds.",
+    kept="It is kept here for {minutes} minutes.",
     film_format="Format",
     make_film="Make the film",
     film_alt="The photo from age 20 to 69 and back",

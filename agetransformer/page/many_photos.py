@@ -7,13 +7,15 @@ from typing import Any
 import gradio as gr
 
 from agetransformer.page import figures
-from agetransformer.page.batch import edit_batch
+from agetransformer.page.abandoned import stop_if_abandoned
+from agetransformer.page.batch import check_batch, edit_batch
 from agetransformer.page.errors import as_sentences
 from agetransformer.page.gpu import on_gpu
 from agetransformer.page.languages import Wording, texts_of
-from agetransformer.page.one_photo import EDITS
+from agetransformer.page.runs import add_run
 from agetransformer.page.studio import Look, Studio
 
+_MOST_SECONDS = 120  # of a lent GPU: what a visitor without an account has in a day
 _AGES = list(range(20, 66, 5))
 _KINDS = ["image", ".jpg", ".jpeg", ".jfif", ".png", ".webp", ".heic", ".heif", ".avif", ".tif", ".tiff"]
 
@@ -46,7 +48,7 @@ def add_many_photos(studio: Studio, words: Wording, language: gr.Radio) -> None:
         download = gr.DownloadButton(visible=False, elem_id="get-batch")
         words.add(download, "label", lambda texts: texts.download_batch)
 
-    @partial(on_gpu, seconds=lambda paths, ages, *_: 15 + len(paths or []) * (2 + len(ages)))
+    @partial(on_gpu, seconds=lambda paths, ages, *_: min(_MOST_SECONDS, 15 + len(paths or []) * (2 + len(ages))))
     def run(
         paths: list[str] | None,
         ages: list[float],
@@ -58,6 +60,7 @@ def add_many_photos(studio: Studio, words: Wording, language: gr.Radio) -> None:
         texts, paths = texts_of(language), paths or []
 
         def tell(number: int) -> None:
+            stop_if_abandoned()
             sentence = texts.batch_progress.format(number=number, count=len(paths))
             progress((number - 1, len(paths)), desc=sentence, unit="")
 
@@ -67,6 +70,8 @@ def add_many_photos(studio: Studio, words: Wording, language: gr.Radio) -> None:
         except gr.Error as error:
             return {status: figures.status(error.message, trouble=True), download: gr.update(visible=False)}
         sentence = texts.batch_done.format(done=report.done, count=len(paths))
+        if report.done:
+            sentence += f" {texts.kept_for(config.files_seconds)}"
         if report.failures:
             listed = "".join(f"<li><b>{escape(name)}</b>: {escape(why)}</li>" for name, why in report.failures)
             sentence += f" {texts.batch_failed.format(count=len(report.failures))}<ul>{listed}</ul>"
@@ -74,18 +79,7 @@ def add_many_photos(studio: Studio, words: Wording, language: gr.Radio) -> None:
             return {status: figures.status(sentence, trouble=True), download: gr.update(visible=False)}
         return {status: figures.status(sentence), download: gr.update(value=report.zip, visible=True)}
 
-    def too_busy(language: str) -> str:
-        return figures.status(texts_of(language).busy, trouble=True)
+    def check(paths: list[str] | None, ages: list[float]) -> None:
+        check_batch(studio, paths or [], ages)
 
-    def clear() -> tuple:
-        return figures.status(""), gr.update(visible=False)
-
-    # What a run made before goes first, so that nobody takes it for this one's.
-    start.click(clear, None, [status, download], api_visibility="private", queue=False, show_progress="hidden").then(
-        run,
-        [photos, ages, every_face, mark, language],
-        [status, download],
-        api_visibility="private",
-        concurrency_id=EDITS,
-        show_progress_on=photos,
-    ).failure(too_busy, language, status, api_visibility="private", queue=False)
+    add_run(start, run, check, [photos, ages], [every_face, mark, language], language, status, [download])

@@ -1,6 +1,7 @@
 """The main way through the page: one photo, its faces, every age."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import gradio as gr
 
 from agetransformer.editor import STRONGEST
 from agetransformer.page import figures
+from agetransformer.page.abandoned import while_awaited
 from agetransformer.page.area import add_area
 from agetransformer.page.components import BoundedSlider, PhotoInput, PreviewSlider
 from agetransformer.page.english import ENGLISH
@@ -30,6 +32,7 @@ ONLY_WITH_A_RESULT = """() => {
   if (!document.querySelector('#result, #photo .image-frame img')) throw new Error('no photo');
 }"""
 PHOTO_THAT_WAITS = "(visit, photo, ...rest) => [visit, document.querySelector('#result') ? null : photo, ...rest]"
+_SHORT = 15  # seconds of a lent GPU for a few pictures of preview size
 _FORMATS = [("MP4", ".mp4"), ("GIF", ".gif"), ("WebP", ".webp")]
 
 Update = dict[gr.blocks.Block, Any]
@@ -49,13 +52,14 @@ def add_one_photo(
         photo = PhotoInput(
             sources=["upload", "webcam", "clipboard"], height=300, show_label=False, buttons=[], elem_id="photo"
         )
-        words.add(photo, "label", lambda texts: texts.photo)
-        words.add(photo, "placeholder", lambda texts: texts.drop_here)
     status = gr.HTML(figures.status(ENGLISH.waiting), padding=False, elem_id="status")
     with gr.Column(elem_id="samples") as samples:
         samples_label = gr.HTML(padding=False)
         words.add(samples_label, "value", lambda texts: f"<p>{texts.no_photo}</p>")
         gr.Examples([str(path) for path in examples], photo, api_visibility="private", label="", elem_id="examples")
+    # After the examples, which set again, whenever one is chosen, what the input had when they were made.
+    words.add(photo, "label", lambda texts: texts.photo)
+    words.add(photo, "placeholder", lambda texts: texts.drop_here)
     with gr.Row(equal_height=False, visible=False, elem_id="result") as result:
         with gr.Column(min_width=320, elem_id="stage"):
             compare = PreviewSlider(show_label=False, max_height=440, buttons=["fullscreen"], elem_id="compare")
@@ -71,7 +75,11 @@ def add_one_photo(
             with gr.Accordion(open=False, elem_id="film-panel") as film_panel:
                 words.add(film_panel, "label", lambda texts: texts.film)
                 film_hint = gr.HTML(padding=False)
-                words.add(film_hint, "value", lambda texts: f'<p class="hint">{texts.film_hint}</p>')
+                words.add(
+                    film_hint,
+                    "value",
+                    lambda texts: f'<p class="hint">{texts.film_hint} {texts.kept_for(config.files_seconds)}</p>',
+                )
                 film_format = gr.Radio(_FORMATS, value=".mp4", elem_id="film-format")
                 words.add(film_format, "label", lambda texts: texts.film_format)
                 make_film = gr.Button(elem_id="make-film")
@@ -193,7 +201,14 @@ def add_one_photo(
 
     def choose_faces(visit: Visit, percent: float, hair: bool, language: str, event: gr.EventData) -> Iterator[Update]:
         face = None if event.value == figures.EVERY_FACE else event.value
-        yield from show_faces(visit, face, Look(percent / 100, hair), texts_of(language))
+        shown = False
+        for update in show_faces(visit, face, Look(percent / 100, hair), texts_of(language)):
+            if not shown and studio.is_closed(visit):  # what happens here is not known where a GPU is lent
+                return
+            if not shown:
+                studio.close(visit)
+            shown = True
+            yield update
 
     def choose_age(event: gr.EventData) -> float:
         return event.value
@@ -205,13 +220,13 @@ def add_one_photo(
     def too_busy(language: str) -> Update:
         return begin(texts_of(language).busy, trouble=True)
 
-    @on_gpu
+    @partial(on_gpu, seconds=_SHORT)
     def show_age(visit: Visit, age: float, percent: float, hair: bool, language: str) -> tuple:
         with as_sentences(texts_of(language)):
             workspace = studio.workspace(visit)
             return workspace.preview, studio.figure_at(workspace, age, Look(percent / 100, hair))[0]
 
-    @on_gpu
+    @partial(on_gpu, seconds=_SHORT)
     def refresh_row(visit: Visit, percent: float, hair: bool, language: str) -> Iterator[Update]:
         with as_sentences(texts_of(language)):
             yield from show_row(visit, studio.workspace(visit), Look(percent / 100, hair), texts_of(language))
@@ -221,7 +236,7 @@ def add_one_photo(
         ended = visit is None or studio.is_closed(visit)
         return figures.status(texts.queued if path else texts.waiting) if ended else gr.skip()
 
-    @on_gpu
+    @partial(on_gpu, seconds=_SHORT)
     def say_again(visit: Visit | None, percent: float, hair: bool, language: str) -> Iterator[Update]:
         """What the server wrote about the photo, in the new language."""
         if visit is None:  # the photo that was waited for had no face
@@ -257,13 +272,16 @@ def add_one_photo(
         texts = texts_of(language)
         with as_sentences(texts):
             sweep = studio.sweep(Look(percent / 100, hair))
-            frames = studio.film(visit, sweep)
+            frames = while_awaited(studio.film(visit, sweep))
             shown = progress.tqdm(frames, desc=texts.making_film, total=2 * sweep.frames - 2, unit="")
             path = studio.save_film(iter(shown), suffix, sweep, mark)
             return {
                 film: gr.update(value=figures.film(path, texts.film_alt), visible=True),
                 get_film: gr.update(value=path, visible=True),
             }
+
+    def hide_film() -> tuple:
+        return gr.update(visible=False), gr.update(visible=False)
 
     def close_button() -> Any:
         return gr.update(interactive=False)
@@ -284,7 +302,9 @@ def add_one_photo(
     announced.failure(too_busy, language, page, **at_once)
     opened = announced.success(open_photo, [photo, state, *look], page, **latest)
     opened.failure(too_busy, language, page, **at_once)  # `open_photo` itself tells its troubles
-    faces.click(choose_faces, [state, *look], page, trigger_mode="multiple", **quiet)
+    picked = faces.click(choose_faces, [state, *look], page, trigger_mode="multiple", **quiet)
+    # An age that was asked for before, and comes after, was of where the slider is no more.
+    picked.success(show_age, [state, slider, *look], compare, **latest)
     new_photo.click(start_again, [state, language], page, **at_once)
     slider.input(show_age, [state, slider, *look], compare, **latest)
     chosen = ages.click(choose_age, None, slider, trigger_mode="multiple", **at_once)
@@ -292,6 +312,8 @@ def add_one_photo(
     strength.change(show_age, [state, slider, *look], compare, **latest)
     strength.release(refresh_row, [state, *look], ages, **latest)
     hair.input(show_age, [state, slider, *look], compare, **latest).then(refresh_row, [state, *look], ages, **latest)
+    for changed in (strength.change, hair.input, mark.input):  # a film from before would pass for one of now
+        changed(hide_film, None, [film, get_film], **at_once)
     for button, function, inputs in (
         (get_photo, save_photo, [state, slider, strength, hair, mark, language]),
         (get_grid, save_grid, [state, strength, hair, mark, language]),

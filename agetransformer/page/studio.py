@@ -135,7 +135,7 @@ class Studio:
         return visit
 
     def choose(self, visit: Visit, face: int | None) -> Visit:
-        """The same photo, another face, or all (None).
+        """The same photo, another face, or all (None); who shows it closes the visit before.
 
         Raises:
             VisitClosedError: the visit ended meanwhile.
@@ -147,7 +147,6 @@ class Studio:
         if self.is_closed(visit):
             raise VisitClosedError
         self.cache.put(choice.key, made)
-        self.close(visit)
         return choice
 
     def close(self, visit: Visit | None) -> None:
@@ -189,7 +188,7 @@ class Studio:
         """The uploaded photo, full size."""
         if not Path(visit.path).is_file():
             raise StudioError(lambda texts: texts.expired)
-        return load_photo(visit.path)
+        return load_photo(visit.path, self.config.photo_bytes)
 
     def face_x(self, workspace: Workspace) -> float:
         """Where the middle of the largest chosen face is, from 0 (left border of the photo) to 1."""

@@ -55,6 +55,7 @@ class Texts:
 
     film: str
     film_hint: str
+    kept: str  # {minutes}
     film_format: str
     make_film: str
     film_alt: str
@@ -102,6 +103,10 @@ class Texts:
     about: str
     api_label: str
     api: str
+
+    def kept_for(self, seconds: float) -> str:
+        """How long a result can be downloaded."""
+        return self.kept.format(minutes=round(seconds / 60))
 
     def of(self, sentence: str) -> str:
         """An error's English sentence in this language, or as it is when there is no other."""

@@ -3,6 +3,27 @@
 from pathlib import Path
 
 import gradio as gr
+from gradio.blocks import Block
+
+
+def refuse_addresses(app: gr.Blocks) -> None:
+    """Let no input of the page or its API be named by an address.
+
+    gradio would fetch it, all of it into memory and for as long as its host likes, while everybody else waits.
+    """
+
+    def guard(block: Block) -> None:
+        move = block.async_move_resource_to_block_cache
+
+        async def move_upload(url_or_file_path: str | Path | None) -> str | None:
+            if isinstance(url_or_file_path, str) and url_or_file_path.strip().lower().startswith(("http:", "https:")):
+                raise gr.Error("Please upload the file itself; an address cannot be named.", print_exception=False)
+            return await move(url_or_file_path)
+
+        block.async_move_resource_to_block_cache = move_upload  # type: ignore[method-assign]
+
+    for block in {id(one): one for function in app.fns.values() for one in function.inputs}.values():
+        guard(block)
 
 
 def checked_upload(path: object) -> str:

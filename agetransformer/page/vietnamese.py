@@ -47,6 +47,7 @@ VIETNAMESE = replace(
     mark="Ghi chữ “AI-edited” vào góc ảnh tải về",
     film="Phim qua các tuổi",
     film_hint="Từ 20 đến 69 tuổi rồi trở lại, trong bốn giây.",
+    kept="Kết quả được giữ ở đây trong {minutes} phút.",
     film_format="Định dạng",
     make_film="Tạo phim",
     film_alt="Bức ảnh từ 20 đến 69 tuổi rồi trở lại",
@@ -114,6 +115,8 @@ VIETNAMESE = replace(
                 "a PDF document": "là tài liệu PDF",
                 "a PostScript (EPS) drawing": "là hình vẽ PostScript (EPS)",
                 "an SVG drawing": "là hình vẽ SVG",
+                "a raw file of a camera": "là tệp thô (RAW) của máy ảnh",
+                "a video": "là video",
                 "not a photo that can be read here": "không phải là ảnh có thể đọc được ở đây",
             }.items()
         },
