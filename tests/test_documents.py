@@ -139,6 +139,9 @@ REDUCED = {
     "python -m train.map_skin --data FFHQ.zip --out runs/skin.npz": Reduced(
         "wants faces that MediaPipe finds; tests/test_skin_maps.py maps one with it"
     ),
+    "python -m train.map_skin --data FFHQ.zip runs/chips.zip --out runs/skin.npz": Reduced("see above"),
+    "python -m train.place_chips --data UTKFace.zip All-Age-Faces.zip --glasses runs/classifier-glasses "
+    "--out runs/chips.zip": Reduced("wants chips; tests/test_place_chips.py places some with it"),
     "python -m train.label_hair --data FFHQ.zip --out runs/hair-labels.npz": Reduced(
         "wants another package's weights; tests/test_hair_training.py labels with a parser of its own"
     ),
