@@ -97,7 +97,8 @@ face is encoded once; every age is then decoded from that same encoding. Only th
 pixels that age does not touch stay your own, at full resolution.
 
 **How it was trained.** By the code of this project, on portraits from FFHQ whose ages a web service had
-estimated, and in the end on some from UTKFace and All-Age-Faces. A second network, trained here too, judged its edits. It also gives the age you see; it learned from UTKFace,
+estimated, and in the end on some from UTKFace and All-Age-Faces. A second network, trained here too, judged its edits.
+It also gives the age you see; it learned from UTKFace,
 All-Age-Faces and FFHQ and is wrong by about five years on average.
 
 **Its limits.** It paints what ageing looks like on average in its training photos: it is not a forecast of how anybody

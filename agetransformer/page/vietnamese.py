@@ -148,7 +148,8 @@ mặt được mã hóa một lần; mọi độ tuổi đều được giải m
 bạn, nên những điểm ảnh mà tuổi tác không chạm tới vẫn là của bạn, ở độ phân giải gốc.
 
 **Được huấn luyện thế nào?** Bằng mã nguồn của dự án này, trên ảnh chân dung từ FFHQ với tuổi do một dịch vụ web ước
-lượng, và ở giai đoạn cuối cả trên một số ảnh từ UTKFace và All-Age-Faces. Một mạng thứ hai, cũng được huấn luyện ở đây, chấm các ảnh mà nó sửa. Mạng đó cũng cho số tuổi bạn thấy; nó học
+lượng, và ở giai đoạn cuối cả trên một số ảnh từ UTKFace và All-Age-Faces.
+Một mạng thứ hai, cũng được huấn luyện ở đây, chấm các ảnh mà nó sửa. Mạng đó cũng cho số tuổi bạn thấy; nó học
 từ UTKFace, All-Age-Faces và FFHQ, và trung bình sai khoảng năm tuổi.
 
 **Giới hạn.** Nó vẽ sự lão hóa trung bình trong các ảnh đã học: đây không phải là dự đoán về diện mạo tương lai của bất
