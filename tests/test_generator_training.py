@@ -373,6 +373,14 @@ def test_a_step_that_wants_more_faces_than_there_are_is_refused(workspace, tmp_p
         train_generator(tiny(workspace, min_gap=40), tmp_path / "other", cache=str(tmp_path))
     with pytest.raises(ValueError, match=r"weights\.age_robust: needs robust_classifier"):
         train_generator(tiny(workspace, robust_classifier=""), tmp_path / "other", cache=str(tmp_path))
+    for wrong, what in (
+        ({"sources": (0, 1)}, "sources: a number for each archive"),
+        ({"phases": (Phase(8, 40, 2),), "discriminator": "features"}, "multiples of 32"),
+        ({"save_every": 0}, "save_every, sample_every, log_every: 1 step or more"),
+        ({"phases": (Phase(8, 32, 2, 1e-3, LossWeights(glasses=0.5)),)}, "needs glasses_classifier"),
+    ):
+        with pytest.raises(ValueError, match=what):
+            train_generator(tiny(workspace, **wrong), tmp_path / "other", cache=str(tmp_path))
     with pytest.raises(FileNotFoundError, match="holds no run to go on with: start without --resume"):
         train_generator(tiny(workspace), tmp_path / "mistyped", resume=True, cache=str(tmp_path))
     with pytest.raises(ValueError, match="phases: there is none"):
@@ -436,7 +444,7 @@ def test_mistakes_end_a_training_in_a_sentence(module, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("setting", ["balance_traits", "glasses_classifier"])
 def test_nothing_is_said_of_glasses_without_their_label(workspace, tmp_path, setting):
-    weights = LossWeights(glasses=0.5)
+    weights = LossWeights(glasses=0.5 if setting == "glasses_classifier" else 0)
     value = True if setting == "balance_traits" else str(workspace / "classifier")
     config = tiny(workspace, phases=(Phase(8, 64, 2, 1e-3, weights),), **{setting: value})
     with pytest.raises(ValueError, match=r"labels\.csv has no column glasses, which balance_traits and glasses_class"):

@@ -220,6 +220,13 @@ def test_age_balance_makes_bins_equally_likely():
     assert sums == pytest.approx([1.0, 1.0, 1.0], rel=1e-4)
 
 
+def test_single_faces_of_a_cell_are_not_all_of_its_share():
+    ages = torch.full((100,), 22.0)
+    rare = (torch.arange(100) < 1).long()
+    weights = age_balance(torch.cat([ages, ages + 45]), traits=torch.cat([rare, (torch.arange(100) < 50).long()]))
+    assert weights[0] < 10 * weights[150], "of 51 such faces the only young one"
+
+
 def test_balanced_traits_have_the_same_share_at_every_age():
     """Glasses on one face in ten of the young and on one in two of the old: on as many of both in the draw."""
     ages = torch.cat([torch.full((100,), 22.0), torch.full((20,), 67.0)])

@@ -198,6 +198,12 @@ def build_networks(config: GeneratorTraining, device: torch.device) -> Networks:
         raise ValueError("weights.age_robust: needs robust_classifier, checkpoints/classifier-robust for example")
     if config.sources and (len(config.sources) != len(config.data) or not config.balance_traits):
         raise ValueError("sources: a number for each archive of data, for balance_traits, which has to be true")
+    if not config.glasses_classifier and any(phase.weights.glasses > 0 for phase in config.phases):
+        raise ValueError("weights.glasses: needs glasses_classifier, which classifier-glasses.yaml makes")
+    if config.discriminator == "features" and any(phase.resolution % 32 for phase in config.phases):
+        raise ValueError("discriminator: 'features' needs resolutions that are multiples of 32")
+    if min(config.save_every, config.sample_every, config.log_every) < 1:
+        raise ValueError("save_every, sample_every, log_every: 1 step or more")
     if config.misplaced and config.history == 0:
         raise ValueError("misplaced: takes half of D's history; set history too, to 200 for example")
     if config.strokes > 0 and not config.misplaced:
