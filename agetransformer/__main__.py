@@ -131,10 +131,13 @@ def _sweep(options: argparse.Namespace) -> int:
 def _video(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
+    from agetransformer.footage import VideoError, require_file
     from agetransformer.video import VideoConfig, edit_video
 
-    if not options.video.is_file():
-        return _complain(str(options.video), "There is no such file. Please check its name and folder.")
+    try:
+        require_file(options.video)  # first, because a folder may have no name to make one of
+    except VideoError as error:
+        return _complain(str(options.video), _sentence(error))
     out = options.out or options.video.with_name(f"{options.video.stem}_age_{options.age:g}.mp4")
     editor = _editor(options, out.parent)
     config = VideoConfig(longest=options.longest, hair=options.hair, mark=options.mark)

@@ -20,7 +20,6 @@ from agetransformer import compositing, hub, openvino_models
 from agetransformer.calibration import READINGS, calibrated_share, expected_reading
 from agetransformer.checkpoint import fits_half, load_checkpoint
 from agetransformer.classifier import AgeClassifier, ClassifierConfig
-from agetransformer.cpus import limit_threads
 from agetransformer.efficientnet import fold_norms
 from agetransformer.engine import Engine, EngineEncoding
 from agetransformer.exposure import expose, missing_exposure
@@ -89,8 +88,6 @@ class AgeEditor:
         """
         self.name, self.card = name, card
         self.device = _device(device)
-        if self.device.type == "cpu":
-            limit_threads()
         self.generator = generator.cpu().eval()
         self.engine = Engine(self.generator, str(self.device))
         self.classifier = _age_reader(classifier.eval(), self.device)

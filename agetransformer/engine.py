@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from agetransformer import openvino_models
+from agetransformer.cpus import limit_threads
 from agetransformer.networks import Generator, finish
 from agetransformer.openvino_backend import OpenVinoBackend, OpenVinoEncoding
 from agetransformer.rewrites import FastEncoding
@@ -65,6 +66,8 @@ class Engine:
             raise ValueError(f"OpenVINO runs on the CPU only, not on {device!r}; use backend='torch' there")
         else:
             self.backend = OpenVinoBackend(generator)
+        if self.backend.device.type == "cpu":
+            limit_threads()  # with OpenVINO too: what stands around the generator runs in PyTorch
 
     @torch.inference_mode()
     def encode(self, images: Tensor) -> EngineEncoding:

@@ -35,6 +35,15 @@ class VideoError(ValueError):
     """The video cannot be used; the message is a sentence for the person who gave it."""
 
 
+def require_file(path: str | os.PathLike[str]) -> None:
+    """
+    Raises:
+        VideoError: no such file.
+    """
+    if not Path(path).is_file():
+        raise VideoError("There is no such file. Please check its name and folder.")
+
+
 @contextmanager
 def opened(path: str | os.PathLike[str]) -> Iterator[tuple[InputContainer, VideoStream]]:
     """A video file and its first video stream.
@@ -42,8 +51,7 @@ def opened(path: str | os.PathLike[str]) -> Iterator[tuple[InputContainer, Video
     Raises:
         VideoError: no such file, not a video, or damaged.
     """
-    if not Path(path).is_file():
-        raise VideoError("There is no such file. Please check its name and folder.")
+    require_file(path)
     options = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
     with reading():
         container = av.open(f"file:{os.fspath(path)}", options=options)

@@ -128,7 +128,7 @@ def _from_hub(
 ) -> ResolvedCheckpoint:
     import httpx2  # the client's own HTTP library, for its exceptions
     from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import HFValidationError, RevisionResolutionError
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionResolutionError
 
     api = HfApi(endpoint=endpoint, token=token, library_name="agetransformer")
     try:
@@ -145,7 +145,10 @@ def _from_hub(
             )
         )
     except (HFValidationError, RevisionResolutionError, OSError, httpx2.HTTPError) as error:
-        raise CheckpointError(_explain(error, repo_id, revision)) from error
+        sentence = _explain(error, repo_id, revision)
+        if isinstance(error, RepositoryNotFoundError):  # of a folder's name, mistyped, the Hub is asked too
+            sentence += "; nor is there a folder of that name here"
+        raise CheckpointError(sentence) from error
     _require_files(folder, f"{repo_id} at {commit}")
     _verify(repo_id, commit, folder, cache_dir)
     return ResolvedCheckpoint(folder, repo_id, commit, _sha256(folder / WEIGHTS_NAME))
@@ -170,10 +173,7 @@ def _explain(error: Exception, repo_id: str, revision: str | None) -> str:
     if isinstance(error, GatedRepoError):
         return f"{repo_id} asks for consent: accept its terms on its page, and {log_in}"
     if isinstance(error, RepositoryNotFoundError):
-        return (
-            f"{repo_id}: no such folder here, and no such model on the Hub, or it is private; check the name, and"
-            f" {log_in} if it is private"
-        )
+        return f"{repo_id}: no such model on the Hub, or it is private; check the name, and {log_in} if it is private"
     if isinstance(error, RevisionNotFoundError):
         return f"{repo_id} has no revision {revision}; give a branch, a tag or a full commit hash"
     if isinstance(error, (RevisionResolutionError, LocalEntryNotFoundError, OfflineModeIsEnabled)):

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from agetransformer.bordered import BorderedDecoder, BorderedEncoder
-from agetransformer.cpus import limit_threads
 from agetransformer.graphs import Graphed
 from agetransformer.networks import Generator
 from agetransformer.rewrites import FastEncoding, FastNorm, RewriteConfig, rewrite
@@ -51,8 +50,6 @@ class TorchBackend:
         self._encode = Graphed(self.encoder) if config.graphs else self.encoder
         decode = self._decode_batch
         self._decode = Graphed(decode) if config.graphs else decode
-        if self.device.type == "cpu":
-            limit_threads()
 
     def _prepared(self, module: nn.Module) -> nn.Module:
         """On the device, in the precision and memory format of the config."""

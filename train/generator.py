@@ -17,8 +17,7 @@ from accelerate import PartialState
 from torch import Tensor, nn
 
 from agetransformer.checkpoint import load_checkpoint, save_checkpoint
-from agetransformer.classifier import AgeClassifier, ClassifierConfig, chip
-from agetransformer.efficientnet import fold_norms
+from agetransformer.classifier import AgeClassifier, chip
 from agetransformer.networks import Generator, GeneratorConfig
 from train.archives import is_sharded
 from train.attributes import AGE, find_attribute
@@ -68,7 +67,7 @@ from train.parallel import (
 from train.runlog import RunLog
 from train.samples import choose_samples
 from train.skin_maps import load_skin_maps
-from train.start import load_start
+from train.start import load_frozen, load_start
 from train.state import find_state, load_state, save_state
 from train.teachers import teach
 
@@ -223,19 +222,15 @@ def build_networks(config: GeneratorTraining, device: torch.device) -> Networks:
     groups = [{"params": others, "scale": 1.0}, {"params": modulation, "scale": config.modulation_lr}]
     betas = (config.beta1, config.beta2)
 
-    def frozen(folder: str) -> AgeClassifier:
-        model = load_checkpoint(AgeClassifier, ClassifierConfig, folder).requires_grad_(False)
-        return fold_norms(model).to(device=device, memory_format=torch.channels_last)
-
     teachers = [load_checkpoint(Generator, GeneratorConfig, folder).requires_grad_(False) for folder in config.teachers]
 
     return Networks(
         generator,
         copy.deepcopy(generator).requires_grad_(False).eval(),
         discriminator,
-        frozen(config.classifier),
-        frozen(config.robust_classifier) if config.robust_classifier else None,
-        frozen(config.glasses_classifier) if config.glasses_classifier else None,
+        load_frozen(config.classifier, device),
+        load_frozen(config.robust_classifier, device) if config.robust_classifier else None,
+        load_frozen(config.glasses_classifier, device) if config.glasses_classifier else None,
         torch.optim.Adam(groups, betas=betas),
         torch.optim.Adam([{"params": discriminator.parameters(), "scale": config.discriminator_lr}], betas=betas),
         tuple(teacher.to(device=device, memory_format=torch.channels_last) for teacher in teachers),

@@ -24,12 +24,12 @@ from scipy import ndimage
 from torch import Tensor
 from tqdm import tqdm
 
-from agetransformer.checkpoint import CheckpointError, load_checkpoint
-from agetransformer.classifier import CHIP_X, CHIP_Y, AgeClassifier, ClassifierConfig, expected_age
-from agetransformer.efficientnet import fold_norms
+from agetransformer.checkpoint import CheckpointError
+from agetransformer.classifier import CHIP_X, CHIP_Y, AgeClassifier, expected_age
 from agetransformer.files import written_whole
 from train.attributes import AGE, NO_GLASSES
 from train.data import Faces, load_faces, to_unit
+from train.start import load_frozen
 
 SIDE = 256  # px: of a square; the chips of our data fill 161 of them with their 144
 _CHIP = 144  # px: they are compared at this size
@@ -89,12 +89,6 @@ def in_parts(measure: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     return torch.cat([measure(part) for part in tqdm(images.split(128), desc="chips", disable=None)])
 
 
-def load_reader(folder: Path) -> AgeClassifier:
-    """A classifier, as its forward pass is quick on a CPU."""
-    model = load_checkpoint(AgeClassifier, ClassifierConfig, folder).requires_grad_(False)
-    return fold_norms(model).to(memory_format=torch.channels_last)
-
-
 @torch.inference_mode()
 def read_all(reader: AgeClassifier, images: Tensor) -> Tensor:
     """What a classifier says of uint8 chips [N, 3, S, S]: [N], on its scale of 0..100."""
@@ -150,7 +144,7 @@ def place_chips(
     """
     if len({archive.stem for archive in archives}) < len(archives):
         raise ValueError("two archives have the same name, which goes before the names of their faces: rename one")
-    age_reader, glasses_reader = load_reader(classifier), load_reader(glasses)
+    age_reader, glasses_reader = load_frozen(classifier), load_frozen(glasses)
     faces = load_faces(tuple(map(str, archives)), _CHIP, True, cache)
     fitting = find_fitting(faces)
     chosen = choose_chips(faces, fitting, read_all(age_reader, faces.images[fitting]), count)

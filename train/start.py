@@ -1,9 +1,20 @@
-"""The weights that a training goes on from."""
+"""The weights that a training goes on from, and the classifiers that it asks."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import torch
+
 from agetransformer.checkpoint import Module, load_checkpoint
+from agetransformer.classifier import AgeClassifier, ClassifierConfig
+from agetransformer.efficientnet import fold_norms
+
+
+def load_frozen(folder: str | Path, device: torch.device | str = "cpu") -> AgeClassifier:
+    """A classifier that is only asked: without gradients of its own, its norms folded, channels last."""
+    model = load_checkpoint(AgeClassifier, ClassifierConfig, folder).requires_grad_(False)
+    return fold_norms(model).to(device=device, memory_format=torch.channels_last)
 
 
 def load_start(module_class: type[Module], folder: str, wanted: Any, free: tuple[str, ...]) -> Module:

@@ -85,4 +85,4 @@ def add_clip(studio: Studio, words: Wording, language: gr.Radio) -> None:
             download: gr.update(value=str(target), visible=True),
         }
 
-    add_run(start, run, check, clip, [age, hair, mark, language], language, status, [result, download])
+    add_run(start, run, check, [clip], [age, hair, mark, language], language, status, [result, download])

@@ -98,8 +98,8 @@ pixels that age does not touch stay your own, at full resolution.
 
 **How it was trained.** By the code of this project, on portraits from FFHQ whose ages a web service had
 estimated, and in the end on some from UTKFace and All-Age-Faces. A second network, trained here too, judged its edits.
-It also gives the age you see; it learned from UTKFace,
-All-Age-Faces and FFHQ and is wrong by about five years on average.
+It also gives the age you see; it learned from UTKFace, All-Age-Faces and FFHQ and is wrong by about five years on
+average.
 
 **Its limits.** It paints what ageing looks like on average in its training photos: it is not a forecast of how anybody
 will look, and must not be used to decide anything about anybody's age. Photos on the internet under-represent many

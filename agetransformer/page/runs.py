@@ -17,7 +17,7 @@ def add_run(
     start: gr.Button,
     run: Callable[..., dict[Block, Any]],
     check: Callable[..., None],
-    checked: Component | list[Component],
+    checked: list[Component],
     options: list[Component],
     language: gr.Radio,
     status: gr.HTML,
@@ -31,7 +31,6 @@ def add_run(
         checked: what is worked on; progress is shown on the first.
         options: of the run.
     """
-    checked = checked if isinstance(checked, list) else [checked]
 
     def begin(*values: Any) -> tuple:
         """What a run made before goes first, so that nobody takes it for this one's."""
