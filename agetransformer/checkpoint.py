@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
-from agetransformer.files import written_whole
+from agetransformer.files import written_through, written_whole
 
 FORMAT_VERSION = 1  # what is written; all from 1 to this are read
 CONFIG_NAME = "config.json"
@@ -51,6 +51,8 @@ def save_checkpoint(module: Configured, folder: str | Path, half: bool = False) 
     with written_whole(folder / CONFIG_NAME) as config_aside, written_whole(folder / WEIGHTS_NAME) as weights_aside:
         weights_aside.write_bytes(save(weights, metadata={"format": "pt"}))
         config_aside.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        for path in (config_aside, weights_aside):
+            written_through(path)  # a power cut must not leave an empty file in the older one's place
     return folder
 
 

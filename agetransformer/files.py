@@ -17,3 +17,17 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def written_through(path: str | os.PathLike[str]) -> None:
+    """Wait until a file's content, or a folder's names, are on the disk; a file system that cannot is left alone."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:  # Windows opens no folders
+        return
+    try:
+        os.fsync(handle)
+    except OSError:
+        pass
+    finally:
+        os.close(handle)

@@ -77,6 +77,13 @@ def test_the_smiles_classifier_goes_on_after_a_kill(tmp_path, monkeypatch):
     assert started == [(False, True), (True, True), "generator", "generator"]
 
 
+def test_a_run_that_a_signal_stops_is_the_last(tmp_path, monkeypatch):
+    started = []
+    monkeypatch.setattr(ablations, "train_generator", lambda config, out, *given: started.append(out.name))
+    run_ablations(Ablations(tmp_path, ("single", "projection"), minutes=5))
+    assert started == ["single"]  # it came back without having seen all its images
+
+
 def row(age: float, **changes) -> dict:
     values = dict.fromkeys(("gender_kept", "smile_kept", "sharpness_network"), 1.0)
     values |= {"age_mean": age, "age_sd": 5.0, "identity": 0.3, "background": 0.5, "colour_p99": 4.0, "smile": 0.6}

@@ -171,7 +171,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(tiny_faces, tmp_path, monkeypa
     monkeypatch.setattr(training, "update_average", update)
     assert [path.name for path in killed.iterdir() if path.name != "tensorboard"] == ["state-00000003"]
     assert all(file.stat().st_size < 16e6 for file in (killed / "state-00000003").iterdir())
-    with pytest.raises(FileExistsError, match="holds an unfinished run: go on with --resume"):
+    with pytest.raises(FileExistsError, match="holds a run already: go on with --resume"):
         train_classifier(config, killed, cache=cache)
     stopped = train_classifier(config, killed, minutes=0, resume=True, cache=cache)
     assert (killed / "state-00000003").is_dir() and stopped["sha256"] != whole["sha256"]
@@ -179,6 +179,8 @@ def test_a_killed_run_goes_on_to_the_same_weights(tiny_faces, tmp_path, monkeypa
     one, two = (load_file(folder / "model.safetensors") for folder in (tmp_path / "whole", killed))
     assert one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
     assert not list(killed.glob("state-*")) and not list(killed.glob("part-*"))
+    with pytest.raises(FileExistsError, match="holds finished weights"):
+        train_classifier(config, killed, cache=cache)
 
 
 def test_a_batch_larger_than_the_data_is_refused(tiny_faces, tmp_path):

@@ -75,11 +75,11 @@ RUN = {
         ("data/mine.zip", "data/mine-photos.csv", "data/mine-ages.csv", "data/mine-ages.png"),
         {"--size 512": "--size 64", "--per-age 1000": "--per-age 1 --synthetic-limit 60", "SOURCE": "tiny_faces:draw"},
     ),
-    "python -m train.classifier --config train/configs/classifier.yaml --out checkpoints/classifier": Run(
-        ("checkpoints/classifier/metrics.json",)
+    "python -m train.classifier --config train/configs/classifier.yaml --out runs/classifier": Run(
+        ("runs/classifier/metrics.json",)
     ),
-    "python -m train.classifier --config train/configs/classifier-robust.yaml --out checkpoints/classifier-robust": Run(
-        ("checkpoints/classifier-robust/metrics.json",)
+    "python -m train.classifier --config train/configs/classifier-robust.yaml --out runs/classifier-robust": Run(
+        ("runs/classifier-robust/metrics.json",)
     ),
     "python -m train.classifier --config train/configs/classifier-glasses.yaml --out runs/classifier-glasses": Run(
         ("runs/classifier-glasses/metrics.json",)
@@ -148,7 +148,7 @@ REDUCED = {
     "python -m train.label_beards --data FFHQ.zip --out runs/beard-labels.npz": Reduced(
         "wants another package's weights; tests/test_beard_labels.py labels with a parser of its own"
     ),
-    "python -m train.hair_segmenter --config train/configs/hair.yaml --out checkpoints/hair-segmenter": Reduced(
+    "python -m train.hair_segmenter --config train/configs/hair.yaml --out runs/hair-segmenter": Reduced(
         "wants those labels; tests/test_hair_training.py trains one"
     ),
     "python -m benchmarks.inference --out benchmarks/results": Reduced("minutes, on a machine with nothing else to do"),

@@ -3,6 +3,7 @@
 import copy
 import importlib
 import json
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -92,6 +93,39 @@ def test_a_resumed_run_equals_an_uninterrupted_one(workspace, tmp_path, monkeypa
     assert (tmp_path / "cut/generator/model.safetensors").is_file()
     samples = list((tmp_path / "cut/samples").glob("*.png"))
     assert samples and Image.open(samples[0]).size[0] > 6 * 64
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_after_the_step_and_loses_nothing(number, workspace, tmp_path, monkeypatch, capsys):
+    from train import generator
+
+    real_step, calls, before = generator.train_step, [], signal.getsignal(number)
+
+    def step_and_signal(*arguments):
+        calls.append(1)
+        if len(calls) == 2:
+            signal.raise_signal(number)
+        return real_step(*arguments)
+
+    monkeypatch.setattr(generator, "train_step", step_and_signal)
+    stopped = train_generator(tiny(workspace), tmp_path / "run", cache=str(tmp_path / "cache"))
+    assert stopped.name == "state-00000002" and stopped.is_dir()
+    assert (tmp_path / "run/generator/model.safetensors").is_file()
+    assert "stopping after this step, saved" in capsys.readouterr().err
+    assert signal.getsignal(number) is before
+
+
+def test_a_second_signal_stops_at_once(workspace, tmp_path, monkeypatch):
+    from train import generator
+
+    def signal_twice(*arguments):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(generator, "train_step", signal_twice)
+    with pytest.raises(KeyboardInterrupt):
+        train_generator(tiny(workspace), tmp_path / "run", cache=str(tmp_path / "cache"))
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @pytest.fixture

@@ -120,8 +120,8 @@ def test_a_stopped_run_goes_on_as_if_it_had_not(run, tmp_path):
     few = HairTraining(**{**vars(config), "images": 48})
     train_hair_segmenter(few, tmp_path / "whole", cache=str(folder))
     with pytest.MonkeyPatch.context() as patch:
-        steps = iter(range(3))
-        patch.setattr("train.hair_segmenter.time.monotonic", lambda: 60.0 * next(steps, 3))
+        steps = iter(range(4))
+        patch.setattr("train.deadline.time.monotonic", lambda: 60.0 * next(steps, 4))
         train_hair_segmenter(few, tmp_path / "parts", minutes=2.5, cache=str(folder))
     with pytest.raises(FileNotFoundError, match="start without --resume"):  # nor is a finished run begun anew
         train_hair_segmenter(few, tmp_path / "whole", resume=True, cache=str(folder))

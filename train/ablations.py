@@ -69,11 +69,16 @@ def run_ablations(settings: Ablations) -> list[str]:
         if config.attribute != "age":
             configs[name] = config = replace(config, classifier=str(settings.out / SMILE_CLASSIFIER))
             if not _train_smile_classifier(settings, (deadline - time.monotonic()) / 60):
+                deadline = time.monotonic()
                 continue
         left = (deadline - time.monotonic()) / 60
         if not is_complete(config, settings.out / name) and left > 0:
             out = settings.out / name
             train_generator(config, out, left, find_state(out) is not None, settings.device, settings.cache)
+            if not is_complete(
+                config, out
+            ):  # its time was up, or a signal came: the runs after it have none left either
+                deadline = time.monotonic()
     complete = [name for name in RUNS if is_complete(configs[name], settings.out / name)]
     results = {name: _judge(configs[name], settings.out / name, settings) for name in complete}
     if complete:

@@ -25,6 +25,7 @@ from train.augment import augment
 from train.averaging import update_average
 from train.config import load_config
 from train.data import Faces, held_out, load_faces, move_images, to_unit
+from train.deadline import Deadline
 from train.groups import classifier_groups
 from train.losses import compute_age_error, compute_class_loss
 from train.memory import keep_freed_memory
@@ -34,7 +35,6 @@ from train.parallel import (
     Share,
     average_gradients,
     average_values,
-    is_time_up,
     join_processes,
     own_share,
     require_same_state,
@@ -44,7 +44,7 @@ from train.parallel import (
 from train.runlog import RunLog
 from train.schedule import cosine_rate
 from train.start import load_start
-from train.state import Saved, find_state, load_state, remove_states, save_state
+from train.state import Saved, find_state, load_state, remove_states, save_state, state_to_resume
 
 STATE = Saved(("model", "average"), ("optimizer",))
 
@@ -317,28 +317,22 @@ def train_classifier(
     device: str = "cpu",
     cache: str = ".cache",  # folder for decoded data
 ) -> dict:
-    """Train until the images or the minutes are over; return the metrics on the held-out 5 %.
+    """Train until the images or the minutes are over, or a signal comes; return the metrics on the held-out 5 %.
 
     Writes the averaged weights and metrics.json to `out`. The states that a kill leaves there go when all images are
     seen. Under `accelerate launch`, every process calls this; the main one alone writes, the others return {}.
 
     Raises:
-        FileExistsError: `out` holds an unfinished run and `resume` is off.
-        FileNotFoundError: it holds none, and `resume` is on; or the processes see different states in it.
+        FileExistsError: `out` holds an unfinished run and `resume` is off, or a finished V.
+        FileNotFoundError: it holds no unfinished run, and `resume` is on; or the processes see different states in it.
         ValueError: fewer faces than a batch has.
     """
-    began = time.monotonic()
+    began, deadline = time.monotonic(), Deadline(minutes)
     state = join_processes(device)
     share = own_share()
     place = state.device if share.count > 1 else torch.device(device)
-    newest = find_state(out)
-    require_same_state(newest)
-    if newest is not None and not resume:
-        raise FileExistsError(f"{out} holds an unfinished run: go on with --resume, or name another --out")
-    if newest is None and resume:
-        raise FileNotFoundError(
-            f"{out} holds no unfinished run (one that is over leaves V alone): start without --resume"
-        )
+    require_same_state(find_state(out))
+    newest = state_to_resume(out, resume)
     with state.local_main_process_first():  # one process a machine decodes, the others read its cache
         train, test = load_split(config, cache)
     whole = config.batch * share.count
@@ -358,25 +352,26 @@ def train_classifier(
     log = RunLog(out, images, steps * whole) if state.is_main_process else None
     if log and newest is None:
         save_state(out, nets, step, images, STATE, random)  # from here on, a kill loses steps only
-    while (position := images // whole) < steps and not is_time_up(began, minutes, step):
-        for group in nets.optimizer.param_groups:
-            group["lr"] = config.lr * cosine_rate(position, steps)
-        side = config.small if position < config.small_share * steps else config.model.resolution
-        loss = train_step(nets, train, weights, config, side, draws, share)
-        update_average(nets.average, nets.model, min(config.ema, (position + 1) / (position + 10)))
-        step += 1
-        images += whole
-        if step % config.log_every == 0:
-            values = average_values({"loss": loss})
+    with deadline.heeding_signals():
+        while (position := images // whole) < steps and not deadline.is_over(step):
+            for group in nets.optimizer.param_groups:
+                group["lr"] = config.lr * cosine_rate(position, steps)
+            side = config.small if position < config.small_share * steps else config.model.resolution
+            loss = train_step(nets, train, weights, config, side, draws, share)
+            update_average(nets.average, nets.model, min(config.ema, (position + 1) / (position + 10)))
+            step += 1
+            images += whole
+            if step % config.log_every == 0:
+                values = average_values({"loss": loss})
+                if log:
+                    log.write_losses(values, images)
             if log:
-                log.write_losses(values, images)
-        if log:
-            log.write_progress(images)
-        if log and step % config.save_every == 0:
-            save_state(out, nets, step, images, STATE, random)
-        if log and step % config.measure_every == 0:
-            seen = measure(nets.average, test, config.data, config.attribute)["archives"]
-            print(step, round(time.monotonic() - began), json.dumps(seen), flush=True)
+                log.write_progress(images)
+            if log and step % config.save_every == 0:
+                save_state(out, nets, step, images, STATE, random)
+            if log and step % config.measure_every == 0:
+                seen = measure(nets.average, test, config.data, config.attribute)["archives"]
+                print(step, round(time.monotonic() - began), json.dumps(seen), flush=True)
     result = {}
     if log:
         log.close()

@@ -5,7 +5,6 @@ accelerate launch -m train.generator ...    # many GPUs or machines: each proces
 """
 
 import copy
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -26,6 +25,7 @@ from train.averaging import update_average
 from train.batches import Batch, age_balance, assemble_batch, draw_batch, draw_targets
 from train.config import load_config
 from train.data import Faces, held_out, load_faces, move_images, to_unit
+from train.deadline import Deadline
 from train.discriminators import build_discriminator
 from train.feature_discriminator import FeatureDiscriminator
 from train.forward import edit_at
@@ -57,7 +57,6 @@ from train.parallel import (
     Share,
     average_gradients,
     average_values,
-    is_time_up,
     join_processes,
     main_process_values,
     own_share,
@@ -68,7 +67,7 @@ from train.runlog import RunLog
 from train.samples import choose_samples
 from train.skin_maps import load_skin_maps
 from train.start import load_frozen, load_start
-from train.state import find_state, load_state, save_state
+from train.state import find_state, load_state, save_state, state_to_resume
 from train.teachers import teach
 
 YOUNGEST, OLDEST = AGE.targets[0], AGE.targets[-1]  # Q of the paper
@@ -494,7 +493,7 @@ def train_generator(
     device: str = "cpu",
     cache: str = ".cache",  # folder for decoded data
 ) -> Path:
-    """Train until the phases or the minutes are over; return the folder of the newest state.
+    """Train until the phases or the minutes are over, or a signal comes; return the folder of the newest state.
 
     Under `accelerate launch`, every process calls this; the main one alone writes.
 
@@ -502,45 +501,42 @@ def train_generator(
         FileExistsError: `out` holds a run already and `resume` is off.
         FileNotFoundError: it holds none, and `resume` is on; or the processes see different states in it.
     """
-    began = time.monotonic()
+    deadline = Deadline(minutes)
     if not config.phases:
         raise ValueError("phases: there is none, so there is nothing to train")
     state = join_processes(device)
     share = own_share()
     nets = build_networks(config, state.device if share.count > 1 else torch.device(device))
-    newest = find_state(out)
-    require_same_state(newest)
-    if newest is not None and not resume:
-        raise FileExistsError(f"{out} holds a run already: go on with --resume, or name another --out")
-    if newest is None and resume:
-        raise FileNotFoundError(f"{out} holds no run to go on with: start without --resume, or name another --out")
+    require_same_state(find_state(out))
+    newest = state_to_resume(out, resume)
     step, images = load_state(newest, nets) if newest is not None else (0, 0)
     total = sum(phase.images for phase in config.phases)
     log = RunLog(out, images, total, find_attribute(config.attribute).samples) if state.is_main_process else None
     history = History(config.history) if config.history > 0 else None
     phase = None
-    while (current := find_phase(config.phases, images)) is not None and not is_time_up(began, minutes, step):
-        if current is not phase:
-            phase, draw = current, None  # the last phase's images go before the next one's come
-            draw, samples = open_phase(config, nets, phase, step, cache)
-            if log and find_state(out) is None:
-                save_state(out, nets, step, images)  # from here on, a kill loses steps only
-            for optimizer in (nets.generator_optimizer, nets.discriminator_optimizer):
-                for group in optimizer.param_groups:
-                    group["lr"] = phase.lr * group["scale"]
-        losses = train_step(nets, draw(step), phase, config, step, history)
-        step += 1
-        images += phase.batch * share.count
-        if step % config.log_every == 0:
-            values = average_values(losses)
+    with deadline.heeding_signals():
+        while (current := find_phase(config.phases, images)) is not None and not deadline.is_over(step):
+            if current is not phase:
+                phase, draw = current, None  # the last phase's images go before the next one's come
+                draw, samples = open_phase(config, nets, phase, step, cache)
+                if log and find_state(out) is None:
+                    save_state(out, nets, step, images)  # from here on, a kill loses steps only
+                for optimizer in (nets.generator_optimizer, nets.discriminator_optimizer):
+                    for group in optimizer.param_groups:
+                        group["lr"] = phase.lr * group["scale"]
+            losses = train_step(nets, draw(step), phase, config, step, history)
+            step += 1
+            images += phase.batch * share.count
+            if step % config.log_every == 0:
+                values = average_values(losses)
+                if log:
+                    log.write_losses(values, images)
             if log:
-                log.write_losses(values, images)
-        if log:
-            log.write_progress(images)
-        if log and step % config.sample_every == 0:
-            log.write_samples(nets.average, nets.classifier, samples, images, config.bf16)
-        if log and step % config.save_every == 0:
-            save_state(out, nets, step, images)
+                log.write_progress(images)
+            if log and step % config.sample_every == 0:
+                log.write_samples(nets.average, nets.classifier, samples, images, config.bf16)
+            if log and step % config.save_every == 0:
+                save_state(out, nets, step, images)
     if log:
         log.close()
         save_state(out, nets, step, images)

@@ -26,12 +26,13 @@ from train.averaging import update_average
 from train.classifier import imagenet_weights
 from train.config import load_config
 from train.data import held_out, load_faces, to_unit
+from train.deadline import Deadline
 from train.face_maps import read_maps
 from train.memory import keep_freed_memory
 from train.options import failing_in_a_sentence, training_parser
 from train.runlog import RunLog
 from train.schedule import cosine_rate
-from train.state import Saved, find_state, load_state, remove_states, save_state
+from train.state import Saved, load_state, remove_states, save_state, state_to_resume
 
 STATE = Saved(("model", "average"), ("optimizer",))
 _SIDE = 256  # px: of faces and maps before the augmentation
@@ -204,21 +205,17 @@ def train_hair_segmenter(
     device: str = "cpu",
     cache: str = ".cache",  # folder for decoded data
 ) -> dict[str, float]:
-    """Train until the images or the minutes are over; return the measures on the held-out 5 %.
+    """Train until the images or the minutes are over, or a signal comes; return the measures on the held-out 5 %.
 
     Writes the averaged weights and metrics.json to `out`.
 
     Raises:
-        FileExistsError: `out` holds an unfinished run and `resume` is off.
-        FileNotFoundError: it holds none, and `resume` is on.
+        FileExistsError: `out` holds an unfinished run and `resume` is off, or finished weights.
+        FileNotFoundError: it holds no unfinished run, and `resume` is on.
         FileNotFoundError, ValueError: the data or the maps are missing or broken.
     """
-    began = time.monotonic()
-    newest = find_state(out)
-    if newest is not None and not resume:
-        raise FileExistsError(f"{out} holds an unfinished run: go on with --resume, or name another --out")
-    if newest is None and resume:
-        raise FileNotFoundError(f"{out} holds no unfinished run: start without --resume")
+    began, deadline = time.monotonic(), Deadline(minutes)
+    newest = state_to_resume(out, resume)
     train, test = load_split(config, cache)
     nets = build_networks(config, device)
     draws, weights = torch.Generator().manual_seed(config.seed), draw_weights(train, config.bearded)
@@ -226,24 +223,25 @@ def train_hair_segmenter(
     step, images = load_state(newest, nets, STATE, random) if newest is not None else (0, 0)
     steps = config.images // config.batch
     log = RunLog(out, images, steps * config.batch)
-    while step < steps and time.monotonic() - began < 60 * minutes:
-        for group in nets.optimizer.param_groups:
-            group["lr"] = config.lr * cosine_rate(step, steps)
-        pictures, parts, known = (drawn.to(device) for drawn in draw_batch(train, weights, config, draws))
-        with torch.autocast(pictures.device.type, torch.bfloat16, enabled=config.bf16):
-            loss = compute_hair_loss(nets.model(pictures), parts, known)
-        nets.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nets.optimizer.step()
-        update_average(nets.average, nets.model, min(config.ema, (step + 1) / (step + 10)))
-        step, images = step + 1, images + config.batch
-        if step % config.log_every == 0:
-            log.write_losses({"hair": loss.item()}, images)
-        log.write_progress(images)
-        if step % config.save_every == 0:
-            save_state(out, nets, step, images, STATE, random)
-        if step % config.measure_every == 0:
-            print(step, round(time.monotonic() - began), json.dumps(measure(nets.average, test)), flush=True)
+    with deadline.heeding_signals():
+        while step < steps and not deadline.is_over(step):
+            for group in nets.optimizer.param_groups:
+                group["lr"] = config.lr * cosine_rate(step, steps)
+            pictures, parts, known = (drawn.to(device) for drawn in draw_batch(train, weights, config, draws))
+            with torch.autocast(pictures.device.type, torch.bfloat16, enabled=config.bf16):
+                loss = compute_hair_loss(nets.model(pictures), parts, known)
+            nets.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nets.optimizer.step()
+            update_average(nets.average, nets.model, min(config.ema, (step + 1) / (step + 10)))
+            step, images = step + 1, images + config.batch
+            if step % config.log_every == 0:
+                log.write_losses({"hair": loss.item()}, images)
+            log.write_progress(images)
+            if step % config.save_every == 0:
+                save_state(out, nets, step, images, STATE, random)
+            if step % config.measure_every == 0:
+                print(step, round(time.monotonic() - began), json.dumps(measure(nets.average, test)), flush=True)
     log.close()
     save_state(out, nets, step, images, STATE, random)
     save_checkpoint(nets.average, out, half=True)

@@ -1,6 +1,7 @@
 """The command lines that the trainings share, and those that draw maps for them."""
 
 import argparse
+import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import torch
 from yaml import YAMLError
+
+_INTERRUPTED = 130  # a shell's code for Ctrl-C
 
 
 def training_parser(description: str | None, settings: type, out: str) -> argparse.ArgumentParser:
@@ -42,12 +45,15 @@ def maps_parser(description: str | None) -> argparse.ArgumentParser:
 
 @contextmanager
 def failing_in_a_sentence(program: str) -> Iterator[None]:
-    """What is wrong with what the user gave ends the program with its message instead of a traceback.
+    """What is wrong with what the user gave ends the program with its message instead of a traceback; so does Ctrl-C.
 
     That is what a `raise` says, and the system of files. A ValueError out of an expression is a mistake of ours.
     """
     try:
         yield
+    except KeyboardInterrupt:
+        print(f"\n{program}: stopped", file=sys.stderr)
+        raise SystemExit(_INTERRUPTED) from None
     except (ValueError, OSError, YAMLError) as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
         if isinstance(error, ValueError) and not (where.line or "raise").startswith("raise"):

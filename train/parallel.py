@@ -7,7 +7,6 @@ all processes for the whole batch, and each takes its share. Without `accelerate
 nothing here does anything.
 """
 
-import time
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -18,7 +17,6 @@ from accelerate.utils import broadcast, gather, reduce
 from torch import Tensor, nn
 
 _PATIENCE = timedelta(hours=3)  # of those that wait while one decodes a large archive; PyTorch's own is ten minutes
-CLOCK_EVERY = 10  # steps between two looks at the main process's clock, which cost a GPU its queue
 
 
 @dataclass(frozen=True)
@@ -67,15 +65,6 @@ def average_values(values: dict[str, Tensor]) -> dict[str, float]:
     if PartialState().num_processes > 1:
         values = reduce(values, "mean")
     return {name: value.item() for name, value in values.items()}
-
-
-def is_time_up(began: float, minutes: float, step: int) -> bool:
-    """Whether `minutes` have passed since `began` (time.monotonic): by the main process's clock, for all alike."""
-    up = time.monotonic() - began >= 60 * minutes
-    state = PartialState()
-    if state.num_processes == 1:
-        return up
-    return step % CLOCK_EVERY == 0 and bool(broadcast(torch.tensor(float(up), device=state.device)).item())
 
 
 def main_process_values(values: Tensor) -> Tensor:

@@ -17,7 +17,6 @@ import math
 import re
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -36,6 +35,7 @@ from agetransformer.networks import Generator, GeneratorConfig
 from train.aligning import Aligning, AligningError, Request, align_photos
 from train.batches import age_balance, draw_batch
 from train.data import Faces, to_unit
+from train.deadline import Deadline
 from train.face_reader import FaceReader, FaceReaderError
 from train.generator import (
     OLDEST,
@@ -232,10 +232,10 @@ def _fit(settings: Personalisation, nets: Networks, train: Faces) -> None:
     phase = Phase(settings.images, nets.generator.config.resolution, batch, settings.lr, settings.weights)
     for group in nets.generator_optimizer.param_groups:
         group["lr"] = phase.lr
-    training, weights, began = _training(settings), age_balance(train.ages.cpu()), time.monotonic()
-    with tqdm(total=phase.images, unit="image") as progress:
+    training, weights, deadline = _training(settings), age_balance(train.ages.cpu()), Deadline(settings.minutes)
+    with tqdm(total=phase.images, unit="image") as progress, deadline.heeding_signals():
         for step in range(-(-phase.images // batch)):
-            if time.monotonic() - began > 60 * settings.minutes:
+            if deadline.is_over(step):
                 break
             drawn = draw_batch(train, weights, batch, step, training.seed, training.min_gap)
             losses = train_step(nets, drawn, phase, training, step)

@@ -11,6 +11,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from agetransformer.checkpoint import WEIGHTS_NAME
+from agetransformer.files import written_through
+
 
 @dataclass(frozen=True)
 class Saved:
@@ -48,7 +51,10 @@ def save_state(
     if final.exists():
         shutil.rmtree(aside)
         return final
+    for path in (*aside.iterdir(), aside):
+        written_through(path)  # before the older one goes: a power cut must not leave neither
     os.rename(aside, final)
+    written_through(out)
     for old in (*sorted(out.glob("state-*"))[:-1], *out.glob("part-*")):  # older ones, and what a kill cut short
         shutil.rmtree(old)
     return final
@@ -58,6 +64,23 @@ def find_state(out: Path) -> Path | None:
     """The newest complete state in `out`, or None."""
     states = sorted(out.glob("state-*"))
     return states[-1] if states else None
+
+
+def state_to_resume(out: Path, resume: bool) -> Path | None:
+    """The state that a run in `out` goes on from; None: it begins.
+
+    Raises:
+        FileExistsError: it would begin where a run or finished weights are.
+        FileNotFoundError: it would go on where there is no state.
+    """
+    newest = find_state(out)
+    if newest is not None and not resume:
+        raise FileExistsError(f"{out} holds a run already: go on with --resume, or name another --out")
+    if newest is None and resume:
+        raise FileNotFoundError(f"{out} holds no run to go on with: start without --resume, or name another --out")
+    if newest is None and (out / WEIGHTS_NAME).exists():
+        raise FileExistsError(f"{out} holds finished weights, which a new run would replace: name another --out")
+    return newest
 
 
 def remove_states(out: Path) -> None:

@@ -16,6 +16,7 @@ again and again until others of their bin replace them. With `balance_traits` ea
 import itertools
 import json
 import random
+import signal
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -206,7 +207,13 @@ class FaceStream(IterableDataset):
 def load_stream(stream: FaceStream, batch: int, workers: int, device: torch.device) -> Iterator[list[Tensor]]:
     """Batches (images [N, 3, S, S] uint8, labels [N], traits [N]), decoded ahead in other processes."""
     workers = min(workers, usable_cpus())
-    return iter(DataLoader(stream, batch, num_workers=workers, pin_memory=device.type == "cuda"))
+    pinned = device.type == "cuda"
+    return iter(DataLoader(stream, batch, num_workers=workers, pin_memory=pinned, worker_init_fn=_leave_interrupt))
+
+
+def _leave_interrupt(worker: int) -> None:
+    """Ctrl-C reaches every process of a terminal; the main one decides what it means (train/deadline.py)."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def read_held_out(entries: tuple[str, ...], size: int, attribute: Attribute, need_glasses: bool = False) -> Faces:
