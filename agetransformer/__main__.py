@@ -11,6 +11,8 @@ from PIL import Image
 from agetransformer.quiet import native_log_aside
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from agetransformer.editor import AgeEditor
     from agetransformer.faces import Face
 
@@ -186,7 +188,7 @@ def _each_photo(
     code = 0
     stems = _stems(options.photos, options.out, outputs)
     for photo, stem in zip(options.photos, stems, strict=True):
-        if stem != photo.stem:
+        if stem != photo.stem and photo.stem:
             print(f"{photo}: its results are named {stem}_..., because {photo.stem}_... is taken", file=sys.stderr)
         try:
             one(editor, photo, options.out / stem)
@@ -219,12 +221,13 @@ def _stems(photos: Sequence[Path], out: Path, outputs: Callable[[Path], Sequence
     inputs = {photo.resolve() for photo in photos}
     stems: list[str] = []
     for photo in photos:
-        stem, count = photo.stem, 1
+        own = photo.stem or "photo"  # a folder may have none
+        stem, count = own, 1
         while stem.casefold() in (taken.casefold() for taken in stems) or any(
             path.resolve() in inputs for path in outputs(out / stem)
         ):
             count += 1
-            stem = f"{photo.stem}_{count}"
+            stem = f"{own}_{count}"
         stems.append(stem)
     return stems
 
@@ -249,21 +252,17 @@ def _edit_photo(
     Raises:
         ValueError: no face, or not a photo (PhotoError); the message is a sentence.
     """
-    import numpy as np
-
+    from agetransformer.editor import MOST_FACES
     from agetransformer.grid import age_grid, cell_side, stack_grids
     from agetransformer.imageio import save_png, save_pngs
     from agetransformer.mark import add_mark
 
-    photo, faces = _read(editor, path, aligned)
-    faces = faces if every_face else faces[:1]
+    pixels, faces = _read(editor, path, aligned, MOST_FACES if every_face else 1)
     *age_paths, grid_path = _outputs(prefix, ages)
     encodings = [editor.encode(face, hair) for face in faces]
     rows: list[list[Image.Image]] = [[] for _ in faces]
 
-    pixels = np.asarray(photo)
-
-    def results() -> Iterator[tuple[Image.Image | np.ndarray, Path, float]]:
+    def results() -> "Iterator[tuple[Image.Image | np.ndarray, Path, float]]":
         for age, age_path in zip(ages, age_paths, strict=True):
             result = pixels
             for encoding, row in zip(encodings, rows, strict=True):
@@ -290,21 +289,25 @@ def _sweep_photo(editor: "AgeEditor", path: Path, output: Path, aligned: bool, m
     from agetransformer.animation import SweepConfig, save_sweep, sweep_frames
     from agetransformer.mark import add_mark
 
-    photo, faces = _read(editor, path, aligned)
+    pixels, faces = _read(editor, path, aligned, most=1)
     config = SweepConfig(hair=hair)
-    frames = sweep_frames(editor, photo, editor.encode(faces[0], hair), config)
+    frames = sweep_frames(editor, Image.fromarray(pixels), editor.encode(faces[0], hair), config)
     save_sweep(map(add_mark, frames) if marked else frames, output, config, editor.name)
     print(output)
 
 
-def _read(editor: "AgeEditor", path: Path, aligned: bool) -> tuple[Image.Image, "list[Face]"]:
+def _read(editor: "AgeEditor", path: Path, aligned: bool, most: int) -> tuple["np.ndarray", "list[Face]"]:
+    """A photo's pixels, [H, W, 3] uint8, and so many of its faces, largest first."""
+    import numpy as np
+
     from agetransformer.imageio import load_photo
 
     photo = load_photo(path)
-    faces = [editor.face_from_aligned(photo)] if aligned else editor.find_faces(photo)
+    pixels = np.asarray(photo)
+    faces = [editor.face_from_aligned(photo)] if aligned else editor.find_faces(pixels, most)
     if not faces:
         raise ValueError(_NO_FACE)
-    return photo, faces
+    return pixels, faces
 
 
 def run() -> int:

@@ -120,18 +120,32 @@ def unalign(
     Raises:
         ValueError: the square lies outside such a photo.
     """
+    (part,) = unalign_parts(crop, geometry, photo_shape, rows=photo_shape[0])
+    return part
+
+
+def unalign_parts(
+    crop: np.ndarray, geometry: FaceGeometry, photo_shape: tuple[int, ...], rows: int = 256
+) -> Iterator[tuple[np.ndarray, tuple[int, int, int, int]]]:
+    """`unalign` in parts of so many rows, from top to bottom: all of a large face in float32 would be half a gigabyte.
+
+    Where the photo's face has fewer pixels than the crop, which is averaged then, there is one part.
+    """
     height, width = photo_shape[:2]
     left, top = (int(x) for x in np.floor(geometry.quad.min(axis=0)).clip(0))
     right, bottom = (int(x) for x in np.ceil(geometry.quad.max(axis=0)).clip(None, (width, height)))
     if left >= right or top >= bottom:
         raise ValueError(f"the face lies outside a photo of {width} x {height}; pass the photo that it was found in")
     to_crop: np.ndarray = cv2.invertAffineTransform(geometry.crop_to_photo(len(crop)))
-    to_crop[:, 2] += to_crop[:, :2] @ (left, top)
     # A change has no detail that Lanczos would keep better, in six times the time; but OpenCV's cubic bends a ramp by
     # up to 6 % of a crop's pixel, which shows where that is many of the photo's.
     interpolation = cv2.INTER_LANCZOS4 if geometry.side > 2 * len(crop) else cv2.INTER_CUBIC
-    values = _warp(crop, to_crop, (right - left, bottom - top), cv2.BORDER_REPLICATE, interpolation)
-    return values, (left, top, right, bottom)
+    rows = rows if geometry.side >= len(crop) else height
+    for begin in range(top, bottom, rows):
+        end, from_here = min(begin + rows, bottom), to_crop.copy()
+        from_here[:, 2] += to_crop[:, :2] @ (left, begin)
+        values = _warp(crop, from_here, (right - left, end - begin), cv2.BORDER_REPLICATE, interpolation)
+        yield values, (left, begin, right, end)
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,15 +226,15 @@ class FaceFinder:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def find(self, photo: Image.Image) -> list[FaceGeometry]:
-        """Faces of a photo, turned by any angle; largest first, [] when there is none.
+    def find(self, photo: Image.Image | np.ndarray) -> list[FaceGeometry]:
+        """Faces of a photo, or of its pixels [H, W, 3] uint8, turned by any angle; largest first, [] if there is none.
 
         From about 60 px on, but beside a face that is much larger only from a sixth of its size on: looking for smaller
         ones takes three times as long.
         """
         if self._closed:
             raise RuntimeError("this FaceFinder is closed; make a new one")
-        pixels = np.asarray(photo if photo.mode == "RGB" else photo.convert("RGB"))
+        pixels = _rgb_pixels(photo)
         faces: list[FaceGeometry] = []
         for detection in self._propose(pixels):
             if any(_holds(other, detection.centre) for other in faces):
@@ -232,11 +246,11 @@ class FaceFinder:
                 break
         return sorted(faces, key=lambda face: -face.side)
 
-    def follow(self, frame: Image.Image, face: FaceGeometry) -> FaceGeometry | None:
+    def follow(self, frame: Image.Image | np.ndarray, face: FaceGeometry) -> FaceGeometry | None:
         """The face in the next frame of a video, looked for only around where it was; None when it is not there."""
         if self._closed:
             raise RuntimeError("this FaceFinder is closed; make a new one")
-        pixels = np.asarray(frame if frame.mode == "RGB" else frame.convert("RGB"))
+        pixels = _rgb_pixels(frame)
         centre = face.quad.mean(axis=0)
         around = _square(centre, (face.quad[3] - face.quad[0]) / 2 * _FOLLOWED)
         return self._nearest_face(pixels, _from_square(around, _UPRIGHT), centre, face.side / 2)
@@ -306,6 +320,12 @@ class FaceFinder:
             across = (other - one) / max(np.hypot(*(other - one)), 1e-6)
             found.append(_Detection(face.categories[0].score, centre, float(box.width), across))
         return found
+
+
+def _rgb_pixels(photo: Image.Image | np.ndarray) -> np.ndarray:
+    if isinstance(photo, np.ndarray):
+        return photo
+    return np.asarray(photo if photo.mode == "RGB" else photo.convert("RGB"))
 
 
 def _resized(pixels: np.ndarray, factor: float) -> np.ndarray:

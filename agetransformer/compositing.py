@@ -53,9 +53,13 @@ def crop_mask(size: int) -> np.ndarray:
     return np.outer(ramp, ramp)
 
 
-def add_change(pixels: np.ndarray, change: np.ndarray) -> np.ndarray:
-    """Pixels uint8 and what is added to them, float32 in levels of 255 -> uint8."""
-    return np.rint(pixels + change).clip(0, 255).astype(np.uint8)
+def add_change(pixels: np.ndarray, change: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """Pixels uint8 and what is added to them, float32 in levels of 255 -> uint8, rounded and limited.
+
+    Args:
+        out: an array of theirs to write to, `pixels` itself for example; None makes a new one.
+    """
+    return cv2.add(pixels, change, dst=out, dtype=cv2.CV_8U)
 
 
 def paste(photo: np.ndarray, changes: "Sequence[tuple[np.ndarray, FaceGeometry]]") -> np.ndarray:
@@ -75,7 +79,8 @@ def paste(photo: np.ndarray, changes: "Sequence[tuple[np.ndarray, FaceGeometry]]
     """
     result = photo.copy()
     for values, (left, top, right, bottom) in _placed(changes, photo.shape[1], photo.shape[0]):
-        result[top:bottom, left:right] = add_change(result[top:bottom, left:right], values)
+        part = result[top:bottom, left:right]
+        add_change(part, values, out=part)
     return result
 
 
@@ -90,13 +95,13 @@ def paste_image(photo: Image.Image, changes: "Sequence[tuple[np.ndarray, FaceGeo
 def _placed(
     changes: "Sequence[tuple[np.ndarray, FaceGeometry]]", width: int, height: int
 ) -> Iterator[tuple[np.ndarray, tuple[int, int, int, int]]]:
-    """Each change as `unalign` warps it into the photo; the first is the face's, of the others nothing may be there."""
-    from agetransformer.alignment import unalign  # here, because it loads MediaPipe, which aligned squares never need
+    """The parts of each change as they are warped into the photo; the first is the face's, others may lie outside."""
+    from agetransformer.alignment import unalign_parts  # here: it loads MediaPipe, which aligned squares never need
 
     for index, (change, geometry) in enumerate(changes):
         low, high = geometry.quad.min(axis=0), geometry.quad.max(axis=0)
         if index == 0 or ((high > 0).all() and (low < (width, height)).all()):
-            yield unalign(change, geometry, (height, width))
+            yield from unalign_parts(change, geometry, (height, width))
 
 
 def _smooth_step(values: np.ndarray) -> np.ndarray:

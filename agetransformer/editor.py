@@ -38,6 +38,7 @@ from agetransformer.hair_segmenter import HairSegmenter, HairSegmenterConfig
 from agetransformer.imageio import load_photo
 from agetransformer.networks import Generator, GeneratorConfig
 from agetransformer.openvino_classifier import OpenVinoClassifier
+from agetransformer.shading import luma
 
 if TYPE_CHECKING:
     from agetransformer.alignment import FaceFinder, FaceGeometry
@@ -45,7 +46,9 @@ if TYPE_CHECKING:
 Photo = str | os.PathLike[str] | bytes | BinaryIO | Image.Image
 
 AGES = (20, 69)  # Q of the paper, section 3: the target ages that the generator is trained for
+MOST_FACES = 32  # that are found in a photo
 STRONGEST = 1.5  # times the network's change; beyond that it looks painted
+_GREY = 4 / 127.5  # of the range 2: how far apart the channels of a grey pixel may be
 _INNER = 0.85  # of a face's outline: skin for sure
 _LEAST_HAIR = 0.5  # of 0..1: where no pixel is so likely hair, there is none
 _MAX_SIDE = 1024  # px; a larger face keeps its detail in the photo itself, `paste` only adds the change
@@ -109,8 +112,10 @@ class AgeEditor:
         Args:
             source: None for the embedded checkpoint, a checkpoint folder, or "owner/repo" on the Hub.
             revision: commit, branch or tag on the Hub.
+            device: "auto" (a GPU when there is one), "cpu" or "cuda".
         Raises:
             CheckpointError: it cannot be had; the message says why and what to do.
+            ValueError: unknown device, or no such device here.
         """
         checkpoint = hub.resolve(source, revision)
         generator = load_checkpoint(Generator, GeneratorConfig, checkpoint.folder)
@@ -138,25 +143,30 @@ class AgeEditor:
         """Side of the square that the network works on, in pixels."""
         return self.generator.config.resolution
 
-    def find_faces(self, photo: Photo) -> list[Face]:
-        """The faces of a photo, 32 at most, with their surroundings, largest first; [] when there is none.
+    def find_faces(self, photo: Photo | np.ndarray, most: int = MOST_FACES) -> list[Face]:
+        """The faces of a photo with their surroundings, largest first; [] when there is none.
 
+        Args:
+            photo: as `load_photo` takes it, or its upright RGB pixels [H, W, 3] uint8.
+            most: only so many of the largest; `Face.neighbours` are of all that were found.
         Raises:
             PhotoError: the photo cannot be read.
+            CheckpointError, RuntimeError: what MediaPipe needs is missing; the message says what.
         """
         from agetransformer import alignment  # here, because MediaPipe takes seconds to load
 
-        image = load_photo(photo)
+        pixels = photo if isinstance(photo, np.ndarray) else np.asarray(load_photo(photo))
         with self._lock:  # MediaPipe serves one caller at a time
             if self._finder is None:
-                self._finder = alignment.FaceFinder()
+                self._finder = alignment.FaceFinder(max_faces=MOST_FACES)
                 self._closing = weakref.finalize(self, self._finder.close)
-            geometries = self._finder.find(image)
-        pixels = np.asarray(image)
-        faces = [self.cut_face(pixels, geometry) for geometry in geometries]
+            geometries = self._finder.find(pixels)
         return [
-            replace(face, neighbours=tuple(see_neighbour(own, other) for other in geometries if other is not own))
-            for face, own in zip(faces, geometries, strict=True)
+            replace(
+                self.cut_face(pixels, own),
+                neighbours=tuple(see_neighbour(own, other) for other in geometries if other is not own),
+            )
+            for own in geometries[:most]
         ]
 
     def cut_face(
@@ -277,10 +287,13 @@ class AgeEditor:
         edited = self.engine.decode(encoding.encoding, torch.tensor(targets))
         recoloured = [_recolour(encoding, target) if hair else () for target in targets]
         shares = self._calibrate(encoding, targets, edited, recoloured) if shares is None else shares
-        changes = (edited - encoding.reduced).permute(0, 2, 3, 1).numpy() * (127.5 / encoding.exposure)
+        change = edited - encoding.reduced
+        if _is_colourless(encoding.reduced):
+            change = luma(change)[:, None].expand_as(change)
+        changes = change.permute(0, 2, 3, 1).numpy() * (127.5 / encoding.exposure)
         faces = []
-        for change, parts, target, share in zip(changes, recoloured, targets, shares, strict=True):
-            added = np.ascontiguousarray(min(share * strength, STRONGEST) * change)
+        for one, parts, target, share in zip(changes, recoloured, targets, shares, strict=True):
+            added = np.ascontiguousarray(min(share * strength, STRONGEST) * one)
             # All of a colour is the most: twice the way from white to brown is black.
             hairs = tuple(replace(part, values=min(strength, 1.0) * part.values) for part in parts)
             faces.append(EditedFace(encoding.face, target, added, hairs))
@@ -368,7 +381,7 @@ class AgeEditor:
             self.find_faces(Image.new("RGB", (self.resolution, self.resolution)))  # no face, so nobody reads its age
             return
         image = load_photo(photo)
-        faces = self.find_faces(image)
+        faces = self.find_faces(image, most=1)
         if not faces:
             image = image.resize((self.resolution, self.resolution))
             faces = [self.face_from_aligned(image)]
@@ -402,6 +415,11 @@ def _recolour(encoding: FaceEncoding, target: float) -> tuple[HairChange, ...]:
     """What hair and beard change by their colour at an age in years; empty where they do not."""
     parts = [hair_change(part, encoding.face.age, target) for part in encoding.hair]
     return tuple(part for part in parts if part is not None)
+
+
+def _is_colourless(image: Tensor) -> bool:
+    """Whether a face [1, 3, R, R] in [-1, 1] is black and white, but for what JPEG makes of grey."""
+    return (image.amax(dim=1) - image.amin(dim=1)).max().item() <= _GREY
 
 
 def _check_size(size: tuple[int, int], face: Face) -> None:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
-from PIL import Image
 
 from agetransformer.face_outline import OVAL
 from agetransformer.json_lines import serve
@@ -32,7 +31,7 @@ def reading() -> Iterator[Callable[[dict], dict]]:
         def answer(request: dict) -> dict:
             side = request["side"]
             pixels = np.frombuffer(base64.b64decode(request["pixels"]), np.uint8).reshape(side, side, 3)
-            faces = finder.find(Image.fromarray(pixels))
+            faces = finder.find(pixels)
             if not faces:
                 return {"blendshapes": None}
             points = (faces[0].landmarks / side).round(4)

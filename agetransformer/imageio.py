@@ -14,6 +14,8 @@ from PIL import Image, ImageCms, PngImagePlugin
 from PIL.TiffImagePlugin import TiffImageFile
 from pillow_heif import register_heif_opener
 
+from agetransformer.colour_spaces import is_hdr, named_profile
+from agetransformer.cpus import usable_cpus
 from agetransformer.files import written_whole
 from agetransformer.png import PngPixels, compress_pixels, png_bytes
 
@@ -21,7 +23,8 @@ Image.init()  # Image.open(formats=...) only knows the formats that were registe
 register_heif_opener()
 
 MAX_BYTES = 500_000_000  # a 16-bit TIFF of MAX_PIXELS; the page takes less
-MAX_PIXELS = 50_000_000
+MAX_PIXELS = 52_000_000  # cameras that are sold as 50 megapixels have up to 51.3
+_MEGAPIXELS = 50  # what a refusal says
 
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "HEIF", "TIFF", "GIF")
 _FORMAT_NAMES = "JPEG, PNG, WebP, AVIF, HEIC, TIFF or GIF"
@@ -41,7 +44,12 @@ _IMAGE_BRANDS = (
     b"avis",
 )
 _DNG_VERSION, _NEW_SUBFILE, _SUB_IFDS = 50706, 254, 330  # tags of TIFF; bit 0 of the second: a smaller copy
+_BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262  # and these; 0 of the second: white is 0
 _ALIKE = 4  # levels: sRGB profiles differ by rounding
+_CHANNELS = (
+    "The TIFF is damaged, or has channels that cannot be read here. Please save it with 8 or 16 bits a channel, in RGB."
+)
+_HDR = "The photo has a high dynamic range (PQ or HLG). Please export it as an ordinary JPEG."
 _DAMAGED = "The photo is damaged or was cut short, so it cannot be read. Please export or download it again."
 
 # EXIF tag 274 -> how to bring the picture upright.
@@ -193,7 +201,10 @@ def _read(source: str | os.PathLike[str] | bytes | BinaryIO, max_bytes: int) -> 
     elif isinstance(source, (bytes, bytearray, memoryview)):
         data = bytes(source)
     else:
+        start = source.tell() if source.seekable() else None
         data = source.read(max_bytes + 1)
+        if start is not None:
+            source.seek(start)  # who gave it may give it again
     if not data:
         raise PhotoError("The file is empty. Please export or download the photo again.")
     if len(data) > max_bytes:
@@ -204,7 +215,7 @@ def _read(source: str | os.PathLike[str] | bytes | BinaryIO, max_bytes: int) -> 
 
 
 def _too_many_pixels() -> str:
-    return f"The photo has more than {MAX_PIXELS // 1_000_000} megapixels. Please save a smaller copy of it."
+    return f"The photo has more than {_MEGAPIXELS} megapixels. Please save a smaller copy of it."
 
 
 def _check_pixels(size: tuple[int, int]) -> None:
@@ -216,7 +227,9 @@ def _check_pixels(size: tuple[int, int]) -> None:
 
 def _what_it_is_instead(head: bytes) -> str:
     """A sentence about a file that no photo reader knows."""
-    brand, signatures = head[8:12], (b"\xff\xd8\xff", b"\x89PNG\r\n", b"II*\0", b"MM\0*", b"GIF8")
+    brand, signatures = head[8:12], (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8")
+    if head.startswith((b"II*\0", b"MM\0*")):
+        return _CHANNELS
     container = head[4:8] == b"ftyp"
     if (
         head.startswith(signatures)
@@ -249,7 +262,9 @@ def _is_raw(image: TiffImageFile, data: bytes) -> bool:
 def _normalise(image: Image.Image) -> Image.Image:
     """Any Pillow image -> upright, 8-bit sRGB on white, without metadata; the input is left as it is."""
     image.load()
-    orientation, profile = _orientation(image), image.info.get("icc_profile")
+    if is_hdr(image):
+        raise PhotoError(_HDR)
+    orientation, profile = _orientation(image), image.info.get("icc_profile") or named_profile(image)
     picture = _eight_bit(image)
     alpha = picture.getchannel("A") if picture.mode in ("RGBA", "LA") else None
     if alpha is not None:
@@ -275,9 +290,11 @@ def _eight_bit(image: Image.Image) -> Image.Image:
     """Any mode -> L, RGB, LA, RGBA, CMYK or LAB."""
     if image.mode.startswith("I;16") or image.mode == "I":
         values = np.asarray(image).astype(np.int64)
-        if values.min() < 0 or values.max() > 65535:
+        most, inverted = _sixteen_bit_scale(image)
+        if values.min() < 0 or values.max() > most:
             raise PhotoError("The photo has 32 bits a channel. Please save it with 8 or 16 bits.")
-        return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+        grey = (255 * values + most // 2) // most
+        return Image.fromarray((255 - grey if inverted else grey).astype(np.uint8))
     if image.mode == "F":
         raise PhotoError("The photo has floating-point pixels. Please save it with 8 or 16 bits a channel.")
     if image.has_transparency_data:
@@ -287,6 +304,13 @@ def _eight_bit(image: Image.Image) -> Image.Image:
     return image.convert("L" if image.mode == "1" else "RGB")
 
 
+def _sixteen_bit_scale(image: Image.Image) -> tuple[int, bool]:
+    """The white of a grey image of up to 16 bits, and whether it is 0 instead, as a TIFF may say."""
+    tags = getattr(image, "tag_v2", {})
+    bits = tags.get(_BITS_PER_SAMPLE, (16,))[0] if image.mode.startswith("I;16") else 16
+    return 2**bits - 1, tags.get(_PHOTOMETRIC) == 0
+
+
 def _to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
     """L, RGB, CMYK or LAB pixels with their ICC profile (if any) -> RGB pixels in sRGB."""
     if profile:
@@ -294,17 +318,8 @@ def _to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             space = source.profile.xcolor_space.strip()
             fits = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab": "LAB"}.get(space) == picture.mode
-            if fits and not _is_srgb(profile):
-                converted = ImageCms.profileToProfile(
-                    picture,
-                    source,
-                    ImageCms.createProfile("sRGB"),
-                    renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-                    outputMode="RGB",
-                    flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
-                )
-                if converted is not None:
-                    return converted
+            if fits and not (picture.mode == "RGB" and _is_srgb(profile)):
+                return _converted(picture, source)
         except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
             pass  # a broken profile: the pixels alone are still the best there is
     if picture.mode == "LAB":
@@ -313,13 +328,32 @@ def _to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
     return picture.convert("RGB")
 
 
+def _converted(picture: Image.Image, source: ImageCms.ImageCmsProfile) -> Image.Image:
+    """Pixels in sRGB, strip by strip on every CPU: on one, 12 megapixels take as long as five edits of their face."""
+    transform = ImageCms.buildTransform(
+        source,
+        ImageCms.createProfile("sRGB"),
+        picture.mode,
+        "RGB",
+        renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+        flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+    )
+    width, height = picture.size
+    rows = max(1, -(-height // (4 * usable_cpus())))
+    boxes = [(0, top, width, min(top + rows, height)) for top in range(0, height, rows)]
+    result = Image.new("RGB", picture.size)
+    with ThreadPoolExecutor(usable_cpus()) as pool:
+        strips = pool.map(lambda box: ImageCms.applyTransform(picture.crop(box), transform), boxes)
+        for box, strip in zip(boxes, strips, strict=True):
+            result.paste(cast(Image.Image, strip), box[:2])
+    return result
+
+
 @functools.lru_cache(maxsize=16)  # most photos have one of a few
 def _is_srgb(profile: bytes) -> bool:
     """Whether an RGB profile is sRGB: to convert 12 megapixels takes longer than an edit."""
     source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-    if not ImageCms.getProfileDescription(source).startswith("sRGB"):
-        return False
-    steps = np.arange(0, 256, 51, dtype=np.uint8)  # by name alone, linear ones would pass: sRGB-elle-V2-g10
+    steps = np.arange(0, 256, 51, dtype=np.uint8)  # not by its name: many have others, and a linear one has sRGB's
     cube = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(1, -1, 3)
     converted = ImageCms.profileToProfile(
         Image.fromarray(cube), source, ImageCms.createProfile("sRGB"), ImageCms.Intent.RELATIVE_COLORIMETRIC

@@ -74,6 +74,7 @@ def png_bytes(picture: PngPixels, chunks: Sequence[Chunk] = ()) -> list[bytes]:
     return [
         _SIGNATURE,
         _chunk(b"IHDR", eight_bit_rgb),
+        _chunk(b"sRGB", b"\0"),  # or an editor would take the pixels for those of its own working space
         *(_chunk(kind, data) for kind, data in chunks),
         *picture.blocks,
         _chunk(b"IDAT", _STREAM_END + struct.pack(">I", checksum)),

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from PIL import Image
 
 from agetransformer.alignment import FaceFinder, FaceGeometry, ffhq_quad
 from agetransformer.one_euro import OneEuroConfig, one_euro_both_ways
@@ -34,8 +33,7 @@ def follow_face(finder: FaceFinder, frames: Iterable[np.ndarray]) -> Iterator[Fa
     """
     last: FaceGeometry | None = None
     seen = False  # in the frame before
-    for pixels in frames:
-        frame = Image.fromarray(pixels)
+    for frame in frames:
         face = finder.follow(frame, last) if last is not None and seen else None
         if face is None or last is None or not _continues(last, face):
             face = _searched(finder, frame, last)
@@ -65,7 +63,7 @@ def smooth_track(track: Sequence[FaceGeometry | None], times: Sequence[float], c
     return result
 
 
-def _searched(finder: FaceFinder, frame: Image.Image, last: FaceGeometry | None) -> FaceGeometry | None:
+def _searched(finder: FaceFinder, frame: np.ndarray, last: FaceGeometry | None) -> FaceGeometry | None:
     faces = finder.find(frame)
     if last is not None:
         near = [face for face in faces if _distance(last, face) < _NEAR * last.side]

@@ -10,14 +10,15 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from agetransformer.alignment import FaceGeometry
-from agetransformer.faces import Face
+from agetransformer.editor import MOST_FACES
+from agetransformer.faces import Face, Neighbour
 from agetransformer.imageio import load_photo
 from agetransformer.page.config import PageConfig
 
@@ -58,7 +59,7 @@ class SquareEditor:
 
     name = "squares@test"
 
-    def find_faces(self, photo: Image.Image | str) -> list[Face]:
+    def find_faces(self, photo: Image.Image | str, most: int = MOST_FACES) -> list[Face]:
         image = load_photo(photo)
         pixels = np.asarray(image)
         found = []
@@ -70,7 +71,8 @@ class SquareEditor:
                 quad = np.array([[left, top], [left, bottom], [right, bottom], [right, top]], dtype=np.float64)
                 geometry = FaceGeometry(_oval(quad), quad, {})
                 found.append(Face(geometry, image.crop((left, top, right, bottom)), age))
-        return sorted(found, key=lambda face: -face.image.width)
+        others = (Neighbour(0, 0, 1),) * (len(found) - 1)
+        return [replace(face, neighbours=others) for face in sorted(found, key=lambda face: -face.image.width)][:most]
 
     def encode(self, face: Face, hair: bool = True) -> SquareEncoding:
         return SquareEncoding(face)
@@ -101,9 +103,9 @@ class SlowEditor(SquareEditor):
     def __init__(self, seconds: float):
         self._seconds = seconds
 
-    def find_faces(self, photo: Image.Image | str) -> list[Face]:
+    def find_faces(self, photo: Image.Image | str, most: int = MOST_FACES) -> list[Face]:
         time.sleep(self._seconds)
-        return super().find_faces(photo)
+        return super().find_faces(photo, most)
 
 
 class HeldEditor(SquareEditor):
@@ -112,9 +114,9 @@ class HeldEditor(SquareEditor):
     def __init__(self) -> None:
         self.go_on = threading.Event()
 
-    def find_faces(self, photo: Image.Image | str) -> list[Face]:
+    def find_faces(self, photo: Image.Image | str, most: int = MOST_FACES) -> list[Face]:
         assert self.go_on.wait(120)
-        return super().find_faces(photo)
+        return super().find_faces(photo, most)
 
 
 class SlowDecoder(SquareEditor):

@@ -35,15 +35,15 @@ def run(*arguments: object) -> int:
 def two_faces(monkeypatch: pytest.MonkeyPatch) -> None:
     """A finder that sees one face of 90 px and one of 60 px in every photo: this is about what is done with them."""
 
-    def find_faces(editor: AgeEditor, photo: Image.Image) -> list[Face]:
+    def find_faces(editor: AgeEditor, photo: np.ndarray, most: int) -> list[Face]:
         faces = []
         for centre, side in (((70, 60), 90.0), ((220, 60), 60.0)):
             angles = np.linspace(0, 2 * np.pi, 478)
             oval = np.column_stack([0.3 * np.cos(angles), 0.07 + 0.32 * np.sin(angles)]) * side + centre
             corners = np.array([[-0.5, -0.5], [-0.5, 0.5], [0.5, 0.5], [0.5, -0.5]]) * side + centre
             geometry = FaceGeometry(oval.astype(np.float32), corners, {})
-            faces.append(Face(geometry, Image.fromarray(align(np.asarray(photo), geometry, 90)), 40.0))
-        return faces
+            faces.append(Face(geometry, Image.fromarray(align(photo, geometry, 90)), 40.0))
+        return faces[:most]
 
     monkeypatch.setattr(AgeEditor, "find_faces", find_faces)
 
@@ -130,10 +130,19 @@ def test_a_folder_is_no_video(embedded: None, tmp_path: Path, capsys: pytest.Cap
 def test_no_face(
     embedded: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(AgeEditor, "find_faces", lambda editor, photo: [])
+    monkeypatch.setattr(AgeEditor, "find_faces", lambda editor, photo, most: [])
     assert run(square(tmp_path / "wall.png"), "--out", tmp_path / "out") == 2
     assert "No face was found" in capsys.readouterr().err
     assert names(tmp_path / "out") == []
+
+
+def test_a_folder_without_a_name_does_not_cost_the_other_photos(
+    embedded: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(".", square(tmp_path / "good.png"), "--aligned", "--out", ".") == 2
+    assert "folder" in capsys.readouterr().err
+    assert (tmp_path / "good_grid.png").is_file()
 
 
 def test_same_stem_never_writes_over_anything(

@@ -47,7 +47,7 @@ def test_sweep_never_writes_over_its_input(embedded: None, tmp_path: Path) -> No
 def test_sweep_without_a_face(
     embedded: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(AgeEditor, "find_faces", lambda editor, photo: [])
+    monkeypatch.setattr(AgeEditor, "find_faces", lambda editor, photo, most: [])
     assert run("sweep", square(tmp_path / "wall.png"), "--out", tmp_path / "out") == 2
     assert "No face was found" in capsys.readouterr().err
     assert not list((tmp_path / "out").iterdir())

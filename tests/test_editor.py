@@ -112,6 +112,18 @@ def test_a_dark_photo_changes_by_as_much_less(editor: AgeEditor) -> None:
     assert abs(editor.face_from_aligned(bright).age - editor.face_from_aligned(dark).age) < 2
 
 
+def test_a_black_and_white_photo_stays_one(editor: AgeEditor) -> None:
+    grey = smooth_picture(128, 128).convert("L")
+    face = editor.face_from_aligned(grey.convert("RGB"))
+    encoding = editor.encode(face)
+    (edited,) = editor.decode(encoding, [65])
+    made = editor.engine.decode(encoding.encoding, torch.tensor([65.0]))[0]
+    assert (made.amax(dim=0) - made.amin(dim=0)).max() > 0.02  # the network itself colours it
+    pixels = np.asarray(edited.image)
+    assert np.abs(pixels.astype(int) - np.asarray(grey)[..., None]).max() > 3
+    assert (pixels == pixels[..., :1]).all()
+
+
 def test_paste_changes_the_face_only(editor: AgeEditor) -> None:
     photo = smooth_picture(800, 640)
     place = geometry((500, 300), 200)
@@ -224,6 +236,11 @@ def test_a_real_portrait(editor: AgeEditor) -> None:
     assert editor.find_faces(Image.new("RGB", (640, 480), "green")) == []
     editor.close()
     assert len(editor.find_faces(photo)) == 1  # the finder comes back
+    beside = Image.new("RGB", (portrait.width + 300, portrait.height), "white")
+    beside.paste(portrait)
+    beside.paste(portrait.resize((300, 300)), (portrait.width, 100))
+    (largest,) = editor.find_faces(np.asarray(beside), most=1)
+    assert len(largest.neighbours) == 1 and abs(largest.position.side - face.position.side) < 3
 
 
 def test_warm_up_leaves_nothing_to_load(embedded: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,7 +254,7 @@ def test_warm_up_leaves_nothing_to_load(embedded: None, monkeypatch: pytest.Monk
     assert not decoded
     editor.warm_up(Image.new("RGB", (80, 64)))
     assert decoded
-    monkeypatch.setattr("agetransformer.alignment.FaceFinder", lambda: pytest.fail("loaded again"))
+    monkeypatch.setattr("agetransformer.alignment.FaceFinder", lambda **_: pytest.fail("loaded again"))
     assert editor.find_faces(Image.new("RGB", (64, 64))) == []
     editor.close()
 

@@ -180,6 +180,74 @@ def test_icc_profile_is_converted_to_srgb() -> None:
     assert_is_picture(load_photo(encode(picture(), "PNG", icc_profile=swapped[:200])), 0)
 
 
+def converted(matrix: list[list[float]], gamma: float | None) -> Image.Image:
+    """The picture as a camera with other primaries stores it: linear sRGB by `matrix`, then that space's curve."""
+    values = np.asarray(picture()) / 255
+    light = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4) @ np.array(matrix).T
+    curve = 1.055 * light ** (1 / 2.4) - 0.055 if gamma is None else light ** (1 / gamma)
+    if gamma is None:
+        curve = np.where(light <= 0.0031308, 12.92 * light, curve)
+    return Image.fromarray((255 * curve).round().clip(0, 255).astype(np.uint8))
+
+
+def test_colour_spaces_without_a_profile() -> None:
+    """Adobe RGB (1998) and Display P3; the matrices are of their specifications, D65 to D65."""
+    adobe = converted([[0.71512, 0.28488, 0], [0, 1, 0], [0, 0.04117, 0.95883]], 563 / 256)
+    tag = struct.Struct("<HHI4s")
+    entries = [(0x8769, 4, 26), (0xA005, 4, 44), (1, 2, b"R03\0")]  # each folder has one entry: that of the next
+    folders = (
+        tag.pack(kind, of, 4 if of == 2 else 1, v if of == 2 else struct.pack("<I", v)) for kind, of, v in entries
+    )
+    interoperability = b"Exif\0\0II*\0\x08\0\0\0" + b"".join(b"\1\0" + folder + bytes(4) for folder in folders)
+    colour_space = Image.Exif()
+    colour_space[274] = 1  # or Pillow would write none
+    colour_space.get_ifd(0x8769)[0xA001] = 2
+    for exif in (interoperability, colour_space):
+        stored = encode(adobe, "PNG", exif=exif)
+        assert_is_picture(load_photo(stored), 3)
+        assert np.abs(np.asarray(adobe).astype(int) - np.asarray(picture())).max() > 10  # so it is no small matter
+    p3 = converted([[0.82246, 0.17754, 0], [0.03319, 0.96681, 0], [0.01708, 0.07240, 0.91052]], None)
+    stored = encode(p3, "HEIF", color_primaries=12, quality=-1, chroma=444)
+    assert_is_picture(load_photo(stored), 6)
+
+
+@pytest.mark.parametrize(("bits", "inverted"), [(16, False), (16, True), (12, False)])
+def test_grey_tiffs_of_many_levels(bits: int, inverted: bool) -> None:
+    ramp = np.linspace(0, 2**bits - 1, 64, dtype=np.uint16)[None].repeat(8, axis=0)
+    stored = io.BytesIO()
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[262] = 0 if inverted else 1
+    Image.fromarray(ramp).save(stored, "TIFF", tiffinfo=tags)
+    data = stored.getvalue()
+    if bits == 12:  # Pillow reads, but does not write it: three bytes hold two pixels
+        pairs = ramp.reshape(-1, 2).astype(int)
+        packed = np.stack([pairs[:, 0] >> 4, (pairs[:, 0] & 15) << 4 | pairs[:, 1] >> 8, pairs[:, 1] & 255], axis=1)
+        data = twelve_bit_tiff(packed.astype(np.uint8).tobytes(), 64, 8)
+    read = np.asarray(load_photo(data))[:, :, 0].astype(int)
+    expected = np.round(ramp * (255 / (2**bits - 1)))
+    assert np.abs(read - (255 - expected if inverted else expected)).max() <= 1
+
+
+def twelve_bit_tiff(data: bytes, width: int, height: int) -> bytes:
+    entries = [
+        (256, width),
+        (257, height),
+        (258, 12),
+        (259, 1),
+        (262, 1),
+        (273, 8),
+        (277, 1),
+        (278, height),
+        (279, len(data)),
+    ]
+    table = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries)
+    return b"II*\0" + struct.pack("<I", 8 + len(data)) + data + struct.pack("<H", len(entries)) + table + bytes(4)
+
+
+def test_what_is_sold_as_50_megapixels_is_read() -> None:
+    assert load_photo(encode(Image.new("L", (8272, 6200)), "PNG")).size == (8272, 6200)
+
+
 def linear_profile() -> bytes:
     """sRGB's profile, name and all, but with a gamma of 1: each curve tag becomes a curve with nothing in it."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
@@ -215,7 +283,8 @@ def test_sources(tmp_path: Path) -> None:
     for source in (path, str(path), data, io.BytesIO(data), given):
         assert_is_picture(load_photo(source), 0)
     with path.open("rb") as file:
-        assert_is_picture(load_photo(file), 0)
+        for _ in range(2):  # where it is read from stays where it was
+            assert_is_picture(load_photo(file), 0)
 
 
 def eps() -> bytes:
@@ -246,30 +315,41 @@ def tiff(tags: dict[int, int | bytes]) -> bytes:
     return data.getvalue()
 
 
-REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
-    "empty": (lambda: b"", "empty"),
-    "text renamed to .jpg": (lambda: b"Dear diary, this is not a photo.\n" * 50, "not a photo"),
-    "eps": (eps, "PostScript"),
-    "pdf": (lambda: encode(picture(), "PDF"), "PDF"),
-    "svg": (lambda: b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"></svg>', "SVG"),
-    "bare svg": (lambda: b'<svg xmlns="http://www.w3.org/2000/svg"></svg>', "SVG"),
-    "ppm": (lambda: encode(picture(), "PPM"), "not a photo"),
-    "51 megapixels": (lambda: encode(Image.new("1", (10000, 5100)), "PNG"), "50 megapixels"),
-    "100 megapixels": (lambda: encode(Image.new("1", (10000, 10000)), "PNG"), "50 megapixels"),
-    "decompression bomb": (bomb, "50 megapixels"),
-    "video": (lambda: b"\0\0\0\x18ftypmp42" + bytes(64), "is a video"),
-    "webm": (lambda: b"\x1aE\xdf\xa3" + bytes(64), "is a video"),
-    "avi": (lambda: b"RIFF\0\0\0\0AVI LIST" + bytes(64), "is a video"),
-    "wav": (lambda: b"RIFF\0\0\0\0WAVEfmt " + bytes(64), "not a photo"),
-    "cr3": (lambda: b"\0\0\0\x18ftypcrx " + bytes(64), "raw file"),
-    "dng": (lambda: tiff({50706: b"\1\4\0\0"}), "raw file"),
-    "nef": (lambda: tiff({254: 1, 330: 8}), "raw file"),
-    "float": (lambda: encode(Image.new("F", SIZE), "TIFF"), "8 or 16 bits"),
-    "32 bit": (lambda: encode(Image.new("I", SIZE, 1 << 20), "TIFF"), "32 bits"),
-} | {
-    f"truncated {kind}": (lambda kind=kind: noise(kind)[: len(noise(kind)) // 2], "damaged")
-    for kind in ("JPEG", "PNG", "WEBP", "AVIF", "HEIF", "TIFF", "GIF")
-}
+REFUSED: dict[str, tuple[Callable[[], bytes], str]] = (
+    {
+        "empty": (lambda: b"", "empty"),
+        "text renamed to .jpg": (lambda: b"Dear diary, this is not a photo.\n" * 50, "not a photo"),
+        "eps": (eps, "PostScript"),
+        "pdf": (lambda: encode(picture(), "PDF"), "PDF"),
+        "svg": (lambda: b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"></svg>', "SVG"),
+        "bare svg": (lambda: b'<svg xmlns="http://www.w3.org/2000/svg"></svg>', "SVG"),
+        "ppm": (lambda: encode(picture(), "PPM"), "not a photo"),
+        "53 megapixels": (lambda: encode(Image.new("1", (10000, 5300)), "PNG"), "50 megapixels"),
+        "100 megapixels": (lambda: encode(Image.new("1", (10000, 10000)), "PNG"), "50 megapixels"),
+        "decompression bomb": (bomb, "50 megapixels"),
+        "video": (lambda: b"\0\0\0\x18ftypmp42" + bytes(64), "is a video"),
+        "webm": (lambda: b"\x1aE\xdf\xa3" + bytes(64), "is a video"),
+        "avi": (lambda: b"RIFF\0\0\0\0AVI LIST" + bytes(64), "is a video"),
+        "wav": (lambda: b"RIFF\0\0\0\0WAVEfmt " + bytes(64), "not a photo"),
+        "cr3": (lambda: b"\0\0\0\x18ftypcrx " + bytes(64), "raw file"),
+        "dng": (lambda: tiff({50706: b"\1\4\0\0"}), "raw file"),
+        "nef": (lambda: tiff({254: 1, 330: 8}), "raw file"),
+        "float": (lambda: encode(Image.new("F", SIZE), "TIFF"), "8 or 16 bits"),
+        "32 bit": (lambda: encode(Image.new("I", SIZE, 1 << 20), "TIFF"), "32 bits"),
+    }
+    | {
+        f"truncated {kind}": (lambda kind=kind: noise(kind)[: len(noise(kind)) // 2], "damaged")
+        for kind in ("JPEG", "PNG", "WEBP", "AVIF", "HEIF", "TIFF", "GIF")
+    }
+    | {
+        name: (lambda transfer=transfer: hdr(transfer), "high dynamic range")
+        for name, transfer in {"pq": 16, "hlg": 18}.items()
+    }
+)
+
+
+def hdr(transfer: int) -> bytes:
+    return encode(picture(), "HEIF", transfer_characteristics=transfer, color_primaries=9, matrix_coefficients=9)
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
@@ -302,6 +382,13 @@ def test_the_limit_of_the_file_is_the_callers(tmp_path: Path) -> None:
     for source in (path, path.read_bytes(), io.BytesIO(path.read_bytes())):
         with pytest.raises(PhotoError, match="larger than 20 MB"):
             load_photo(source, 20_000_000)
+
+
+def test_a_tiff_of_unknown_channels_is_refused_with_what_to_do() -> None:
+    data = bytearray(twelve_bit_tiff(bytes(2 * 64 * 8), 64, 8))
+    data[data.index(struct.pack("<HHI", 258, 4, 1)) + 8] = 24  # bits a channel
+    with pytest.raises(PhotoError, match="8 or 16 bits a channel, in RGB"):
+        load_photo(bytes(data))
 
 
 def test_no_file_and_folder(tmp_path: Path) -> None:

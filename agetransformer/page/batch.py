@@ -84,10 +84,11 @@ def _edit_one(
     mark: bool,
 ) -> None:
     """All ages of a photo, or none of them."""
-    visit = studio.open(path, None if every_face else 0)
+    photo = studio.read(path)
+    visit = studio.open(path, None if every_face else 0, photo)
     results: list[Path] = []
     try:
-        results = [Path(path) for path in studio.save_photos(visit, ages, look, mark)]
+        results = [Path(path) for path in studio.save_photos(visit, ages, look, mark, photo)]
         size = sum(result.stat().st_size for result in results)
         if Path(cast(str, archive.filename)).stat().st_size + size > studio.config.batch_zip_bytes:
             raise StudioError(lambda texts: texts.batch_full)

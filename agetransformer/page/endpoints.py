@@ -6,9 +6,9 @@ from typing import Literal, cast
 
 import gradio as gr
 from gradio.data_classes import FileDataDict
+from PIL import Image
 
 from agetransformer.animation import SUFFIXES
-from agetransformer.imageio import load_photo
 from agetransformer.page.errors import as_sentences
 from agetransformer.page.gpu import on_gpu
 from agetransformer.page.studio import Look, Studio, Visit
@@ -20,13 +20,15 @@ def add_endpoints(studio: Studio, concurrency_id: str) -> None:
     grid_ages = list(studio.config.grid_ages)
 
     @contextmanager
-    def visiting(photo: FileDataDict, face: int, all_faces: bool) -> Iterator[Visit]:
+    def visiting(photo: FileDataDict, face: int, all_faces: bool) -> Iterator[tuple[Visit, Image.Image]]:
         _require_flags(all_faces=all_faces)
         if not all_faces and (not isinstance(face, int) or isinstance(face, bool)):
             raise gr.Error(f"face is a whole number, not {face!r}.", print_exception=False)
-        visit = studio.open(_uploaded(photo), None if all_faces else face)
+        path = _uploaded(photo)
+        picture = studio.read(path)
+        visit = studio.open(path, None if all_faces else face, picture)
         try:
-            yield visit
+            yield visit, picture
         finally:
             studio.close(visit)
 
@@ -39,8 +41,8 @@ def add_endpoints(studio: Studio, concurrency_id: str) -> None:
         Returns the ages in years, largest face first; an empty list when there is no face.
         """
         with as_sentences():
-            faces = studio.editor.find_faces(load_photo(_uploaded(photo), studio.config.photo_bytes))
-            return [round(float(face.age), 1) for face in faces[: studio.config.max_faces]]
+            faces = studio.editor.find_faces(studio.read(_uploaded(photo)), studio.config.max_faces)
+            return [round(float(face.age), 1) for face in faces]
 
     @on_gpu
     def edit(
@@ -68,8 +70,8 @@ def add_endpoints(studio: Studio, concurrency_id: str) -> None:
             _require_flags(hair=hair, mark=mark)
             targets = grid_ages if ages is None else _numbers(ages, "ages")
             look = Look(_number(strength, "strength"), hair)
-            with visiting(photo, face, all_faces) as visit:
-                return [_file(path, "image/png") for path in studio.save_photos(visit, targets, look, mark)]
+            with visiting(photo, face, all_faces) as (visit, picture):
+                return [_file(path, "image/png") for path in studio.save_photos(visit, targets, look, mark, picture)]
 
     @on_gpu
     def age_grid(
@@ -94,7 +96,7 @@ def add_endpoints(studio: Studio, concurrency_id: str) -> None:
         with as_sentences():
             _require_flags(hair=hair, mark=mark)
             look = Look(_number(strength, "strength"), hair)
-            with visiting(photo, face, all_faces) as visit:
+            with visiting(photo, face, all_faces) as (visit, _):
                 return _file(studio.save(studio.grid(visit, look), "ages", grid_ages, mark), "image/png")
 
     @on_gpu
@@ -129,7 +131,7 @@ def add_endpoints(studio: Studio, concurrency_id: str) -> None:
             if suffix not in SUFFIXES:
                 raise gr.Error(f"The format is one of mp4, gif and webp, not {format!r}.", print_exception=False)
             config = studio.sweep(look, _number(youngest, "youngest"), _number(oldest, "oldest"))
-            with visiting(photo, face, all_faces) as visit:
+            with visiting(photo, face, all_faces) as (visit, _):
                 return _file(studio.save_film(studio.film(visit, config), suffix, config, mark), _MIME[suffix])
 
     for function in (estimate_age, edit, age_grid, sweep):

@@ -128,10 +128,18 @@ class Studio:
         self.cache = WorkspaceCache(config.encodings_kept)
         self._closed: deque[str] = deque(maxlen=config.sessions_kept)  # the keys of the last visits that ended
 
-    def open(self, path: str, face: int | None = 0) -> Visit:
-        """Find the faces of an uploaded photo and encode one of them, or all (None)."""
+    def read(self, path: str) -> Image.Image:
+        """An uploaded photo, full size."""
+        return load_photo(path, self.config.photo_bytes)
+
+    def open(self, path: str, face: int | None = 0, photo: Image.Image | None = None) -> Visit:
+        """Find the faces of an uploaded photo and encode one of them, or all (None).
+
+        Args:
+            photo: what `read` made of the file, for who needs it again; here and below.
+        """
         visit = Visit(secrets.token_urlsafe(16), path, _chosen(face))
-        self.workspace(visit)
+        self.workspace(visit, photo)
         return visit
 
     def choose(self, visit: Visit, face: int | None) -> Visit:
@@ -159,7 +167,7 @@ class Studio:
         """Whether somebody closed the visit while it was still worked for."""
         return visit.key in self._closed
 
-    def workspace(self, visit: Visit | None) -> Workspace:
+    def workspace(self, visit: Visit | None, photo: Image.Image | None = None) -> Workspace:
         """From the cache, or made again from the uploaded file; None is a visit that has expired."""
         if visit is None:
             raise StudioError(lambda texts: texts.expired)
@@ -169,16 +177,19 @@ class Studio:
             raise StudioError(lambda texts: texts.expired)
         workspace = self.cache.get(visit.key)
         if workspace is None:
-            photo = self.photo(visit)
-            found = self.editor.find_faces(photo)
-            if not found:
+            photo = photo or self.photo(visit)
+            faces = tuple(self.editor.find_faces(photo, self.config.max_faces))
+            if not faces:
                 raise StudioError(lambda texts: texts.no_face)
-            faces = tuple(found[: self.config.max_faces])
-            preview = photo.copy()
-            preview.thumbnail((self.config.preview_side,) * 2, Image.Resampling.LANCZOS)
-            scale = max(preview.size) / max(photo.size)
+            found = 1 + len(faces[0].neighbours)
+            scale = min(1, self.config.preview_side / max(photo.size))
+            preview = photo
+            if scale < 1:
+                size = (max(1, round(scale * photo.width)), max(1, round(scale * photo.height)))
+                preview = photo.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
+                scale = max(preview.size) / max(photo.size)
             chosen = _checked_faces(faces, visit.chosen)
-            workspace = self._workspace(visit.path, len(found), faces, chosen, preview, scale)
+            workspace = self._workspace(visit.path, found, faces, chosen, preview, scale)
             self.cache.put(visit.key, workspace)
             if self.is_closed(visit):  # meanwhile; nobody would drop it any more
                 self.cache.drop(visit.key)
@@ -188,7 +199,7 @@ class Studio:
         """The uploaded photo, full size."""
         if not Path(visit.path).is_file():
             raise StudioError(lambda texts: texts.expired)
-        return load_photo(visit.path, self.config.photo_bytes)
+        return self.read(visit.path)
 
     def face_x(self, workspace: Workspace) -> float:
         """Where the middle of the largest chosen face is, from 0 (left border of the photo) to 1."""
@@ -212,22 +223,32 @@ class Studio:
             return workspace.preview.crop(_around(workspace))
         return workspace.preview_encodings[0].face.image
 
-    def photos_at(self, visit: Visit, ages: Sequence[float], look: Look = Look()) -> Iterator[np.ndarray]:
+    def photos_at(
+        self, visit: Visit, ages: Sequence[float], look: Look = Look(), photo: Image.Image | None = None
+    ) -> Iterator[np.ndarray]:
         """The full-size photo with the chosen faces at each age, [H, W, 3] uint8."""
         self._check(ages, look)
-        photo, workspace = np.asarray(self.photo(visit)), self.workspace(visit)
+        photo = photo or self.photo(visit)
+        pixels, workspace = np.asarray(photo), self.workspace(visit, photo)
         for age in ages:
-            result = photo
+            result = pixels
             for encoding in workspace.encodings:
                 (edited,) = self.editor.decode(encoding, [age], look.strength, look.hair)
                 result = self.editor.paste_pixels(result, edited)
             yield result
 
-    def save_photos(self, visit: Visit, ages: Sequence[float], look: Look = Look(), mark: bool = False) -> list[str]:
+    def save_photos(
+        self,
+        visit: Visit,
+        ages: Sequence[float],
+        look: Look = Look(),
+        mark: bool = False,
+        photo: Image.Image | None = None,
+    ) -> list[str]:
         """Write `photos_at` each age as PNG with its disclosure; returns their paths. If one fails, none is left."""
         self._check(ages, look)
         paths = [self.new_file(f"age_{age:g}.png") for age in ages]
-        photos = zip(self.photos_at(visit, ages, look), paths, ages, strict=True)
+        photos = zip(self.photos_at(visit, ages, look, photo), paths, ages, strict=True)
         try:
             results = ((add_mark(photo) if mark else photo, path, age) for photo, path, age in photos)
             for _ in save_pngs(results, self.editor.name):

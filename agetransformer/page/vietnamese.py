@@ -101,6 +101,14 @@ VIETNAMESE = replace(
         "The photo has more than 50 megapixels. Please save a smaller copy of it.": (
             "Ảnh có hơn 50 triệu điểm ảnh. Vui lòng lưu một bản nhỏ hơn."
         ),
+        "The TIFF is damaged, or has channels that cannot be read here. "
+        "Please save it with 8 or 16 bits a channel, in RGB.": (
+            "Tệp TIFF bị hỏng hoặc có kênh màu không đọc được ở đây. "
+            "Vui lòng lưu lại với 8 hoặc 16 bit mỗi kênh màu, dạng RGB."
+        ),
+        "The photo has a high dynamic range (PQ or HLG). Please export it as an ordinary JPEG.": (
+            "Ảnh có dải động cao (PQ hoặc HLG). Vui lòng xuất thành JPEG thông thường."
+        ),
         "The photo has 32 bits a channel. Please save it with 8 or 16 bits.": (
             "Ảnh có 32 bit mỗi kênh màu. Vui lòng lưu lại với 8 hoặc 16 bit."
         ),
