@@ -111,7 +111,7 @@ def main() -> None:
     config = PageConfig()
     try:
         editor = AgeEditor.from_pretrained(arguments.checkpoint, device=arguments.device)
-    except ValueError as error:  # a checkpoint or a device that is not there; the message says what to do
+    except (ValueError, OSError) as error:  # a checkpoint or a device that is not there; the message says what to do
         parser.error(str(error))
     with own_upload_folder():
         app = build_app(editor, config)
@@ -121,7 +121,10 @@ def main() -> None:
 
         try:
             print(f"Serving at {launch_app(app, config, arguments.open)} (Ctrl+C stops it)", flush=True)
-            signal.signal(signal.SIGTERM, stop)  # a supervisor's: leave nothing of the users behind either
+            for name in ("SIGTERM", "SIGHUP"):  # a supervisor's, a closed terminal's: leave nothing of the users behind
+                number = getattr(signal, name, None)  # Windows has no SIGHUP
+                if number is not None and signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores it
+                    signal.signal(number, stop)
             for photo in sorted(EXAMPLES.glob("*.jpg"))[:1]:
                 editor.warm_up(photo, networks=not lends_gpu())  # the page answers meanwhile
             app.block_thread()

@@ -287,12 +287,12 @@ def _sweep_photo(editor: "AgeEditor", path: Path, output: Path, aligned: bool, m
         ValueError: no face, or not a photo (PhotoError); the message is a sentence.
     """
     from agetransformer.animation import SweepConfig, save_sweep, sweep_frames
-    from agetransformer.mark import add_mark
+    from agetransformer.mark import mark_frames
 
     pixels, faces = _read(editor, path, aligned, most=1)
     config = SweepConfig(hair=hair)
     frames = sweep_frames(editor, Image.fromarray(pixels), editor.encode(faces[0], hair), config)
-    save_sweep(map(add_mark, frames) if marked else frames, output, config, editor.name)
+    save_sweep(mark_frames(frames) if marked else frames, output, config, editor.name)
     print(output)
 
 

@@ -1,5 +1,7 @@
 """A small visible label for results: "AI-edited" in the lower right corner."""
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -46,3 +48,12 @@ def _plate(font_size: int) -> Image.Image:
     draw.rounded_rectangle((0, 0, size[0] - 1, size[1] - 1), size[1] / 2, fill=_PLATE)
     draw.text((across - left, down - top), TEXT, _INK, font)
     return plate
+
+
+def mark_frames(frames: Iterable[Image.Image]) -> Iterator[Image.Image]:
+    """Frames of a film with the mark; one that comes again is the same picture again, which GIFs are smaller by."""
+    made: dict[int, tuple[Image.Image, Image.Image]] = {}
+    for frame in frames:
+        if id(frame) not in made:
+            made[id(frame)] = (frame, add_mark(frame))  # with the frame itself, so that its id stays its own
+        yield made[id(frame)][1]

@@ -284,13 +284,38 @@ def test_who_has_more_faces_than_can_be_chosen_is_told(two_people, tmp_path):
         assert "2 faces were found; the 1 largest can be chosen." in open_on_page(address, upload(address, two_people))
 
 
+@pytest.mark.parametrize("language", ["en", "vi"])
+def test_nor_an_address_in_whatever_language_the_page_is(address, language):
+    """gradio makes the inputs anew for a visitor whose page was translated."""
+    file = {"path": "http://127.0.0.1:9/x.jpg", "meta": {"_type": "gradio.FileData"}}
+    config = httpx.get(f"{address}config").json()
+    (update,) = (one["id"] for one in config["dependencies"] if one["api_name"] == "update")
+    files = {
+        one["id"]: one["props"].get("file_count") for one in config["components"] if one["type"] in ("file", "image")
+    }
+    asked = 0
+    for event in config["dependencies"]:
+        if not event["backend_fn"] or not event["inputs"] or event["inputs"][0] not in files:
+            continue
+        asked += 1
+        session = {"session_hash": secrets.token_hex(6)}
+        ask_page(address, update, [language], session)
+        given = [file] if files[event["inputs"][0]] == "multiple" else file
+        answer = ask_page(address, event["id"], [given, *[None] * (len(event["inputs"]) - 1)], session)
+        assert "an address cannot be named" in answer, event["api_name"]
+    assert asked >= 3
+
+
 def open_on_page(address, path: str) -> str:
     """What the page is sent when a browser says that its photo is now this file."""
     config = httpx.get(f"{address}config").json()
     (opening,) = (one["id"] for one in config["dependencies"] if one["api_name"] == "open_photo")
-    session = {"session_hash": secrets.token_hex(6)}
-    job = {"data": [{"path": path}, None, 100, True, "en"], "fn_index": opening}
-    httpx.post(f"{address}gradio_api/queue/join", json=job | session)
+    return ask_page(address, opening, [{"path": path}, None, 100, True, "en"], {"session_hash": secrets.token_hex(6)})
+
+
+def ask_page(address, event: int, data: list, session: dict) -> str:
+    """What a browser tab is sent for one of the page's events."""
+    httpx.post(f"{address}gradio_api/queue/join", json={"data": data, "fn_index": event} | session)
     with httpx.stream("GET", f"{address}gradio_api/queue/data", params=session, timeout=60) as answer:
         return answer.read().decode()
 
@@ -315,6 +340,17 @@ def test_no_folder_is_left_of_a_refused_request(tmp_path):
     with pytest.raises(StudioError, match="at most"):
         studio.save_photos(visit, [30] * 1000)
     assert not (tmp_path / "downloads").exists()
+
+
+def test_results_do_not_fill_the_disk(tmp_path):
+    studio = Studio(SquareEditor(), PageConfig(files_bytes=50_000), tmp_path / "downloads")
+    visit = studio.open(str(draw_photo(tmp_path / "one.png", (300, 200), (RED, (50, 50, 80)))))
+    first = Path(studio.save_photos(visit, [30])[0])
+    (first.parent / "another").write_bytes(bytes(50_000))
+    with pytest.raises(StudioError, match="try again in a minute"):
+        studio.save_photos(visit, [30])
+    (first.parent / "another").unlink()
+    assert studio.save_photos(visit, [30])
 
 
 def test_uploads_over_the_limit_are_refused(address, tmp_path):

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import shutil
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -301,6 +302,22 @@ def test_the_row_follows_the_strength_by_key_and_by_reset(browser, portrait):
     assert browser.until(lambda: browser.after_is(FACE, grey_of(65)), "the photo at the usual strength")
 
 
+def test_the_pictures_and_the_age_shown_have_names(browser, portrait):
+    browser.upload(portrait)
+    browser.wait_for_ages()
+    browser.until(lambda: browser.after_is(FACE, grey_of(65)), "65 in the photo")
+
+    def names() -> list[str]:
+        return [picture.get_attribute("alt") for picture in browser.all("#compare .content img")]
+
+    browser.until(lambda: names()[1:] == ["Age 65"] and ENGLISH.your_face in names()[0], "the names of the pictures")
+    for age in (65, 35):
+        pressed = browser.all("#ages button[aria-pressed=true]")
+        assert [button.get_attribute("data-value") for button in pressed] == [str(age)]
+        browser.click(browser.get("#ages button[data-value='35']"))
+        browser.until(lambda: browser.after_is(FACE, grey_of(35)) and names()[1] == "Age 35", "35 in the photo")
+
+
 def test_a_film_is_made_and_shown(browser, portrait):
     browser.upload(portrait)
     browser.wait_for_ages()
@@ -316,6 +333,11 @@ def test_a_film_is_made_and_shown(browser, portrait):
     browser.unfold("fine-tuning")
     browser.click(browser.get("#mark input"))
     browser.until(lambda: not browser.all("#film img, #get-film"), "no film that would be without the mark")
+    browser.click(browser.get("#make-film"))
+    browser.click(browser.get("#mark input"))  # while it is made
+    end = time.monotonic() + 4  # it takes one second
+    while time.monotonic() < end:
+        assert not browser.all("#film img, #get-film")
     assert Image.open(browser.downloads / "ages.webp").n_frames > 40  # of 48; those that are alike become one
 
 
@@ -395,16 +417,19 @@ def test_the_page_speaks_vietnamese_and_english_again(browser, portrait):
 
 
 @pytest.mark.parametrize("ending", ["heic", "avif"])
-@pytest.mark.parametrize("way", ["chosen", "dropped"])
+@pytest.mark.parametrize("way", ["chosen", "dropped", "dropped on a result"])
 def test_photos_that_browsers_do_not_know_are_edited_and_shown(browser, tmp_path, ending, way):
     photo = Image.open(draw_photo(tmp_path / "portrait.png", (800, 600), (RED, (300, 150, 200))))
     photo.save(tmp_path / f"portrait.{ending}", quality=100)
     if way == "chosen":
         browser.upload(tmp_path / f"portrait.{ending}")
     else:
-        for button in browser.all("#new-photo"):
-            browser.click(button)
-        browser.until(lambda: browser.all("#photo"), "the place to drop a photo")
+        if way == "dropped":
+            browser.open()
+        else:
+            browser.upload(draw_photo(tmp_path / "before.png", (800, 600), (GREEN, (300, 150, 200))))
+            browser.wait_for_ages()
+            browser.until(lambda: browser.after_is(FACE, grey_of(25)), "the photo before")
         data = base64.b64encode((tmp_path / f"portrait.{ending}").read_bytes()).decode()
         browser.driver.execute_script(DROP, data, f"portrait.{ending}")
     browser.wait_for_ages()

@@ -100,8 +100,9 @@ def test_an_idle_tab_is_forgotten_while_the_page_runs(tmp_path: Path):
             assert "tab" not in holder.session_data
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM that a process can answer")
-def test_a_stopped_app_leaves_no_photo_behind(tmp_path: Path):
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals that a process can answer")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])  # a supervisor's, and that of a terminal that is closed
+def test_a_stopped_app_leaves_no_photo_behind(name: str, tmp_path: Path):
     environment = {**os.environ, "GRADIO_TEMP_DIR": str(tmp_path / "cache"), "PYTHONUNBUFFERED": "1"}
     app = subprocess.Popen(
         [sys.executable, str(ROOT / "app.py")],
@@ -119,7 +120,7 @@ def test_a_stopped_app_leaves_no_photo_behind(tmp_path: Path):
                 f"{address}gradio_api/upload", files={"files": ("secret.png", file, "image/png")}
             ).raise_for_status()
         assert list((tmp_path / "cache").rglob("secret.png"))
-        app.send_signal(signal.SIGTERM)
+        app.send_signal(getattr(signal, name))
         app.wait(timeout=60)
         assert not list((tmp_path / "cache").rglob("agetransformer-*")) and not list(tmp_path.glob("cache/**/*.png"))
     finally:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from agetransformer.mark import add_mark
+from agetransformer.mark import add_mark, mark_frames
 
 
 def change(size: tuple[int, int], colour: tuple[int, int, int] | str) -> tuple[np.ndarray, np.ndarray]:
@@ -44,3 +44,10 @@ def test_pictures_smaller_than_the_label(size: tuple[int, int]) -> None:
 
 def test_other_modes() -> None:
     assert add_mark(Image.new("L", (300, 200), 255)).mode == "RGB"
+
+
+def test_frames_that_come_again_are_marked_once() -> None:
+    one, other = Image.new("RGB", (64, 64)), Image.new("RGB", (64, 64), "white")
+    first, second, third = mark_frames(iter((one, other, one)))
+    assert first is third and first is not second
+    assert np.array_equal(np.asarray(first), np.asarray(add_mark(one)))

@@ -9,7 +9,7 @@ import gradio as gr
 from agetransformer.page import figures
 from agetransformer.page.abandoned import stop_if_abandoned
 from agetransformer.page.area import add_area
-from agetransformer.page.components import BoundedSlider
+from agetransformer.page.components import BoundedSlider, FileInput
 from agetransformer.page.errors import as_sentences
 from agetransformer.page.gpu import on_gpu
 from agetransformer.page.languages import Wording, texts_of
@@ -28,7 +28,7 @@ def add_clip(studio: Studio, words: Wording, language: gr.Radio) -> None:
         hint = gr.HTML(padding=False)
         limits = {"seconds": config.clip_seconds, "megabytes": config.upload_megabytes}
         words.add(hint, "value", lambda texts: f'<p class="hint">{texts.video_hint.format(**limits)}</p>')
-        clip = gr.File(file_types=_KINDS, height=160, buttons=[], elem_id="clip")
+        clip = FileInput(file_types=_KINDS, height=160, buttons=[], elem_id="clip")
         words.add(clip, "label", lambda texts: texts.clip)
         age = BoundedSlider(config.youngest, config.oldest, 65, step=1, buttons=[], elem_id="clip-age")
         words.add(age, "label", lambda texts: texts.age)

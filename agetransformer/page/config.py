@@ -17,6 +17,7 @@ class PageConfig:
     state_seconds: int = 3000  # how long a user's state lives after its last change: as long as the photo
     files_seconds: int = 3000  # how long uploads and results stay on disk, and a tab that nobody uses in memory;
     files_check_seconds: int = 300  # how often old ones are looked for: within the hour they are gone
+    files_bytes: int = 20_000_000_000  # of all of them together; beyond it a user is asked to try again
     batch_photos: int = 20  # in one batch
     batch_bytes: int = 100_000_000  # of the photos of one batch together
     batch_zip_bytes: int = 400_000_000  # of the zip; what does not fit is left out and listed

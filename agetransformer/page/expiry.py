@@ -55,6 +55,8 @@ def watch_expiry(page: gr.Blocks, config: PageConfig, forget_photos: Callable[[]
     kept = {path for path in folder.rglob("*") if path.is_file()}
 
     def watch() -> None:
+        if (folder / _MARKER).exists():  # who starts it for minutes at a time would never get to the first look
+            remove_orphans(folder, _MISSED * config.files_check_seconds)
         while True:
             began = time.time()
             time.sleep(config.files_check_seconds)

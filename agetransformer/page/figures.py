@@ -12,7 +12,7 @@ from agetransformer.page.english import ENGLISH
 from agetransformer.page.texts import Texts
 
 THUMBNAIL_SIDE = 320  # pixels; shown at 180 at most, so sharp on dense screens
-QUALITY = 88
+QUALITY, PREVIEW_QUALITY = 88, 90  # of thumbnails, and of the before/after view
 TOGETHER_SIDE = 480  # pixels; of a part of the photo with several faces
 PICKER_SIDE = 160  # pixels; shown at 64
 EVERY_FACE = -1  # the data-value of the face picker's button for all faces
@@ -30,8 +30,13 @@ def thumbnail(image: Image.Image, side: int | None = None) -> str:
     """An image as a data URI: JPEG, `side` pixels at most (THUMBNAIL_SIDE)."""
     image = image.convert("RGB")
     image.thumbnail((side or THUMBNAIL_SIDE,) * 2, Image.Resampling.LANCZOS)
+    return data_uri(image, QUALITY)
+
+
+def data_uri(image: Image.Image, quality: int) -> str:
+    """An RGB image as a JPEG within an address."""
     buffer = BytesIO()
-    image.save(buffer, "JPEG", quality=QUALITY, subsampling=0)
+    image.save(buffer, "JPEG", quality=quality, subsampling=0)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 

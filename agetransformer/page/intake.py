@@ -4,6 +4,7 @@
 _TYPES = {
     "heic": "image/heic",
     "heif": "image/heif",
+    "hif": "image/heif",  # as cameras name it
     "avif": "image/avif",
     "tif": "image/tiff",
     "tiff": "image/tiff",
@@ -27,15 +28,26 @@ _FILES = f"""
     input.files = given.files;
   }};
   const busy = () => start() && document.querySelector('#photo .image-frame img');  // with the photo that came first
+  const put = (input, file) => {{
+    hand(input, file);
+    input.dispatchEvent(new Event('change', {{ bubbles: true }}));
+  }};
   const give = (event, files) => {{
     if (!files?.length) return;
-    const input = photo();
-    if (!input && !busy()) return;
+    const input = photo(), another = document.querySelector('#new-photo');
+    if (!input && !busy() && !another?.offsetParent) return;
     event.preventDefault();
     event.stopImmediatePropagation();
     if (busy()) return;
-    hand(input, files[0]);
-    input.dispatchEvent(new Event('change', {{ bubbles: true }}));
+    const [file] = files;  // taken now: the list is empty once the event is over
+    if (input) return put(input, file);
+    another.click();  // a result is shown: the next photo takes its place
+    const end = performance.now() + 10000;
+    const wait = () => {{
+      if (photo() && !busy()) put(photo(), file);
+      else if (performance.now() < end) setTimeout(wait, 50);
+    }};
+    wait();
   }};
   const holdsFiles = (event) => event.dataTransfer?.types.includes('Files');
   window.addEventListener('change', (event) => {{
@@ -75,7 +87,8 @@ _KEYS = """
   });
 """
 
-# What gradio makes without what it needs: the types of photos to choose from, and the names of the examples.
+# What gradio makes without what it needs: the types of photos to choose from, the names of the examples and of the two
+# pictures of the before/after view, and which age of the row is the one that it shows.
 _MISSING = """
   new MutationObserver(() => {
     for (const input of document.querySelectorAll('#photo input[type=file]'))
@@ -84,7 +97,16 @@ _MISSING = """
     document.querySelectorAll('#samples button.gallery-item').forEach((button, index) => {
       button.setAttribute('aria-label', `${offer} ${index + 1}`);
     });
-  }).observe(document, { childList: true, subtree: true });
+    const age = document.querySelector('#age input[type=number]'), name = document.querySelector('#age label span');
+    const names = [document.querySelector('#ages figcaption')?.innerText, `${name?.innerText.trim()} ${age?.value}`];
+    document.querySelectorAll('#compare .content img').forEach((picture, index) => {
+      if (picture.alt !== names[index]) picture.alt = names[index] ?? '';
+    });
+    document.querySelectorAll('#ages button[data-value]').forEach((button) => {
+      const shown = String(Number(button.dataset.value) === Number(age?.value));
+      if (button.getAttribute('aria-pressed') !== shown) button.setAttribute('aria-pressed', shown);
+    });
+  }).observe(document, { childList: true, subtree: true, attributeFilter: ['src'] });
 """
 
 HEAD = f"<script>(() => {{{_FILES}{_SCROLLING}{_KEYS}{_MISSING}}})();</script>"

@@ -9,6 +9,7 @@ import gradio as gr
 from agetransformer.page import figures
 from agetransformer.page.abandoned import stop_if_abandoned
 from agetransformer.page.batch import check_batch, edit_batch
+from agetransformer.page.components import FileInput
 from agetransformer.page.errors import as_sentences
 from agetransformer.page.gpu import on_gpu
 from agetransformer.page.languages import Wording, texts_of
@@ -17,7 +18,8 @@ from agetransformer.page.studio import Look, Studio
 
 _MOST_SECONDS = 120  # of a lent GPU: what a visitor without an account has in a day
 _AGES = list(range(20, 66, 5))
-_KINDS = ["image", ".jpg", ".jpeg", ".jfif", ".png", ".webp", ".heic", ".heif", ".avif", ".tif", ".tiff"]
+_KINDS = ["image", ".jpg", ".jpeg", ".jfif", ".png", ".webp", ".heic", ".heif", ".hif"]
+_KINDS += [".avif", ".tif", ".tiff", ".gif"]
 
 
 def add_many_photos(studio: Studio, words: Wording, language: gr.Radio) -> None:
@@ -33,7 +35,7 @@ def add_many_photos(studio: Studio, words: Wording, language: gr.Radio) -> None:
                 f'<p class="hint">{texts.batch_hint.format(most=config.batch_photos, megabytes=megabytes)}</p>'
             ),
         )
-        photos = gr.File(file_count="multiple", file_types=_KINDS, height=220, buttons=[], elem_id="batch-photos")
+        photos = FileInput(file_count="multiple", file_types=_KINDS, height=220, buttons=[], elem_id="batch-photos")
         words.add(photos, "label", lambda texts: texts.batch_photos)
         ages = gr.CheckboxGroup(_AGES, value=[25, 65], elem_id="batch-ages")
         words.add(ages, "label", lambda texts: texts.batch_ages)

@@ -48,6 +48,7 @@ def add_one_photo(
     """
     config = studio.config
     state = gr.State(time_to_live=config.state_seconds, delete_callback=studio.close)
+    made = gr.State(time_to_live=config.state_seconds)  # the last film's path, and what it is a film of
     with gr.Column(elem_id="start") as start:
         photo = PhotoInput(
             sources=["upload", "webcam", "clipboard"], height=300, show_label=False, buttons=[], elem_id="photo"
@@ -150,14 +151,14 @@ def add_one_photo(
             edited[age] = figures.thumbnail(close_up, figures.TOGETHER_SIDE if several else None)
             update: Update = {ages: row(workspace, edited, texts)}
             if age == target:
-                update[compare] = (workspace.preview, whole_picture)
+                update[compare] = (workspace.preview_uri, whole_picture)
             yield update
 
     def show(visit: Visit, look: Look, texts: Texts) -> Iterator[Update]:
         """The chosen face at once, then each age; the furthest one goes into the photo."""
         workspace = studio.workspace(visit)
         target = max(config.grid_ages, key=lambda age: abs(age - workspace.encodings[0].face.age))
-        before = (workspace.preview, workspace.preview)
+        before = (workspace.preview_uri, workspace.preview_uri)
         yield {
             state: visit,
             start: gr.update(visible=False),
@@ -224,7 +225,7 @@ def add_one_photo(
     def show_age(visit: Visit, age: float, percent: float, hair: bool, language: str) -> tuple:
         with as_sentences(texts_of(language)):
             workspace = studio.workspace(visit)
-            return workspace.preview, studio.figure_at(workspace, age, Look(percent / 100, hair))[0]
+            return workspace.preview_uri, studio.figure_at(workspace, age, Look(percent / 100, hair))[0]
 
     @partial(on_gpu, seconds=_SHORT)
     def refresh_row(visit: Visit, percent: float, hair: bool, language: str) -> Iterator[Update]:
@@ -268,17 +269,21 @@ def add_one_photo(
         mark: bool,
         language: str,
         progress: gr.Progress = gr.Progress(),  # noqa: B008 - gradio looks for it here
-    ) -> Update:
+    ) -> tuple:
+        """The film's path, and what it is a film of."""
         texts = texts_of(language)
         with as_sentences(texts):
             sweep = studio.sweep(Look(percent / 100, hair))
             frames = while_awaited(studio.film(visit, sweep))
             shown = progress.tqdm(frames, desc=texts.making_film, total=2 * sweep.frames - 2, unit="")
-            path = studio.save_film(iter(shown), suffix, sweep, mark)
-            return {
-                film: gr.update(value=figures.film(path, texts.film_alt), visible=True),
-                get_film: gr.update(value=path, visible=True),
-            }
+            return studio.save_film(iter(shown), suffix, sweep, mark), visit, percent, hair, mark
+
+    def show_film(made: tuple | None, visit: Visit, percent: float, hair: bool, mark: bool, language: str) -> tuple:
+        """What was made, unless another photo is shown, or it is shown otherwise, since."""
+        if made is None or made[1:] != (visit, percent, hair, mark):
+            return hide_film()
+        value = figures.film(made[0], texts_of(language).film_alt)
+        return gr.update(value=value, visible=True), gr.update(value=made[0], visible=True)
 
     def hide_film() -> tuple:
         return gr.update(visible=False), gr.update(visible=False)
@@ -323,14 +328,15 @@ def add_one_photo(
         saved.success(None, file, js=START_DOWNLOAD, api_visibility="private")
         for ended in (saved.success, saved.failure):
             ended(open_button, None, button, **at_once)
-    make_film.click(
+    filmed = make_film.click(
         save_film,
         [state, film_format, strength, hair, mark, language],
-        [film, get_film],
+        made,
         show_progress_on=film_format,
         api_visibility="private",
         concurrency_id=EDITS,
     )
+    filmed.success(show_film, [made, state, strength, hair, mark, language], [film, get_film], **at_once)
 
     def say_after(event: gr.events.Dependency) -> None:
         greeted = event.then(greet_again, [state, photo, language], status, js=PHOTO_THAT_WAITS, **at_once)

@@ -19,10 +19,10 @@ from agetransformer.editor import STRONGEST, AgeEditor, FaceEncoding
 from agetransformer.faces import Face
 from agetransformer.grid import age_grid, cell_side, stack_grids
 from agetransformer.imageio import load_photo, save_png, save_pngs
-from agetransformer.mark import add_mark
+from agetransformer.mark import add_mark, mark_frames
+from agetransformer.page import figures
 from agetransformer.page.config import PageConfig
 from agetransformer.page.english import ENGLISH
-from agetransformer.page.figures import THUMBNAIL_SIDE
 from agetransformer.page.texts import Texts
 
 
@@ -68,6 +68,7 @@ class Workspace:
     chosen: tuple[int, ...]
     encodings: tuple[FaceEncoding, ...]  # of the chosen faces, full size
     preview: Image.Image  # the photo, `preview_side` pixels at most
+    preview_uri: str  # the same as a JPEG within an address: every answer has it as it is
     preview_scale: float  # its side over the photo's
     preview_encodings: tuple[FaceEncoding, ...]  # the same encodings, for `preview`
 
@@ -151,7 +152,8 @@ class Studio:
         known = self.workspace(visit)
         choice = Visit(secrets.token_urlsafe(16), visit.path, _chosen(face))
         chosen = _checked_faces(known.faces, choice.chosen)
-        made = self._workspace(visit.path, known.found, known.faces, chosen, known.preview, known.preview_scale)
+        encodings, previews = self._encode(known.faces, chosen, known.preview_scale)
+        made = replace(known, chosen=chosen, encodings=encodings, preview_encodings=previews)
         if self.is_closed(visit):
             raise VisitClosedError
         self.cache.put(choice.key, made)
@@ -189,7 +191,9 @@ class Studio:
                 preview = photo.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
                 scale = max(preview.size) / max(photo.size)
             chosen = _checked_faces(faces, visit.chosen)
-            workspace = self._workspace(visit.path, found, faces, chosen, preview, scale)
+            encodings, previews = self._encode(faces, chosen, scale)
+            shown = figures.data_uri(preview, figures.PREVIEW_QUALITY)
+            workspace = Workspace(visit.path, found, faces, chosen, encodings, preview, shown, scale, previews)
             self.cache.put(visit.key, workspace)
             if self.is_closed(visit):  # meanwhile; nobody would drop it any more
                 self.cache.drop(visit.key)
@@ -309,11 +313,17 @@ class Studio:
     def save_film(self, frames: Iterator[Image.Image], suffix: str, sweep: SweepConfig, mark: bool = False) -> str:
         """Write a sweep as .mp4, .gif or .webp with its disclosure; returns its path."""
         path = self.new_file(f"ages{suffix}")
-        save_sweep(map(add_mark, frames) if mark else frames, path, sweep, self.editor.name)
+        save_sweep(mark_frames(frames) if mark else frames, path, sweep, self.editor.name)
         return str(path)
 
     def new_file(self, name: str) -> Path:
-        """A place for a result, in a new folder whose name cannot be guessed."""
+        """A place for a result, in a new folder whose name cannot be guessed.
+
+        Raises:
+            StudioError: uploads and results fill the space that there is for them.
+        """
+        if sum(_bytes_of(path) for path in self.downloads.rglob("*")) > self.config.files_bytes:
+            raise StudioError(lambda texts: texts.busy)
         folder = self.downloads / secrets.token_urlsafe(24)
         folder.mkdir(parents=True)
         return folder / name
@@ -329,21 +339,22 @@ class Studio:
         if not 0 <= look.strength <= STRONGEST:
             raise StudioError(lambda texts: texts.strength_out_of_range.format(strongest=STRONGEST))
 
-    def _workspace(
-        self,
-        path: str,
-        found: int,
-        faces: tuple[Face, ...],
-        chosen: tuple[int, ...],
-        preview: Image.Image,
-        scale: float,
-    ) -> Workspace:
+    def _encode(
+        self, faces: Sequence[Face], chosen: Sequence[int], scale: float
+    ) -> tuple[tuple[FaceEncoding, ...], tuple[FaceEncoding, ...]]:
+        """The chosen faces, at full size and at the preview's, which is `scale` of it."""
         encodings = tuple(self.editor.encode(faces[index]) for index in chosen)
-        previews = encodings
-        if scale < 1:  # the squares stay fit to be shown
-            shrink = np.full(2, scale)
-            previews = tuple(replace(one, face=one.face.scaled(shrink, THUMBNAIL_SIDE)) for one in encodings)
-        return Workspace(path, found, faces, chosen, encodings, preview, scale, previews)
+        if scale == 1:
+            return encodings, encodings
+        shrink = np.full(2, scale)  # the squares stay fit to be shown
+        return encodings, tuple(replace(one, face=one.face.scaled(shrink, figures.THUMBNAIL_SIDE)) for one in encodings)
+
+
+def _bytes_of(path: Path) -> int:
+    try:
+        return path.stat().st_size if path.is_file() else 0
+    except OSError:  # it has just expired
+        return 0
 
 
 def _chosen(face: int | None) -> tuple[int, ...] | None:

@@ -6,18 +6,28 @@ import gradio as gr
 from gradio.blocks import Block
 
 
+def require_file(url_or_file_path: str | Path | None) -> None:
+    """
+    Raises:
+        gr.Error: it is an address. gradio would fetch it, all of it into memory and for as long as its host likes,
+            while everybody else waits.
+    """
+    if isinstance(url_or_file_path, str) and url_or_file_path.strip().lower().startswith(("http:", "https:")):
+        raise gr.Error("Please upload the file itself; an address cannot be named.", print_exception=False)
+
+
 def refuse_addresses(app: gr.Blocks) -> None:
     """Let no input of the page or its API be named by an address.
 
-    gradio would fetch it, all of it into memory and for as long as its host likes, while everybody else waits.
+    Those whose words change with the language have classes of their own that see to it (components.py): gradio makes
+    them anew for a visitor, without what is done to them here.
     """
 
     def guard(block: Block) -> None:
         move = block.async_move_resource_to_block_cache
 
         async def move_upload(url_or_file_path: str | Path | None) -> str | None:
-            if isinstance(url_or_file_path, str) and url_or_file_path.strip().lower().startswith(("http:", "https:")):
-                raise gr.Error("Please upload the file itself; an address cannot be named.", print_exception=False)
+            require_file(url_or_file_path)
             return await move(url_or_file_path)
 
         block.async_move_resource_to_block_cache = move_upload  # type: ignore[method-assign]
