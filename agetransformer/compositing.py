@@ -17,6 +17,7 @@ _FEATHER = 0.035  # standard deviation of the soft edge, as a fraction of the sq
 _TAIL = 0.02  # the Gaussian's tail below this is cut to 0
 _MARGIN = 0.092  # the outline keeps this distance from the square's border: 2 % of the side stays 0 (the tail, 2.05 sd)
 _CROP_ZERO, _CROP_FEATHER = 0.02, 0.13  # of the side: `crop_mask` is 0 up to the first, then rises over the second
+_REACH = 0.65  # of the side: no part of the mask is farther from the face's middle
 _WORKING_SIDE = 256  # px; the mask is smooth, so it is made at this size and resized
 
 # Where the stretched hull lies in an FFHQ-aligned square on average: centre and half axes, as fractions of the side.
@@ -40,6 +41,27 @@ def face_mask(geometry: "FaceGeometry | None", size: int) -> np.ndarray:
     mask = cv2.GaussianBlur(mask, (0, 0), _FEATHER * side, borderType=cv2.BORDER_CONSTANT)
     mask = ((mask - _TAIL) / (1 - 2 * _TAIL)).clip(0, 1)
     return cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA if size < side else cv2.INTER_LINEAR)
+
+
+def own_share(centre: np.ndarray, others: Sequence[tuple[float, float, float]], size: int) -> np.ndarray:
+    """How far each pixel of a face's square is this face's own, where another's cheek may be in it.
+
+    Args:
+        centre: [2] x and y of the face's middle, as fractions of the side.
+        others: x, y and size of each other face's, the size as a multiple of this one.
+        size: side of the square in pixels.
+    Returns:
+        [size, size] float32 in 0..1: 1 nearer to this face than to any other, in faces' sizes, with a soft edge to 0.
+    """
+    side = _WORKING_SIDE
+    across, down = np.meshgrid(*2 * [(np.arange(side, dtype=np.float32) + 0.5) / side])
+    own = np.hypot(across - centre[0], down - centre[1])
+    share: np.ndarray = np.ones((side, side), np.float32)
+    for x, y, other in others:
+        if np.hypot(x - centre[0], y - centre[1]) < _REACH * (1 + other):  # else the line between them is beyond
+            nearer = np.hypot(across - x, down - y) / other - own
+            share *= _smooth_step(0.5 + nearer / (8 * _FEATHER))
+    return cv2.resize(share, (size, size), interpolation=cv2.INTER_AREA if size < side else cv2.INTER_LINEAR)
 
 
 def crop_mask(size: int) -> np.ndarray:

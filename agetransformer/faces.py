@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from agetransformer.compositing import add_change, face_mask
+from agetransformer.compositing import add_change, face_mask, own_share
 from agetransformer.face_outline import OVAL
 
 if TYPE_CHECKING:
@@ -118,8 +118,14 @@ class EditedFace:
 
     def _change_of_face(self) -> np.ndarray:
         """[S, S, 3]: what the network changes on the face alone, S pixels as `face.image`."""
-        side = self.face.image.width
-        return _resize(self.change, side) * face_mask(self.face.geometry, side)[..., None]
+        face, side = self.face, self.face.image.width
+        mask = face_mask(face.geometry, side)
+        if face.neighbours:  # cheek to cheek, each keeps its own
+            others = [(one.x, one.y, one.size) for one in face.neighbours]
+            mask = mask * own_share(
+                face.position.in_square(face.position.landmarks[list(OVAL)]).mean(axis=0), others, side
+            )
+        return _resize(self.change, side) * mask[..., None]
 
     def _add(self, square: np.ndarray, change: np.ndarray) -> np.ndarray:
         """A picture of the face's square with a change of it [S, S, 3] and those of hair and beard."""

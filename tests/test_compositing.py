@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from agetransformer.alignment import FaceGeometry, align
-from agetransformer.compositing import add_change, crop_mask, face_mask, paste, paste_image
+from agetransformer.compositing import add_change, crop_mask, face_mask, own_share, paste, paste_image
 
 
 def turned_face(centre: tuple[float, float], side: float, degrees: float) -> FaceGeometry:
@@ -67,6 +67,19 @@ def test_mask_follows_the_outline() -> None:
     centres = [np.average(np.arange(256), weights=face_mask(face, 256).sum(axis=0)) for face in (usual, moved)]
     assert centres[0] == pytest.approx(127.5, abs=1)
     assert centres[1] == pytest.approx(127.5 - 0.15 * 256, abs=4)
+
+
+def test_cheek_to_cheek_each_face_keeps_its_own() -> None:
+    """Two faces side by side: what is one's is not the other's, and between them they share everything."""
+    left = own_share(np.array([0.5, 0.5]), [(1.1, 0.5, 1.0)], 200)
+    right = own_share(np.array([0.5, 0.5]), [(-0.1, 0.5, 1.0)], 200)
+    assert left[100, :140].min() == 1 and left[100, 159:161].mean() == pytest.approx(0.5, abs=0.02)  # half way to the other is 0.8
+    assert left[100, -18:].max() == 0
+    np.testing.assert_allclose(left[:, 120:] + right[:, :80], 1, atol=0.01)  # 0.6 of a side to the right
+    assert np.abs(np.diff(left, axis=1)).max() < 0.06
+    child = own_share(np.array([0.5, 0.5]), [(1.1, 0.5, 0.5)], 200)  # half the size: it reaches half as far
+    assert child[100, 179:181].mean() == pytest.approx(0.5, abs=0.02)
+    assert own_share(np.array([0.5, 0.5]), [(2.5, 0.5, 1.0)], 200).min() == 1
 
 
 def test_outside_the_mask_every_bit_stays() -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from agetransformer import AgeEditor, Face, PhotoError
 from agetransformer.alignment import DEFAULT_MODEL, FaceGeometry, align
 from agetransformer.checkpoint import CheckpointError
 from agetransformer.engine import Engine
+from agetransformer.faces import see_neighbour
 from agetransformer.imageio import load_photo
 
 AGES = [20, 40.5, 69]
@@ -139,6 +141,19 @@ def test_paste_changes_the_face_only(editor: AgeEditor) -> None:
     # in the middle of the face the photo now shows the edited square
     square = np.asarray(edited.image)
     assert np.abs(np.asarray(result)[270:350, 460:540].astype(int) - square[70:150, 60:140]).max() <= 1
+
+
+def test_a_neighbours_cheek_stays_as_it_is(editor: AgeEditor) -> None:
+    photo = smooth_picture(800, 640)
+    place, other = geometry((400, 300), 200), geometry((480, 300), 200)
+    face = Face(place, Image.fromarray(align(np.asarray(photo), place, 200)), 30.0)
+    beside = replace(face, neighbours=(see_neighbour(place, other),))
+    alone, two = (
+        np.abs(editor.paste(photo, editor.decode(editor.encode(one, hair=False), [65])[0]) - np.asarray(photo, float))
+        for one in (face, beside)
+    )
+    assert alone[240:400, 460:].max() > 3 and two[240:400, 470:].max() == 0
+    assert np.array_equal(alone[260:340, :410], two[260:340, :410])
 
 
 def test_a_copy_of_another_size_is_not_the_photo(editor: AgeEditor) -> None:
