@@ -2,10 +2,11 @@
 
 The model repository holds the generator at its root, where `AgeEditor.from_pretrained("owner/name")` looks for it, and
 the age classifier beside it. The Space holds the page, the code and the same checkpoints, so it starts without the
-model repository; its card links there.
+model repository. Each card links to the other repository, and to the whole code where --code says where that is.
 """
 
 import argparse
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -39,6 +40,10 @@ SPACE_FILES = (
     GENERATOR,
 )
 THUMBNAIL = "assets/grid.png"  # what a link to the Space shows, where the card names nothing else
+OMITTED, OMITTED_END = "<!-- not in a Space's card -->", "<!-- in a Space's card again -->"  # lines in README.md
+_PLACEHOLDER = "owner/name"  # in the model card: the repository that it will lie in
+_HEADING = re.compile(r"^# .*\n", re.MULTILINE)
+_RELATIVE_LINK = re.compile(r"(!?)\[([^\]]*)\]\((?!\w+:|#)([^)\s]+)\)")
 
 
 class PublishError(Exception):
@@ -73,14 +78,15 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
     parser.add_argument(
         "--model", type=_name, required=True, metavar="OWNER/NAME", help="the repository of the weights"
     )
+    parser.add_argument("--code", metavar="URL", help="where all of the code is, training too; the cards link there")
     parser.add_argument("--dry-run", action="store_true", help="check and list every file; send nothing")
     parser.add_argument("--private", action="store_true", help="create them private; refuse if one is public already")
     parser.add_argument("--endpoint", metavar="URL", help="another Hub (default: HF_ENDPOINT, or huggingface.co)")
     options = parser.parse_args(arguments)
     try:
         uploads = [
-            model_upload(root, options.model),
-            space_upload(root, options.space, options.model, options.endpoint),
+            model_upload(root, options.model, options.space, options.endpoint, options.code),
+            space_upload(root, options.space, options.model, options.endpoint, options.code),
         ]
         for upload in uploads:
             print(_listing(upload) if options.dry_run else _summary(upload))
@@ -97,26 +103,38 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
     return 0
 
 
-def model_upload(root: Path, repo_id: str) -> Upload:
-    """The generator's folder as the root of the repository, the age classifier's as classifier/."""
+def model_upload(root: Path, repo_id: str, space: str, endpoint: str | None = None, code: str | None = None) -> Upload:
+    """The generator's folder as the root of the repository, the age classifier's as classifier/.
+
+    Args:
+        space: the Space, which the card links to.
+        code: address of all of the code, for the card.
+    """
     files: dict[str, Path | bytes] = {}
     for folder, inside in ((GENERATOR, ""), (CLASSIFIER, "classifier/")):
         files |= {inside + path.removeprefix(folder + "/"): root / path for path in tracked_files(root, [folder])}
+    if "README.md" in files:
+        card = (root / GENERATOR / "README.md").read_text(encoding="utf-8")
+        files["README.md"] = _model_card(card, repo_id, space, _space_url(space, endpoint), code)
     return Upload(repo_id, "model", files)
 
 
-def space_upload(root: Path, repo_id: str, model: str, endpoint: str | None = None) -> Upload:
+def space_upload(root: Path, repo_id: str, model: str, endpoint: str | None = None, code: str | None = None) -> Upload:
     """The files of the Space; its card names the model repository and a thumbnail.
 
+    The card leaves out what README.md has between OMITTED and OMITTED_END, which is about files that a Space lacks.
+
+    Args:
+        code: address of all of the code, for the card.
     Raises:
         PublishError: README.md does not start with a Gradio Space's front matter.
     """
     files: dict[str, Path | bytes] = {path: root / path for path in tracked_files(root, SPACE_FILES)}
     if "README.md" in files:
-        from huggingface_hub import HfApi
-
-        url = f"{HfApi(endpoint).endpoint}/spaces/{repo_id}/resolve/main/{THUMBNAIL}" if THUMBNAIL in files else None
-        files["README.md"] = _space_card((root / "README.md").read_text(encoding="utf-8"), model, url)
+        url = _space_url(repo_id, endpoint)
+        readme = _add_code(_fit_space((root / "README.md").read_text(encoding="utf-8"), set(files), url), code)
+        thumbnail = f"{url}/resolve/main/{THUMBNAIL}" if THUMBNAIL in files else None
+        files["README.md"] = _space_card(readme, model, thumbnail)
     return Upload(repo_id, "space", files)
 
 
@@ -224,6 +242,54 @@ def _summary(upload: Upload) -> str:
 def _listing(upload: Upload) -> str:
     """The summary, then one line for each file: bytes and path."""
     return "\n".join([_summary(upload), *(f"{size:>12,}  {path}" for path, size in upload.sizes.items())])
+
+
+def _space_url(repo_id: str, endpoint: str | None) -> str:
+    from huggingface_hub import HfApi
+
+    return f"{HfApi(endpoint).endpoint}/spaces/{repo_id}"
+
+
+def _model_card(card: str, repo_id: str, space: str, space_url: str, code: str | None) -> bytes:
+    """The card with the repository's own name, and under its heading where the page and the code are."""
+    where = (
+        f"The page: [{space}]({space_url}). It holds the code of the example below:"
+        f" `hf download {space} --repo-type space --local-dir age-transformer`, and in that folder"
+        " `pip install -r requirements.txt`.\n"
+    )
+    return _add_code(_add_under_heading(card.replace(_PLACEHOLDER, repo_id), where), code).encode()
+
+
+def _add_code(card: str, code: str | None) -> str:
+    return _add_under_heading(card, f"All of the code, with training and measurements: <{code}>\n") if code else card
+
+
+def _add_under_heading(card: str, paragraph: str) -> str:
+    heading = _HEADING.search(card)
+    end = heading.end() if heading else len(card)
+    return f"{card[:end]}\n{paragraph}{card[end:]}"
+
+
+def _fit_space(readme: str, files: set[str], url: str) -> str:
+    """README.md without what a Space lacks: omitted parts go, links to its files get its address, others lose theirs.
+
+    Raises:
+        PublishError: an omitted part has no end.
+    """
+    kept, *parts = readme.split(f"{OMITTED}\n")
+    for part in parts:
+        _, end, after = part.partition(f"{OMITTED_END}\n")
+        if not end:
+            raise PublishError(f"README.md: a line {OMITTED} has no line {OMITTED_END} after it")
+        kept = kept.rstrip("\n") + "\n\n" + after.lstrip("\n")
+
+    def absolute(link: re.Match[str]) -> str:
+        image, label, target = link.groups()
+        if target not in files:
+            return label
+        return f"{image}[{label}]({url}/{'resolve' if image else 'blob'}/main/{target})"
+
+    return _RELATIVE_LINK.sub(absolute, kept)
 
 
 def _space_card(readme: str, model: str, thumbnail: str | None) -> bytes:

@@ -40,7 +40,7 @@ DOCUMENTS = sorted(
     for path in ROOT.glob(pattern)
 )
 NOT_COMMANDS = {"bibtex", "text", "json", "yaml"}  # languages of code blocks with nothing to run
-FACES = "--data YOUR_FACES.zip"
+FACES = "--data data/mine.zip"
 ONE_FACE = {"train.evaluate": "train.evaluate --count 1 --size 256"}
 
 
@@ -64,16 +64,27 @@ RUN = {
         (*(f"out/astronaut_age_{age}.png" for age in (25, 35, 45, 55, 65)), "out/astronaut_grid.png")
     ),
     "python -m agetransformer sweep assets/astronaut.jpg --out out --format mp4": Run(("out/astronaut_sweep.mp4",)),
-    "python -m agetransformer video clip.mp4 --age 65 --out clip_at_65.mp4": Run(("clip_at_65.mp4",)),
-    f"python -m train.generator --config train/configs/cpu.yaml {FACES} --out runs/mine": Run(
-        ("runs/mine/generator/model.safetensors",)
+    "python -m agetransformer video clip.mp4 --age 65 --out out/clip_at_65.mp4": Run(("out/clip_at_65.mp4",)),
+    f"python -m train.generator --config train/configs/own-faces.yaml {FACES} --out runs/mine --minutes 60": Run(
+        ("runs/mine/generator/model.safetensors", "runs/mine/discriminator/model.safetensors")
     ),
     f"python -m train.evaluate --checkpoint runs/mine/generator {FACES} --out runs/mine/evaluation": Run(
         ("runs/mine/evaluation/metrics.md", "runs/mine/evaluation/sheet.png"), ONE_FACE
     ),
-    "python -m train.prepare photos --out data/mine.zip --size 512 --per-age 1000 --synthetic SOURCE": Run(
-        ("data/mine.zip", "data/mine-photos.csv", "data/mine-ages.csv", "data/mine-ages.png"),
-        {"--size 512": "--size 64", "--per-age 1000": "--per-age 1 --synthetic-limit 60", "SOURCE": "tiny_faces:draw"},
+    f"python -m train.side_by_side checkpoints/generator runs/mine/generator {FACES} --out "
+    "runs/mine/side_by_side.png": Run(("runs/mine/side_by_side.png",), {"--out": "--size 64 --out"}),
+    "python -m train.prepare data/photos --out data/mine.zip": Run(
+        ("data/one.zip", "data/one-photos.csv"),
+        {"data/mine.zip": "data/one.zip --size 64 --synthetic tiny_faces:draw --per-age 1 --synthetic-limit 60"},
+    ),
+    "python -m train.prepare data/photos --out data/mine.zip --size 512 --per-age 1000 --synthetic SOURCE": Run(
+        ("data/two.zip", "data/two-photos.csv", "data/two-ages.csv", "data/two-ages.png"),
+        {
+            "data/mine.zip": "data/two.zip",
+            "--size 512": "--size 64",
+            "--per-age 1000": "--per-age 1 --synthetic-limit 60",
+            "SOURCE": "tiny_faces:draw",
+        },
     ),
     "python -m train.classifier --config train/configs/classifier.yaml --out runs/classifier": Run(
         ("runs/classifier/metrics.json",)
@@ -102,9 +113,7 @@ RUN = {
     "python -m train.evaluate --checkpoint checkpoints/generator --data FFHQ.zip --out runs/evaluation": Run(
         ("runs/evaluation/metrics.json",), ONE_FACE
     ),
-    "python -m train.shards data/mine.zip --out data/mine": Run(
-        ("data/mine-000000.tar",), {"data/mine.zip": "FFHQ.zip"}
-    ),
+    "python -m train.shards data/mine.zip --out data/mine": Run(("data/mine-000000.tar",)),
     "python -m benchmarks.architecture --photo assets/astronaut.jpg --out assets/how_it_works.png": Run(
         ("how_it_works.png",), {"assets/how_it_works.png": "how_it_works.png"}
     ),
@@ -133,9 +142,23 @@ REDUCED = {
     "--compare app=runs/app": Reduced(
         "goes on from benchmarks.app_edits; tests/test_evaluate.py compares with a folder"
     ),
-    "python -m train.personalise photos-of-me --out runs/me --minutes 10": Reduced(
+    "python -m train.personalise data/me --out runs/me --minutes 10": Reduced(
         "ten minutes; tests/test_personalise.py fits a person with it"
     ),
+    "python app.py --checkpoint runs/me/generator": Reduced("opens a page and stays; tests/test_app.py has it"),
+    "mkdir -p runs/11b runs/12b runs/13a runs/14a": Reduced("makes folders for the next four"),
+    **{
+        f"git archive {commit} checkpoints/generator | tar -x --strip-components 2 -C runs/{run}": Reduced(
+            "wants all of the history, which a copy of the checkout may lack"
+        )
+        for commit, run in (("6aec1be", "11b"), ("156d8cf", "12b"), ("c1f7140", "13a"), ("077f7ee", "14a"))
+    },
+    "cp runs/mine/generator/* checkpoints/generator/": Reduced("would change the checkpoint that others here use"),
+    "python -m train.card --checkpoint checkpoints/generator --metrics runs/mine/evaluation/metrics.json": Reduced(
+        "goes on from the one above; tests/test_card.py writes a card"
+    ),
+    "git commit -a -m Weights of my own": Reduced("there is no repository here"),
+    "hf auth login": Reduced("asks for a token"),
     "python -m train.map_skin --data FFHQ.zip --out runs/skin.npz": Reduced(
         "wants faces that MediaPipe finds; tests/test_skin_maps.py maps one with it"
     ),
@@ -223,16 +246,17 @@ def workspace(
     shutil.copy(ROOT / "assets" / "astronaut.jpg", tmp_path / "portrait.jpg")
     for name in ("classifier", "classifier-robust"):
         save_checkpoint(AgeClassifier(ClassifierConfig(resolution=32)), tmp_path / "checkpoints" / name)
+    (tmp_path / "checkpoints" / "discriminator").symlink_to(ROOT / "checkpoints" / "discriminator")
     (tmp_path / "train" / "configs").mkdir(parents=True)
     for path in (ROOT / "train" / "configs").glob("*.yaml"):
         (tmp_path / "train" / "configs" / path.name).write_text(
             yaml.safe_dump(shrink(yaml.safe_load(path.read_text())))
         )
-    for name in ("YOUR_FACES.zip", "FFHQ.zip"):
-        copy_with_glasses(tiny_faces, tmp_path / name)
+    copy_with_glasses(tiny_faces, tmp_path / "FFHQ.zip")
+    (tmp_path / "data" / "photos").mkdir(parents=True)
+    shutil.copy(tiny_faces, tmp_path / "data" / "mine.zip")
     write_clip(tmp_path / "clip.mp4", moved(camera_path(4, (240, 240)), (240, 240)))
-    (tmp_path / "photos").mkdir()
-    shutil.copy(ROOT / "assets" / "astronaut.jpg", tmp_path / "photos")
+    shutil.copy(ROOT / "assets" / "astronaut.jpg", tmp_path / "data" / "photos")
     (tmp_path / "tiny_faces.py").write_text(f"from {Path(__file__).stem} import draw\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))

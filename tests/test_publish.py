@@ -136,8 +136,9 @@ def test_creates_both_from_a_checkout(
     for path, content in space.files.items():
         if path not in ("README.md", ".gitattributes"):
             assert content == (checkout / path).read_bytes(), path
-    for name in ("config.json", "model.safetensors", "README.md"):
+    for name in ("config.json", "model.safetensors"):
         assert model.files[name] == (checkout / "checkpoints" / "generator" / name).read_bytes()
+    for name in ("config.json", "model.safetensors", "README.md"):
         assert model.files[f"classifier/{name}"] == (checkout / "checkpoints" / "classifier" / name).read_bytes()
     uploads = [with_token for method, _, with_token in server.requests if method == "PUT"]
     assert uploads and not any(uploads)  # the token stays with the Hub
@@ -162,6 +163,60 @@ def test_card_of_the_space_names_the_model(checkout: Path, server: HubServer) ->
     added = {"models": [MODEL], "thumbnail": thumbnail}
     assert card.data.to_dict() == SpaceCard(CARD).data.to_dict() | added
     assert card.text == SpaceCard(CARD).text
+
+
+def test_cards_say_where_the_page_and_the_code_are(checkout: Path, server: HubServer) -> None:
+    readme = f"""{CARD}
+Intro, [weights](checkpoints/LICENSE.md), ![grid](assets/grid.png), [paper](https://example.org/paper).
+
+{publish.OMITTED}
+`make demo`, [training](train/README.md)
+{publish.OMITTED_END}
+
+See [training](train/README.md) and [below](#ages).
+"""
+    (checkout / "README.md").write_text(readme, encoding="utf-8")
+    card = checkout / "checkpoints" / "generator" / "README.md"
+    card.write_text('---\nlicense: mit\n---\n\n# Generator\n\nfrom_pretrained("owner/name")\n')
+    commit_all(checkout)
+    assert run(checkout, server, "--code", "https://example.org/code") == 0
+    url = f"{server.endpoint}/spaces/{SPACE}"
+    code = "All of the code, with training and measurements: <https://example.org/code>"
+    space = SpaceCard(server.repositories["space", SPACE].files["README.md"].decode()).text
+    assert (
+        space.strip()
+        == f"""# Ages
+
+{code}
+
+Intro, [weights]({url}/blob/main/checkpoints/LICENSE.md), ![grid]({url}/resolve/main/assets/grid.png), \
+[paper](https://example.org/paper).
+
+See training and [below](#ages)."""
+    )
+    model = server.repositories["model", MODEL].files["README.md"].decode()
+    assert model.startswith(f"---\nlicense: mit\n---\n\n# Generator\n\n{code}\n\nThe page: [{SPACE}]({url}).")
+    assert f"hf download {SPACE} --repo-type space" in model
+    assert model.endswith(f'\n\nfrom_pretrained("{MODEL}")\n')
+
+    (checkout / "README.md").write_text(f"{CARD}\n{publish.OMITTED}\nThe end.\n", encoding="utf-8")
+    commit_all(checkout)
+    assert run(checkout, server) == 2
+
+
+def test_our_cards_name_nothing_that_is_not_there() -> None:
+    space = publish.space_upload(ROOT, SPACE, MODEL).files
+    card = space["README.md"].decode()
+    assert publish.OMITTED in (ROOT / "README.md").read_text() and publish.OMITTED not in card
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", card, re.MULTILINE | re.DOTALL)
+    commands = [block for language, block in blocks if not language]
+    assert commands and not re.search(r"\b(make|train|benchmarks|publish|git)\b", "".join(commands))
+    for path in re.findall(rf"/spaces/{SPACE}/(?:blob|resolve)/main/([^)\s]+)\)", card):
+        assert path in space
+    assert not re.search(r"\]\((?!https?://|#)", card)
+    model = publish.model_upload(ROOT, MODEL, SPACE).files["README.md"].decode()
+    assert f'from_pretrained("{MODEL}")' in model and "owner/name" not in model
+    assert not re.search(r"\]\((?!https?://|#)", model)
 
 
 def test_updates_what_changed(checkout: Path, server: HubServer) -> None:
@@ -342,7 +397,8 @@ def test_front_matter_of_the_readme() -> None:
     assert card.python_version in ZERO_GPU_PYTHONS
     assert {"2.8.0", version("torch").split("+")[0]} <= set(required["torch"].filter(["2.8.0", version("torch")]))
     assert (ROOT / card.app_file).is_file() and card.app_file in publish.SPACE_FILES
-    assert card.license == "apache-2.0" and "Apache License" in (ROOT / "LICENSE").read_text()
+    assert "Apache License" in (ROOT / "LICENSE").read_text()
+    assert card.license == "cc-by-nc-4.0" == ModelCard.load(ROOT / "checkpoints/generator/README.md").data.license
     assert card.title and len(card.emoji) == 1 and ord(card.emoji) > 0x2000
     assert {card.colorFrom, card.colorTo} <= {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
     assert 0 < len(card.short_description) <= 60
@@ -350,6 +406,16 @@ def test_front_matter_of_the_readme() -> None:
     assert card.suggested_hardware == "cpu-basic"  # runs there; more is a choice of who duplicates the Space
     # The names that only publishing knows are not in the checkout; the weights are in the Space, so none is preloaded.
     assert not {"models", "thumbnail", "preload_from_hub"} & set(card.to_dict())
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="no git here")
+def test_git_ignores_where_the_readmes_put_faces() -> None:
+    places = ["out/a.png", "data/mine.zip", "data/photos/a.jpg", "data/me/a.jpg", "runs/me/before.png", "IMG_1.JPG"]
+    places += ["photos/a.jpg", "clip.mp4", "IMG_2.MOV", "astronaut_at_65.png", "FFHQ.zip", "IMG_3.HEIC", "a.jpeg"]
+    ignored = subprocess.run(["git", "check-ignore", *places], cwd=ROOT, capture_output=True, text=True).stdout.split()
+    assert set(ignored) == set(places)
+    tracked = subprocess.run(["git", "ls-files", "-ic", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
+    assert tracked.stdout == ""
 
 
 def test_the_published_card_passes_the_hubs_check(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
