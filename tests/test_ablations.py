@@ -23,6 +23,7 @@ from train.classifier import ClassifierTraining
 from train.config import load_config
 from train.discriminators import DISCRIMINATORS
 from train.generator import GeneratorTraining
+from train.judges import JudgeError
 
 
 def load(name: str) -> GeneratorTraining:
@@ -105,6 +106,48 @@ def test_tables_take_the_worst_age_and_leave_the_smile_apart():
     assert "| target 0 | 0.20 | 40.0 |" in text and "| target 100 | 0.80 | 40.0 |" in text
     unjudged = measured(*[row(30.0, smile_kept=None)] * 3)
     assert "| 100 % | - | 0.30 |" in write_tables({"single": unjudged})
+    alone = aged | {"stranger": None}
+    assert "a stranger's identity distance is unknown" in write_tables({"single": alone})
+
+
+def test_a_single_face_is_refused_before_the_training(tmp_path, monkeypatch):
+    monkeypatch.setattr(ablations, "train_generator", lambda *given: 1 / 0)
+    with pytest.raises(ValueError, match="count: two faces or more"):
+        run_ablations(Ablations(tmp_path, ("single",), count=1))
+
+
+def test_runs_of_other_data_are_not_gone_on_with(tmp_path, monkeypatch):
+    monkeypatch.setattr(ablations, "train_generator", lambda config, out, *given: (out / "state-1").mkdir(parents=True))
+    monkeypatch.setattr(ablations, "is_complete", lambda config, out: False)
+    settings = Ablations(tmp_path, ("single",), data=("a.zip", "b.zip"))
+    run_ablations(settings)
+    with pytest.raises(ValueError, match=r"were begun with no --images and --data a\.zip b\.zip: give the same"):
+        run_ablations(replace(settings, data=("a.zip",)))
+    (tmp_path / "length.json").write_text('{"images": null}')  # as it once was
+    assert run_ablations(replace(settings, minutes=0)) == []
+
+
+def test_a_run_that_was_judged_without_mediapipe_is_judged_again_when_it_is_there(tmp_path, monkeypatch):
+    weights = save_pretrained(Generator(GeneratorConfig(resolution=64)), tmp_path / "generator", "# G\n")
+    (tmp_path / "evaluation").mkdir()
+    known = {"asked": 24, "sha256": hub.resolve(weights).sha256, "expression_missing": "Smile is left out."}
+    (tmp_path / "evaluation" / "metrics.json").write_text(json.dumps(known))
+    monkeypatch.setattr(ablations, "evaluate", lambda wanted: "judged again")
+    config, settings = load("single"), Ablations(tmp_path)
+
+    class Judge:
+        def close(self) -> None:
+            pass
+
+    def missing() -> Judge:
+        raise JudgeError("no MediaPipe")
+
+    monkeypatch.setattr(ablations, "ExpressionJudge", missing)
+    assert ablations._judge(config, tmp_path, settings) == known
+    monkeypatch.setattr(ablations, "ExpressionJudge", Judge)
+    assert ablations._judge(config, tmp_path, settings) == "judged again"
+    (tmp_path / "evaluation" / "metrics.json").write_text(json.dumps(known | {"expression_missing": None}))
+    assert ablations._judge(config, tmp_path, settings)["asked"] == 24
 
 
 def test_the_command_goes_on_and_repeats_nothing(tiny_faces, tmp_path, monkeypatch):

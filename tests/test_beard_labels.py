@@ -79,6 +79,21 @@ def test_the_table_of_beards_is_whole(tmp_path: Path):
         with pytest.raises(ValueError, match="line 2"):
             read_beards(tmp_path / "wrong.csv")
     assert BEARDS.read_text().count("\n") == len(beards) + 1  # no face twice
+    (tmp_path / "marked.csv").write_text("file,beard\n1.png,none\n", encoding="utf-8-sig")  # as spreadsheets do
+    assert read_beards(tmp_path / "marked.csv") == {"1": "none"}
+    (tmp_path / "latin.csv").write_bytes("file,beard\nZoë.png,none\n".encode("cp1252"))
+    with pytest.raises(ValueError, match=r"latin\.csv: not UTF-8 .*CSV UTF-8"):
+        read_beards(tmp_path / "latin.csv")
+
+
+def test_what_is_no_gender_is_named(tmp_path: Path):
+    for table, sentence in (
+        ("file,gender\nx.png,Female\n", r"labels\.csv, x\.png: gender is female or male, not 'Female'"),
+        ("file,age\nx.png,30\n", r"labels\.csv needs the columns file, gender, and has no gender"),
+    ):
+        (tmp_path / "labels.csv").write_text(table)
+        with pytest.raises(ValueError, match=sentence):
+            label_beards([tmp_path], {}, parse_painted)
 
 
 def test_without_the_parser_the_command_says_what_to_install(tiny_faces: Path, tmp_path: Path, monkeypatch):

@@ -73,8 +73,8 @@ def test_cheek_to_cheek_each_face_keeps_its_own() -> None:
     """Two faces side by side: what is one's is not the other's, and between them they share everything."""
     left = own_share(np.array([0.5, 0.5]), [(1.1, 0.5, 1.0)], 200)
     right = own_share(np.array([0.5, 0.5]), [(-0.1, 0.5, 1.0)], 200)
-    assert left[100, :140].min() == 1 and left[100, 159:161].mean() == pytest.approx(0.5, abs=0.02)  # half way to the other is 0.8
-    assert left[100, -18:].max() == 0
+    assert left[100, :140].min() == 1 and left[100, -18:].max() == 0
+    assert left[100, 159:161].mean() == pytest.approx(0.5, abs=0.02)  # half way to the other is 0.8
     np.testing.assert_allclose(left[:, 120:] + right[:, :80], 1, atol=0.01)  # 0.6 of a side to the right
     assert np.abs(np.diff(left, axis=1)).max() < 0.06
     child = own_share(np.array([0.5, 0.5]), [(1.1, 0.5, 0.5)], 200)  # half the size: it reaches half as far

@@ -3,6 +3,7 @@
 
 import hashlib
 import json
+import tracemalloc
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -258,6 +259,14 @@ def test_monotonicity_and_strangers():
     assert rank_correlation(ages[:, :1]) is None
     assert stranger_distance(np.array([[0.0, 0], [3, 4], [0, 0]])) == pytest.approx(10 / 3, abs=1e-4)
     assert stranger_distance(np.zeros((1, 2))) is None
+    many = np.random.default_rng(0).normal(size=(600, 128))
+    differences = np.linalg.norm(many[:100, None] - many[None, :100], axis=2)
+    assert stranger_distance(many[:100]) == pytest.approx(differences.sum() / (100 * 99), abs=1e-4)
+    tracemalloc.start()
+    stranger_distance(many)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 20e6  # the difference of each pair takes 370 MB, and thousands of faces all that there is
 
 
 @pytest.mark.parametrize("missing", [None, "Smile and emotion are left out: no MediaPipe."])
@@ -342,6 +351,55 @@ def test_bad_archives_are_named(tmp_path):
     (face,) = list_faces([tmp_path / "short.zip"])
     with pytest.raises(ValueError, match=r"names x\.webp, which is not there"):
         face.read(64)
+
+
+def faces_zip(path: Path, table: str | bytes) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("labels.csv", table)
+        for index in range(3):
+            Image.new("RGB", (8, 8), (60 * index, 0, 0)).save(path.with_name("x.png"))
+            archive.write(path.with_name("x.png"), f"{index}.png")
+    return path
+
+
+def test_what_prepare_made_up_is_no_face(tmp_path):
+    rows = "file,age,gender,synthetic\n0.png,30,female,0\n1.png,40,male,1\n2.png,50,male,0\n"
+    assert [face.name for face in list_faces([faces_zip(tmp_path / "faces.zip", rows)])] == ["0.png", "2.png"]
+
+
+@pytest.mark.parametrize(
+    ("table", "sentence"),
+    [
+        ("file,age,gender\n0.png,30,female\n1.png,40,Male\n", r"labels\.csv, 1\.png: gender is female or male"),
+        ("file,age,gender\n0.png,nan,female\n", r"labels\.csv, 0\.png: age is years from 0 to 119, not 'nan'"),
+        ("file;age;gender\n0.png;30;female\n", r"needs the columns file, age, gender, and has no file, age, gender"),
+        ("file,age,gender\nZoë.png,30,female\n".encode("cp1252"), r"labels\.csv: not UTF-8 .*CSV UTF-8"),
+    ],
+)
+def test_labels_that_are_none_are_named(table, sentence, tmp_path):
+    faces_zip(tmp_path / "faces.zip", table)
+    (tmp_path / "labels.csv").write_bytes(table.encode() if isinstance(table, str) else table)
+    for archive in (tmp_path / "faces.zip", tmp_path):
+        with pytest.raises(ValueError, match=sentence) as raised:
+            list_faces([archive])
+        assert str(archive) in str(raised.value)
+
+
+def test_a_changed_byte_is_named_and_the_zip_is_opened_once(tmp_path, monkeypatch):
+    table = "file,age,gender\n0.png,30,female\n1.png,40,male\n2.png,50,male\n"
+    path = faces_zip(tmp_path / "faces.zip", table)
+    with zipfile.ZipFile(path) as archive:
+        start = archive.getinfo("1.png").header_offset + 60  # within the image
+    data = bytearray(path.read_bytes())
+    data[start] ^= 255
+    path.write_bytes(data)
+    faces, opened = list_faces([path]), []
+    real = zipfile.ZipFile
+    monkeypatch.setattr(zipfile, "ZipFile", lambda *given, **more: opened.append(given) or real(*given, **more))
+    assert faces[0].read(8).max() == 0 and faces[2].read(8).max() == 120
+    with pytest.raises(ValueError, match=r"faces\.zip: 1\.png is damaged \(Bad CRC-32"):
+        faces[1].read(8)
+    assert opened == []
 
 
 def test_contact_sheet_places_images(portrait):

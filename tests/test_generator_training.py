@@ -4,6 +4,7 @@ import copy
 import importlib
 import json
 import signal
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +13,10 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from agetransformer.checkpoint import load_checkpoint, save_checkpoint
-from agetransformer.classifier import AgeClassifier, ClassifierConfig
+from agetransformer.classifier import AgeClassifier, ClassifierConfig, chip
 from agetransformer.networks import Generator, GeneratorConfig
 from train.batches import Batch
 from train.classifier import ClassifierTraining
@@ -276,22 +278,47 @@ def test_the_training_forward_pass_equals_the_plain_one_with_its_gradients(shadi
             assert (ours.grad - theirs.grad).norm() < 3e-2 * theirs.grad.norm(), name
 
 
-def test_face_only_leaves_the_background_to_the_penalties(workspace, tmp_path):
-    """With weights for V and D alone, nothing trains the change outside the face."""
-    config = tiny(workspace, face_only=True, label_l1=0.1, glasses_classifier=str(workspace / "classifier"))
-    nets = build_networks(config, torch.device("cpu"))
+class ReadsTheMean(torch.nn.Module):
+    """A V to which every pixel of its view counts."""
+
+    config = ClassifierConfig(resolution=32)
+
+    def forward(self, view):
+        mean = view.mean(dim=(1, 2, 3))
+        return mean[:, None] * torch.linspace(0, 1, 101), mean
+
+
+@pytest.mark.parametrize(
+    ("weights", "names"),
+    [
+        (LossWeights(recon=0, gan=0, age=1, age_robust=1, glasses=1), {"age", "age_l1", "age_robust", "glasses"}),
+        (LossWeights(recon=0, gan=1, age=0), {"gan"}),
+    ],
+)
+def test_face_only_leaves_the_background_to_the_penalties(workspace, weights, names):
+    """Of a pixel in V's view that is all background, neither V nor D asks for anything."""
+    row, column = 58, 12  # the corner of V's view
+    background = background_prior(64)
+    assert background[row, column] == 1 and chip(background[None, None], 41)[0, 0, -1, 0] == 1
+    options = {"label_l1": 0.1, "glasses_classifier": str(workspace / "classifier"), "view_jitter": 0.0}
+    config = tiny(workspace, face_only=True, **options)
+    readers = dict.fromkeys(("classifier", "robust", "glasses"), ReadsTheMean())
+    nets = build_networks(config, torch.device("cpu"))._replace(**readers)
     images = torch.rand(2, 3, 64, 64) * 2 - 1
     ages, targets, real_ages = torch.tensor([[30.0, 40], [60, 25], [40, 30]])
-    background = background_prior(64)
     traits, real_traits = torch.tensor([[0, 1], [2, 3]])
     batch = Batch(images, ages, targets, traits, images.flip(0), real_ages, real_traits, background, background)
     edited = (images + 0.1 * torch.randn_like(images)).requires_grad_(True)
-    seen = show_on_face(edited, images, background)
-    weights = LossWeights(recon=0, gan=1, age=1, glasses=1)
-    terms = compute_generator_losses(nets, batch, edited, seen, images, weights, config, torch.Generator())
-    assert {"gan", "age", "age_l1", "glasses"} <= terms.keys()
-    sum(terms.values()).backward()
-    assert (edited.grad[..., :6, :6] == 0).all() and edited.grad[..., 30:40, 28:36].abs().max() > 0
+
+    def gradient(seen: torch.Tensor) -> torch.Tensor:
+        terms = compute_generator_losses(nets, batch, edited, seen, images, weights, config, torch.Generator())
+        assert names <= terms.keys()
+        return torch.autograd.grad(sum(terms.values()), edited)[0]
+
+    asked = gradient(show_on_face(edited, images, background))
+    assert (asked[..., row, column] == 0).all() and (asked[..., :6, :6] == 0).all()
+    assert asked[..., 30:40, 28:36].abs().amin(dim=(1, 2, 3)).max() > 0
+    assert gradient(edited)[..., row, column].abs().min() > 0  # without `face_only` they do
 
 
 def test_glasses_are_held_where_they_were(workspace):
@@ -410,7 +437,8 @@ def test_a_step_that_wants_more_faces_than_there_are_is_refused(workspace, tmp_p
     for wrong, what in (
         ({"sources": (0, 1)}, "sources: a number for each archive"),
         ({"phases": (Phase(8, 40, 2),), "discriminator": "features"}, "multiples of 32"),
-        ({"save_every": 0}, "save_every, sample_every, log_every: 1 step or more"),
+        ({"save_every": 0}, "save_every: expected 1 or more, found 0"),
+        ({"log_every": 0}, "log_every: expected 1 or more, found 0"),
         ({"phases": (Phase(8, 32, 2, 1e-3, LossWeights(glasses=0.5)),)}, "needs glasses_classifier"),
     ):
         with pytest.raises(ValueError, match=what):
@@ -427,6 +455,36 @@ def test_images_that_a_gpu_has_no_room_for_are_refused(workspace, tmp_path, monk
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (500_000, 8_000_000))
     with pytest.raises(ValueError, match=r"40 faces of 64 px take 0\.0 GB, and cuda has 0\.0 free: name tar shards"):
         move_images(faces, torch.device("cuda"))
+
+
+def test_faces_that_the_memory_has_no_room_for_are_refused_before_they_are_decoded(workspace, tmp_path, monkeypatch):
+    monkeypatch.setattr("train.data.physical_memory", lambda: 600_000)
+    with pytest.raises(ValueError, match=r"40 faces of 64 px take 0\.0 GB, and the memory is 0\.0 GB: name"):
+        load_faces((str(workspace / "faces.zip"),), 64, chips=False, cache=str(tmp_path / "cache"))
+    assert not (tmp_path / "cache").exists()
+
+
+def test_faces_are_decoded_a_few_at_a_time(workspace, tmp_path, monkeypatch):
+    archive = (str(workspace / "faces.zip"),)
+    whole = load_faces(archive, 256, chips=False, cache=str(tmp_path / "whole"))
+    monkeypatch.setattr("train.data._DECODED_AT_ONCE", 3)
+    tracemalloc.start()
+    few = load_faces(archive, 256, chips=False, cache=str(tmp_path / "few"))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 0.4 * whole.images.nbytes  # they wait on the disk
+    assert torch.equal(few.images, whole.images) and few.names == whole.names
+
+
+def test_the_penalty_of_r1_is_logged_though_its_steps_are_not_those_of_the_log(workspace, tmp_path):
+    without = LossWeights(gan=0.0)
+    config = tiny(workspace, phases=(Phase(8, 64, 2, 1e-3), Phase(4, 64, 2, 1e-3, without)), robust_classifier="")
+    config = replace(config, r1_every=2, log_every=2, sample_every=100)  # R1 before odd steps alone
+    train_generator(config, tmp_path / "run", cache=str(tmp_path))
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    events.Reload()
+    steps = {name: [event.step for event in events.Scalars(f"loss/{name}")] for name in ("recon", "d_gan", "d_r1")}
+    assert steps == {"recon": [4, 8, 12], "d_gan": [4, 8], "d_r1": [4, 8]}  # none of the last phase, without D
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in Path("train/configs").glob("*.yaml")))

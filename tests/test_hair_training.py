@@ -178,6 +178,20 @@ def test_beards_are_measured_on_the_bearded_and_on_the_shaved():
     assert result["images"] == 4 and result["intersection_over_union"] == pytest.approx(0.25)
 
 
+@pytest.mark.parametrize("setting", ["images", "batch", "save_every", "measure_every", "log_every"])
+def test_a_zero_is_refused_before_the_data_is_read(run, tmp_path, setting):
+    config, _ = run
+    wrong = HairTraining(**{**vars(config), "data": ("none.zip",), setting: 0})
+    with pytest.raises(ValueError, match=f"{setting}: expected 1 or more, found 0"):
+        train_hair_segmenter(wrong, tmp_path / "run", cache=str(tmp_path))
+
+
+def test_a_table_without_files_is_named(tmp_path):
+    (tmp_path / "labels.csv").write_text("name;age\nx.png;30\n")
+    with pytest.raises(ValueError, match=r"labels\.csv needs the columns file, and has no file"):
+        label_hair([tmp_path], parse_brightness)
+
+
 def test_data_that_cannot_train_it_is_refused(run, tmp_path):
     config, folder = run
     save_maps(tmp_path / "skin.npz", {f"x{index:03d}.png": np.zeros((96, 96), np.uint8) for index in range(40)})

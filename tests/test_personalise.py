@@ -98,6 +98,9 @@ def test_ages_from_names_and_from_a_table(tmp_path):
     (tmp_path / "ages.csv").write_text("file,age\nnone.jpg,50\n")
     with pytest.raises(PrepareError, match=r"none\.jpg is not in"):
         read_ages(tmp_path, names)
+    (tmp_path / "ages.csv").write_bytes("file,age\nZoë.jpg,50\n".encode("cp1252"))
+    with pytest.raises(PrepareError, match=r"ages\.csv: not UTF-8 .*CSV UTF-8"):
+        read_ages(tmp_path, names)
     (tmp_path / "ages.csv").write_text("name;years\n")
     with pytest.raises(PrepareError, match="columns file, age"):
         read_ages(tmp_path, names)

@@ -267,20 +267,20 @@ class Killed(BaseException):
     pass
 
 
-@pytest.mark.parametrize("step", ["read_labels", "draw", "write_archive"])
-def test_a_kill_at_any_later_step_changes_nothing(step, tmp_path, grey_labels, monkeypatch):
+@pytest.mark.parametrize(("step", "call"), [("read_labels", 3), ("draw", 4), ("write_archive", 1)])
+def test_a_kill_at_any_later_step_changes_nothing(step, call, tmp_path, grey_labels, monkeypatch):
     photos = grey_photos(tmp_path / "photos", [25] * 5 + [30] * 4 + [50])
     arguments = ("--aligned", "--per-age", 2, "--batch", 4, "--synthetic", "test_prepare:grey_faces")
     assert run(photos, tmp_path / "whole.zip", *arguments) == 0
     real, calls = getattr(preparing, step), []
 
-    def killed_at_third(*values: object) -> object:
+    def killed(*values: object) -> object:
         calls.append(1)
-        if len(calls) == (1 if step == "write_archive" else 3):
+        if len(calls) == call:  # the first draw is the check of the source
             raise Killed
         return real(*values)
 
-    monkeypatch.setattr(preparing, step, killed_at_third)
+    monkeypatch.setattr(preparing, step, killed)
     with pytest.raises(Killed):
         run(photos, tmp_path / "cut.zip", *arguments)
     assert not (tmp_path / "cut.zip").exists()
@@ -410,10 +410,15 @@ def test_wrong_sources_are_named(scripted):
         draw(open_source("test_prepare:wrong_faces", device), 2, 0)
 
 
-def test_a_generator_smaller_than_the_archive_is_refused(tmp_path, scripted, capsys):
+def test_a_source_that_does_not_fit_the_archive_is_refused_before_the_work(tmp_path, scripted, capsys):
     photos = grey_photos(tmp_path / "photos", [25])
-    assert run(photos, tmp_path / "faces.zip", "--aligned", "--size", 48, "--synthetic", scripted) == 2
-    assert "makes faces of 40 px; take --size 40" in capsys.readouterr().err
+    for size, source, sentence in (
+        (48, scripted, "makes faces of 40 px; take --size 40"),
+        (40, "test_prepare:wrong_faces", "expected a NumPy array of square faces"),
+    ):
+        assert run(photos, tmp_path / "faces.zip", "--aligned", "--size", size, "--synthetic", source) == 2
+        assert sentence in capsys.readouterr().err
+        assert not (tmp_path / "faces-work").exists()
 
 
 # --- bad input
@@ -456,6 +461,21 @@ def test_names_stay_and_never_collide(tmp_path):
     assert torch.equal(held_out(tuple(f"{prepared[name]}.webp" for name in names)), held_out(tuple(names)))
 
 
+def test_of_one_photo_in_two_formats_one_is_taken(tmp_path, grey_labels):
+    """Their names say that they are one; under two, one could be held out and the other trained on."""
+    photos = grey_photos(tmp_path / "photos", [25, 30])
+    Image.new("RGB", (48, 48), (120, 120, 120)).save(photos / "000.webp")
+    (photos / "deep").mkdir()
+    Image.new("RGB", (48, 48), (150, 150, 150)).save(photos / "deep" / "000.webp")
+    assert run(photos, tmp_path / "faces.zip", "--aligned") == 0
+    assert sorted(row["file"] for row in labels(tmp_path / "faces.zip")) == [
+        "photos/000.webp", "photos/001.webp", "photos/deep/000.webp",
+    ]  # fmt: skip
+    (left_out,) = (row for row in table(tmp_path / "faces-photos.csv") if row["outcome"] != "taken")
+    assert left_out["photo"] == "000.webp"
+    assert left_out["outcome"] == "the same name as 000.png; rename it if it is another photo"
+
+
 def test_hidden_files_are_no_photos(tmp_path):
     for name in ("b.png", "A.JPG", "._b.png", ".thumbs/c.png", "d/e.webp", "f.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -463,32 +483,75 @@ def test_hidden_files_are_no_photos(tmp_path):
     assert list_photos(tmp_path) == ["A.JPG", "b.png", "d/e.webp"]
 
 
-def test_a_photo_that_kills_its_worker_is_named_and_the_next_is_served(tmp_path, monkeypatch):
-    """The worker is replaced by a process that dies on photos called bad."""
-    fake = tmp_path / "agetransformer"
+@pytest.fixture
+def dying_worker(tmp_path, monkeypatch) -> Path:
+    """The worker is replaced by a process that dies on photos called bad; returns the list of what it was asked."""
+    fake, asked = tmp_path / "agetransformer", tmp_path / "asked"
     fake.mkdir()
     (fake / "align_worker.py").write_text(
         "import json, os, sys\n"
+        "from PIL import Image\n"
         "print(json.dumps({'ready': True}), flush=True)\n"
         "for line in sys.stdin:\n"
-        "    if 'bad' in line: os._exit(9)\n"
-        "    print(json.dumps({'faces': [], 'small': 0, 'sha256': 'x'}), flush=True)\n"
+        f"    print(line, end='', file=open({str(asked)!r}, 'a'))\n"
+        "    request = json.loads(line)\n"
+        "    if 'bad' in request['photo']: os._exit(9)\n"
+        "    face = request['stem'] + '.webp'\n"
+        "    if os.path.exists(request['photo']):\n"
+        "        os.makedirs(os.path.dirname(face), exist_ok=True)\n"
+        "        Image.open(request['photo']).save(face)\n"
+        "    print(json.dumps({'faces': [face], 'small': 0, 'sha256': request['photo']}), flush=True)\n"
     )
     monkeypatch.setattr(json_lines, "__file__", str(fake / "json_lines.py"))
+    return asked
+
+
+def test_a_photo_that_kills_its_worker_is_named_and_the_next_is_served(tmp_path, dying_worker):
     settings, log = Aligning(64, 32), tmp_path / "log"
 
-    def ask(*names: str) -> dict[str, dict]:
+    def ask(*names: str, again: bool = False) -> dict[str, dict]:
         requests = [Request(Path(name), tmp_path / name) for name in names]
-        return {request.photo.name: answer for request, answer in align_photos(requests, settings, 1, log)}
+        return {request.photo.name: answer for request, answer in align_photos(requests, settings, 1, log, again)}
 
     answers = ask("one", "bad", "two")
     assert answers["bad"] == {"died": "the aligning process died on it (exit code 9)"}
-    assert answers["one"]["faces"] == answers["two"]["faces"] == []
+    assert answers["one"]["sha256"] == "one" and answers["two"]["sha256"] == "two"
     with pytest.raises(AligningError, match="3 times in a row"):
         ask("bad1", "bad2", "bad3", "one")
-    (fake / "align_worker.py").write_text("import json\nprint(json.dumps({'fatal': 'No library.'}))\n")
+    answers = ask("bad1", "bad2", "bad3", "one", again=True)
+    assert ["died" in answer for answer in answers.values()] == [True, True, True, False]
+    (tmp_path / "agetransformer" / "align_worker.py").write_text(
+        "import json\nprint(json.dumps({'fatal': 'No library.'}))\n"
+    )
     with pytest.raises(AligningError, match="No library"):
         ask("one")
+
+
+def test_photos_that_kill_workers_one_after_the_other_do_not_stop_the_same_command(
+    tmp_path, dying_worker, grey_labels, monkeypatch, capsys
+):
+    photos = grey_photos(tmp_path / "photos", [25, 30, 40])
+    for index in range(4):
+        (photos / f"000-bad{index}.png").write_bytes(b"x" * index)
+    arguments = (photos, tmp_path / "faces.zip", "--keep-work")
+    assert run(*arguments) == 1
+    assert "3 times in a row" in capsys.readouterr().err
+    labelled = []
+    monkeypatch.setattr(preparing, "read_labels", lambda *values: labelled.append(1) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):  # a kill when all are aligned
+        run(*arguments)
+    requests = dying_worker.read_text()
+    asked = [Path(json.loads(line)["photo"]).name for line in requests.splitlines()]
+    bad, good = [f"000-bad{index}.png" for index in range(4)], ["000.png", "001.png", "002.png"]
+    assert asked == [*bad[:3], bad[3], *good, *bad]  # three before the error, then what is new, then each once more
+    labels_before = (tmp_path / "faces-work" / "labels.jsonl").read_bytes()
+    monkeypatch.setattr(preparing, "read_labels", lambda classifier, images: [(30.0, "male")] * len(images))
+    assert run(*arguments) == 0
+    assert dying_worker.read_text() == requests  # the second death was the last
+    assert (tmp_path / "faces-work" / "labels.jsonl").read_bytes().startswith(labels_before)
+    outcomes = {row["photo"]: row["outcome"] for row in table(tmp_path / "faces-photos.csv")}
+    assert all(outcomes[name] == "skipped: the aligning process died on it (exit code 9), twice" for name in bad)
+    assert len(labels(tmp_path / "faces.zip")) == 3
 
 
 def test_a_folder_that_cannot_be_written_is_fatal_and_not_the_photos_fault(tmp_path):
@@ -502,8 +565,18 @@ def test_a_folder_that_cannot_be_written_is_fatal_and_not_the_photos_fault(tmp_p
         )
 
 
-def test_journal_lines_are_json(tmp_path, grey_labels):
+def test_a_moved_work_folder_goes_on(tmp_path, grey_labels, monkeypatch):
     photos = grey_photos(tmp_path / "photos", [25])
     assert run(photos, tmp_path / "faces.zip", "--aligned", "--keep-work") == 0
-    lines = (tmp_path / "faces-work" / "aligned.jsonl").read_text().splitlines()
-    assert json.loads(lines[1])["answer"]["faces"] == [str((tmp_path / "faces-work/photos/000.webp").resolve())]
+    journal = tmp_path / "faces-work" / "aligned.jsonl"
+    head, line = journal.read_text().splitlines()
+    assert json.loads(line)["answer"]["faces"] == ["photos/000.webp"]
+    whole = (tmp_path / "faces.zip").read_bytes()
+    monkeypatch.setattr(preparing, "align_photos", lambda requests, *more, **options: [1 / 0 for _ in requests])
+    absolute = line.replace("photos/000.webp", str(tmp_path / "faces-work/photos/000.webp"))  # as they once were
+    for index, written in enumerate((line, absolute)):
+        (tmp_path / f"{index}").mkdir()
+        shutil.copytree(tmp_path / "faces-work", tmp_path / f"{index}" / "moved-work")
+        (tmp_path / f"{index}" / "moved-work" / "aligned.jsonl").write_text(f"{head}\n{written}\n")
+        assert run(photos, tmp_path / f"{index}" / "moved.zip", "--aligned") == 0
+        assert (tmp_path / f"{index}" / "moved.zip").read_bytes() == whole

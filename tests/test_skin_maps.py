@@ -1,6 +1,7 @@
 """Skin maps: what is drawn, what is read back, and that training changes the skin alone."""
 
 import sys
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -9,13 +10,15 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
+from train import map_skin
+from train.archives import Archive
 from train.batches import age_balance, draw_batch
 from train.data import load_faces
 from train.face_maps import save_maps
 from train.face_reader import FaceReader, FaceReaderError
 from train.generator import GeneratorTraining, Phase, open_phase
 from train.losses import background_prior, show_on_face
-from train.map_skin import draw_skin_map, main
+from train.map_skin import draw_skin_map, draw_skin_maps, main
 from train.skin_maps import SIDE, load_skin_maps, resize_skin
 
 ROOT = Path(__file__).parent.parent
@@ -78,6 +81,50 @@ def test_maps_come_back_by_name_and_others_are_the_mean_oval(tmp_path):
     assert [entry.name for entry in path.parent.iterdir()] == ["skin.npz"]
     resized = resize_skin(maps, 48)
     assert resized.shape == (5, 1, 48, 48) and resized.min() >= 0 and resized.max() == 1
+
+
+def test_maps_are_written_without_a_second_copy_of_them(tmp_path):
+    maps = {f"{index}.png": np.full((256, 256), index, np.uint8) for index in range(200)}
+    tracemalloc.start()
+    save_maps(tmp_path / "skin.npz", maps)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 2e6  # all are 13 MB
+    with np.load(tmp_path / "skin.npz") as file:
+        assert file["names"].tolist() == list(maps) and np.array_equal(file["maps"], np.stack(list(maps.values())))
+
+
+def test_faces_wait_in_their_archive(tmp_path, monkeypatch):
+    """At most as many are read ahead as there are workers."""
+    with zipfile.ZipFile(tmp_path / "faces.zip", "w") as file:
+        portrait_square(32).save(tmp_path / "face.png")
+        for index in range(12):
+            file.write(tmp_path / "face.png", f"{index}.png")
+        file.writestr("labels.csv", "file\n" + "".join(f"{index}.png\n" for index in range(12)))
+    waiting: list[str] = []
+    ahead, real = [], Archive.read
+
+    def reading(archive: Archive, name: str) -> bytes:
+        waiting.append(name)
+        ahead.append(len(waiting))
+        return real(archive, name)
+
+    def drawing(square: np.ndarray, reader: object) -> np.ndarray:
+        waiting.pop()
+        return np.zeros((SIDE, SIDE), np.uint8)
+
+    class NoReader:
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(Archive, "read", reading)
+    monkeypatch.setattr(map_skin, "read_skin_map", drawing)
+    monkeypatch.setattr(map_skin, "FaceReader", NoReader)
+    assert draw_skin_maps([tmp_path / "faces.zip"], 2).keys() == {f"{index}.png" for index in range(12)}
+    assert len(ahead) == 12 and max(ahead) <= 2
+    (tmp_path / "labels.csv").write_text("name;age\n")
+    with pytest.raises(ValueError, match=r"labels\.csv needs the columns file, and has no file"):
+        draw_skin_maps([tmp_path], 2)
 
 
 def test_what_is_no_file_of_these_faces_is_refused(tmp_path):

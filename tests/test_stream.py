@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 import random
+import shutil
 import tarfile
 import threading
 import warnings
@@ -18,12 +19,13 @@ import torch
 
 from agetransformer.checkpoint import save_checkpoint
 from agetransformer.classifier import AgeClassifier, ClassifierConfig
-from train.attributes import AGE
+from train import generator
+from train.attributes import AGE, ATTRIBUTES
 from train.batches import age_balance
 from train.data import is_held_out, load_faces
 from train.generator import GeneratorTraining, LossWeights, Phase, train_generator
 from train.shards import write_shards
-from train.stream import Face, FaceStream, draw_balanced, expand, load_stream, read_held_out
+from train.stream import Face, FaceStream, draw_balanced, expand, load_stream, parse_face, read_held_out
 
 CPU = torch.device("cpu")
 
@@ -254,6 +256,66 @@ def test_images_that_are_none_stop_a_run_too(tmp_path):
 def test_what_is_wrong_with_the_first_shard_is_said_before_the_first_step(tmp_path, files, sentence):
     with pytest.raises(ValueError, match=sentence):
         read_held_out((write_tar(tmp_path / "bad.tar", files),), 32, AGE)
+
+
+@pytest.mark.parametrize(("said", "worn"), [(None, 0), (False, 0), ("NoGlasses", 0), ("Sunglasses", 1), (True, 1)])
+def test_null_and_false_say_nothing_of_glasses(said, worn):
+    labels = {"age": 30, "gender": "male", "file": "a.png", "glasses": said}
+    sample = {"__url__": "x.tar", "__key__": "7", "png": b"", "json": json.dumps(labels).encode()}
+    assert parse_face(sample, AGE, need_glasses=True).glasses == worn
+    assert parse_face(sample, ATTRIBUTES["glasses"]).label == 100 * worn
+
+
+def test_a_shard_that_breaks_during_a_run_does_not_stop_its_next_phase(pattern, tmp_path, monkeypatch):
+    for url in expand((pattern,)):
+        shutil.copy(url, tmp_path)
+    torch.manual_seed(0)
+    save_checkpoint(AgeClassifier(ClassifierConfig(resolution=32)), tmp_path / "classifier")
+    weights = LossWeights(gan=0.0)
+    phases = (Phase(2, 64, 2, weights=weights), Phase(2, 96, 2, weights=weights))
+    data = (str(tmp_path / Path(pattern).name),)
+    config = GeneratorTraining(
+        data, classifier=str(tmp_path / "classifier"), shuffle_buffer=20, loader_workers=0, phases=phases
+    )
+    real_step = generator.train_step
+    first = tmp_path / "faces-000000.tar"
+
+    def breaking(*given):
+        first.write_bytes(b"not a tar file" * 100)
+        return real_step(*given)
+
+    monkeypatch.setattr(generator, "train_step", breaking)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert train_generator(config, tmp_path / "run").name == "state-00000002"
+    with pytest.raises(ValueError, match=r"faces-000000\.tar: cannot be read"):  # a new run says it at once
+        train_generator(config, tmp_path / "other")
+
+
+def test_sources_are_for_archives(pattern, tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    save_checkpoint(AgeClassifier(ClassifierConfig(resolution=32)), tmp_path / "classifier")
+    config = GeneratorTraining(
+        (pattern,), (0,), classifier=str(tmp_path / "classifier"), phases=(Phase(2, 64, 2),), balance_traits=True
+    )
+    with pytest.raises(ValueError, match="sources: for archives only; for tar shards leave it out"):
+        train_generator(config, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("table", "sentence"),
+    [
+        ("file;age;gender\na.png;30;male\n", "needs the columns file, age, gender, and has no file, age, gender"),
+        ("file,age,gender\na.png,200,male\n", r"labels\.csv, a\.png: age is years from 0 to 119, not '200'"),
+        ("file,age,gender\na.png,30,man\n", r"labels\.csv, a\.png: gender is female or male, not 'man'"),
+    ],
+)
+def test_no_shards_are_written_of_labels_that_are_none(table, sentence, tmp_path):
+    (tmp_path / "faces").mkdir()
+    (tmp_path / "faces" / "labels.csv").write_text(table)
+    with pytest.raises(ValueError, match=sentence):
+        write_shards((tmp_path / "faces",), tmp_path / "shards")
+    assert not list(tmp_path.glob("shards*"))
 
 
 def test_missing_shards_are_named(server, tmp_path):

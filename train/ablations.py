@@ -27,7 +27,9 @@ from train.classifier import ClassifierTraining, train_classifier
 from train.config import load_config
 from train.data import held_out
 from train.evaluate import Evaluation, LabelledFile, evaluate, generator_editor, list_faces
+from train.expression import ExpressionJudge
 from train.generator import GeneratorTraining, train_generator
+from train.judges import JudgeError
 from train.options import failing_in_a_sentence
 from train.sheet import save_sheet
 from train.state import find_state
@@ -49,7 +51,7 @@ class Ablations:
     only: tuple[str, ...] = RUNS
     minutes: float = float("inf")  # of training, all runs together
     images: int | None = None  # so many a phase (and for the smile's V) instead of the configs': for a trial
-    count: int = 24  # faces that each is judged on
+    count: int = 24  # faces that each is judged on, two or more: the table says how far strangers are from one another
     data: tuple[str, ...] = ()  # archives; empty: the configs'
     device: str = "cpu"
     cache: str = ".cache"
@@ -59,9 +61,11 @@ def run_ablations(settings: Ablations) -> list[str]:
     """Train and judge what is not complete yet, write the table and the sheet; the names of the complete runs.
 
     Raises:
-        ValueError: the runs in `out` have another length (`images`).
+        ValueError: the runs in `out` have another length (`images`) or other data; or `count` is 1.
     """
-    _require_same_length(settings)
+    if settings.count < 2:
+        raise ValueError("count: two faces or more, whose distance from one another the table names")
+    _require_same_runs(settings)
     deadline = time.monotonic() + 60 * settings.minutes
     configs = {name: _shorten(load_config(GeneratorTraining, CONFIGS / f"{name}.yaml"), settings) for name in RUNS}
     for name in settings.only:
@@ -90,18 +94,20 @@ def run_ablations(settings: Ablations) -> list[str]:
     return complete
 
 
-def _require_same_length(settings: Ablations) -> None:
-    """A trial's weights must not count as the beginning of the real runs, nor the other way round."""
+def _require_same_runs(settings: Ablations) -> None:
+    """A trial's weights must not count as the beginning of the real runs, nor the other way round; nor other data's."""
     kept = settings.out / "length.json"
-    length = {"images": settings.images}
-    known = json.loads(kept.read_text()) if kept.is_file() else None
+    given = {"images": settings.images, "data": list(settings.data)}
+    known = json.loads(kept.read_text()) if kept.is_file() else {}  # without "data" in runs of before
     begun = (*settings.out.glob("*/state-*"), *settings.out.glob("*/metrics.json"))  # the latter of a whole V
-    if known is not None and known != length and begun:
+    if begun and given | known != given:
         was = "no --images" if known["images"] is None else f"--images {known['images']}"
+        if "data" in known:
+            was += f" and --data {' '.join(known['data'])}" if known["data"] else " and no --data"
         raise ValueError(f"the runs in {settings.out} were begun with {was}: give the same, or name another --out")
     settings.out.mkdir(parents=True, exist_ok=True)
     with written_whole(kept) as aside:
-        aside.write_text(json.dumps(length) + "\n")
+        aside.write_text(json.dumps(given) + "\n")
 
 
 def is_complete(config: GeneratorTraining, out: Path) -> bool:
@@ -119,9 +125,10 @@ def write_tables(results: Mapping[str, dict]) -> str:
     text = ""
     if aged:
         first = next(iter(aged.values()))
+        stranger = "unknown" if first["stranger"] is None else f"{first['stranger']:.2f}"  # of a single face
         text += (
             f"{first['faces']} held-out faces, the columns of `train.evaluate`; gender and smile kept: at the worst of "
-            f"{', '.join(map(str, first['ages']))}; a stranger's identity distance is {first['stranger']:.2f}.\n\n"
+            f"{', '.join(map(str, first['ages']))}; a stranger's identity distance is {stranger}.\n\n"
         )
         headings = (
             "run", "judged at 25", "judged at 65", "Spearman", "gender kept", "smile kept", "identity at 65",
@@ -202,7 +209,8 @@ def _judge(config: GeneratorTraining, run: Path, settings: Ablations) -> dict:
     stored = run / "evaluation" / "metrics.json"
     if stored.is_file():
         result = json.loads(stored.read_text())
-        if result.get("asked") == settings.count and result["sha256"] == hub.resolve(run / "generator").sha256:
+        same = result.get("asked") == settings.count and result["sha256"] == hub.resolve(run / "generator").sha256
+        if same and not _expressions_can_be_added(result):
             return result
     ages = find_attribute(config.attribute).samples
     data = tuple(Path(path) for path in config.data)
@@ -211,6 +219,17 @@ def _judge(config: GeneratorTraining, run: Path, settings: Ablations) -> dict:
         run / "generator", data, stored.parent, settings.count, ages=ages, bias_faces=20, device=settings.device
     )
     return evaluate(wanted)
+
+
+def _expressions_can_be_added(result: dict) -> bool:
+    """Whether it was judged without MediaPipe, which is there now."""
+    if result.get("expression_missing") is None:
+        return False
+    try:
+        ExpressionJudge().close()
+    except JudgeError:
+        return False
+    return True
 
 
 def _held_out_faces(data: Sequence[str]) -> list[LabelledFile]:
@@ -248,6 +267,8 @@ def main() -> None:
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     add("--cache", default=Ablations.cache, help="folder for decoded data (default: %(default)s)")
     given = parser.parse_args()
+    if given.count < 2:
+        parser.error("--count is at least 2")
     settings = Ablations(
         given.out, tuple(given.only), given.minutes, given.images, given.count, tuple(given.data), given.device,
         given.cache,

@@ -39,7 +39,7 @@ class Request:
 
 
 def align_photos(
-    requests: Sequence[Request], aligning: Aligning, workers: int, log: Path
+    requests: Sequence[Request], aligning: Aligning, workers: int, log: Path, again: bool = False
 ) -> Iterator[tuple[Request, dict]]:
     """Align photos in `workers` processes; yields each with the worker's answer, in the order they get ready.
 
@@ -47,6 +47,7 @@ def align_photos(
 
     Args:
         log: file for what the workers print.
+        again: whether each of these has killed a worker before: no wonder then if they do so one after the other.
     Raises:
         AligningError: workers do not start, cannot write, or die one after the other.
     """
@@ -55,8 +56,9 @@ def align_photos(
         waiting.put(request)
     answers: queue.SimpleQueue[tuple[Request, dict] | AligningError] = queue.SimpleQueue()
     stop = threading.Event()
+    deaths = None if again else _DEATHS
     threads = [
-        threading.Thread(target=_serve, args=(waiting, answers, stop, aligning, log), daemon=True)
+        threading.Thread(target=_serve, args=(waiting, answers, stop, aligning, log, deaths), daemon=True)
         for _ in range(min(workers, len(requests)))
     ]
     for thread in threads:
@@ -74,9 +76,14 @@ def align_photos(
 
 
 def _serve(
-    waiting: queue.SimpleQueue, answers: queue.SimpleQueue, stop: threading.Event, aligning: Aligning, log: Path
+    waiting: queue.SimpleQueue,
+    answers: queue.SimpleQueue,
+    stop: threading.Event,
+    aligning: Aligning,
+    log: Path,
+    most_deaths: int | None,
 ) -> None:
-    """One thread: feed one worker until nothing waits."""
+    """One thread: feed one worker until nothing waits, or `most_deaths` have died one after the other."""
     worker, deaths = None, 0
     try:
         while not stop.is_set():
@@ -92,12 +99,13 @@ def _serve(
                 answer = {"died": f"the aligning process died on it ({error})"}
             if "fatal" in answer:
                 raise AligningError(answer["fatal"])
-            deaths = deaths + 1 if "died" in answer else 0
-            if deaths == _DEATHS:
-                raise AligningError(f"{answer['died']}, {deaths} times in a row; {log} has its last words")
-            if "died" in answer:
-                worker = None
             answers.put((request, answer))
+            if "died" not in answer:
+                deaths = 0
+                continue
+            worker, deaths = None, deaths + 1
+            if deaths == most_deaths:
+                raise AligningError(f"{answer['died']}, {deaths} times in a row; {log} has its last words")
     except AligningError as error:
         answers.put(error)
     except OSError as error:

@@ -4,14 +4,19 @@ import csv
 import hashlib
 import io
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import Image, UnidentifiedImageError
 
+from train.attributes import AGE, Attribute, read_female
+
 LABELS = "labels.csv"
 _SHARD_ENDINGS = (".tar", ".tar.gz", ".tgz")
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError)  # what zipfile says of bytes that were lost or changed
 
 
 def is_sharded(entry: str) -> bool:
@@ -19,44 +24,112 @@ def is_sharded(entry: str) -> bool:
     return entry.startswith("pipe:") or "://" in entry or entry.endswith(_SHARD_ENDINGS)
 
 
-def read_table(path: Path) -> list[dict[str, str]]:
-    """The rows of an archive's labels.csv.
+class LabelledRow(NamedTuple):
+    """A row of labels.csv."""
+
+    cells: dict[str, str]  # by column, as they stand there
+    label: float  # of the attribute: years, or 0..100
+    female: float  # 1 female, 0 male
+
+
+def read_labels(path: Path, attribute: Attribute = AGE) -> list[LabelledRow]:
+    """The rows of an archive's labels.csv with what they say of the attribute and of the gender.
 
     Raises:
-        FileNotFoundError, ValueError: the archive is missing or broken, or has no labels.csv.
+        FileNotFoundError, ValueError: see `read_table`; or a label is none, and the message names its file.
+    """
+    columns = tuple(dict.fromkeys(("file", attribute.column, "gender")))
+    rows = []
+    for cells in read_table(path, columns):
+        with naming_the_file(path, cells):
+            rows.append(LabelledRow(cells, attribute.read(cells[attribute.column]), read_female(cells["gender"])))
+    return rows
+
+
+def read_table(path: Path, columns: Sequence[str] = ("file",)) -> list[dict[str, str]]:
+    """The rows of an archive's labels.csv.
+
+    Args:
+        columns: those that it has to have.
+    Raises:
+        FileNotFoundError, ValueError: the archive is missing or broken, has no labels.csv, or that lacks a column.
     """
     if path.is_dir():
         if not (path / LABELS).is_file():
             raise ValueError(f"{path}: no {LABELS} in this folder; see train/README.md for what it holds")
-        table = (path / LABELS).read_text(encoding="utf-8-sig")
+        table = (path / LABELS).read_bytes()
     elif path.is_file():
         try:
             with zipfile.ZipFile(path) as archive:
-                table = archive.read(LABELS).decode("utf-8-sig")
-        except (zipfile.BadZipFile, KeyError, UnicodeDecodeError) as error:
+                table = archive.read(LABELS)
+        except (*_DAMAGED, KeyError) as error:
             raise ValueError(f"{path}: not a zip archive with a {LABELS} inside ({error})") from error
     else:
         raise FileNotFoundError(f"{path}: no such archive or folder; see train/README.md for how to make one")
-    rows = list(csv.DictReader(io.StringIO(table, newline="")))
+    reader = csv.DictReader(io.StringIO(decode_table(table, f"{path}: {LABELS}"), newline=""))
+    if missing := [column for column in columns if column not in (reader.fieldnames or ())]:
+        raise ValueError(
+            f"{path}: {LABELS} needs the columns {', '.join(columns)}, and has no {', '.join(missing)}: its first line "
+            "names them, with commas between"
+        )
+    rows = list(reader)
     for number, row in enumerate(rows, 2):
         if None in row.values():
             raise ValueError(f"{path}: {LABELS}, line {number}: fewer cells than there are columns")
     return rows
 
 
+def decode_table(data: bytes, where: str) -> str:
+    """The text of a CSV file, whose name `where` is.
+
+    Raises:
+        ValueError: it is not UTF-8, as what spreadsheets call plain CSV is not.
+    """
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{where}: not UTF-8 ({error}); save it as what spreadsheets call CSV UTF-8") from error
+
+
+@contextmanager
+def naming_the_file(path: Path, cells: dict[str, str]) -> Iterator[None]:
+    """What is wrong with a row of an archive's labels.csv is said with the file that it is about."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{path}: {LABELS}, {cells['file']}: {error}") from error
+
+
+class Archive:
+    """The images of a zip or a folder, as they are stored; a zip's own table is read once, here."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._zip = None if path.is_dir() else zipfile.ZipFile(path)
+
+    def read(self, name: str) -> bytes:
+        """
+        Raises:
+            ValueError: there is no such image, or it is damaged.
+        """
+        try:
+            return (self.path / name).read_bytes() if self._zip is None else self._zip.read(name)
+        except (KeyError, FileNotFoundError) as error:
+            raise ValueError(f"{self.path}: {LABELS} names {name}, which is not there") from error
+        except _DAMAGED as error:
+            raise ValueError(f"{self.path}: {name} is damaged ({error}): copy or download the archive anew") from error
+
+    def close(self) -> None:
+        """A zip that nobody closes is closed with the last that refers to this."""
+        if self._zip is not None:
+            self._zip.close()
+
+
 @contextmanager
 def open_archive(path: Path) -> Iterator[Callable[[str], bytes]]:
-    """What reads an image of the archive, as it is stored, by its name; ValueError where there is none."""
-    with ExitStack() as stack:
-        archive = None if path.is_dir() else stack.enter_context(zipfile.ZipFile(path))
-
-        def read(name: str) -> bytes:
-            try:
-                return (path / name).read_bytes() if archive is None else archive.read(name)
-            except (KeyError, FileNotFoundError) as error:
-                raise ValueError(f"{path}: {LABELS} names {name}, which is not there") from error
-
-        yield read
+    """What reads an image of the archive, as it is stored, by its name; see `Archive.read`."""
+    with closing(Archive(path)) as archive:
+        yield archive.read
 
 
 def fingerprint(path: Path) -> str:

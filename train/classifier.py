@@ -23,7 +23,7 @@ from agetransformer.files import written_whole
 from train.attributes import find_attribute
 from train.augment import augment
 from train.averaging import update_average
-from train.config import load_config
+from train.config import load_config, require_at_least_one
 from train.data import Faces, held_out, load_faces, move_images, to_unit
 from train.deadline import Deadline
 from train.groups import classifier_groups
@@ -268,6 +268,7 @@ def build_networks(config: ClassifierTraining, device: torch.device) -> Networks
     """V from its start, its average and its optimizer."""
     if config.start:
         model = load_start(AgeClassifier, config.start, config.model, ("resolution", "dropout"))
+        model.dropout.p = config.model.dropout  # was built with that of the weights
     else:
         model = AgeClassifier(config.model)
         imagenet_weights(model)
@@ -325,9 +326,10 @@ def train_classifier(
     Raises:
         FileExistsError: `out` holds an unfinished run and `resume` is off, or a finished V.
         FileNotFoundError: it holds no unfinished run, and `resume` is on; or the processes see different states in it.
-        ValueError: fewer faces than a batch has.
+        ValueError: fewer faces than a batch has, or a setting of 0 that counts steps or faces.
     """
     began, deadline = time.monotonic(), Deadline(minutes)
+    require_at_least_one(config, "images", "batch", "save_every", "measure_every", "log_every")
     state = join_processes(device)
     share = own_share()
     place = state.device if share.count > 1 else torch.device(device)

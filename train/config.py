@@ -22,6 +22,16 @@ def load_config(cls: type[T], path: str | Path) -> T:
         return build(cls, yaml.safe_load(file) or {}, str(path))
 
 
+def require_at_least_one(config: object, *names: str) -> None:
+    """
+    Raises:
+        ValueError: one of these settings of a dataclass is less than 1.
+    """
+    for name in names:
+        if (value := getattr(config, name)) < 1:
+            raise ValueError(f"{name}: expected 1 or more, found {value}")
+
+
 def build(cls: type[T], values: dict, where: str) -> T:
     """The dataclass `cls` from a mapping, dataclass fields included."""
     if not isinstance(values, dict):

@@ -6,6 +6,7 @@ no loader processes, no start-up cost beyond the first decoding, which is cached
 
 import hashlib
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,10 +19,21 @@ from tqdm import tqdm
 
 from agetransformer.classifier import CHIP_X, CHIP_Y
 from agetransformer.files import written_whole
-from train.archives import fingerprint, is_sharded, open_archive, open_image, read_table, require_square
-from train.attributes import AGE, Attribute, read_female, read_glasses
+from train.archives import (
+    LabelledRow,
+    fingerprint,
+    is_sharded,
+    open_archive,
+    open_image,
+    read_labels,
+    require_square,
+)
+from train.attributes import AGE, Attribute, read_glasses
+from train.memory import physical_memory
 
 _MOST_OF_A_GPU = 0.7  # of its free memory that the images may take; a step needs the rest
+_MOST_OF_THE_MEMORY = 0.8  # of all: of what an earlier phase gave back nobody knows (train/memory.py)
+_DECODED_AT_ONCE = 256  # faces: the others wait in the archive, or on the disk
 
 
 @dataclass(frozen=True)
@@ -87,20 +99,29 @@ def load_faces(
         attribute: whose labels become `Faces.ages`.
         need_glasses: whether labels.csv must have the column glasses; an empty cell there says nothing.
     Raises:
-        FileNotFoundError, ValueError: an archive is missing, broken, empty, or without its labels.
+        FileNotFoundError, ValueError: an archive is missing, broken, empty, or without its labels; or the memory has no
+            room for all of them.
     """
     if sharded := [entry for entry in archives if is_sharded(entry)]:
         raise ValueError(
             f"{sharded[0]}: tar shards are for train.generator alone, and not beside archives; name zips or folders"
         )
-    parts = [_load_archive(Path(path), size, chips, Path(cache), attribute, need_glasses) for path in archives]
-    if not parts:
+    if not archives:
         raise ValueError("no data: name at least one archive under `data` in the config or with --data")
-    images, ages, female, names, glasses = zip(*parts, strict=True)
-    source = torch.cat([torch.full((len(n),), i) for i, n in enumerate(names)])
-    names = tuple(x for n in names for x in n)
-    whole = images[0] if len(images) == 1 else torch.cat(images)
-    return Faces(whole, torch.cat(ages), torch.cat(female), names, source, torch.cat(glasses))
+    paths = [Path(archive) for archive in archives]
+    tables = [_read_labels(path, attribute, need_glasses) for path in paths]
+    rows = [row for table in tables for row in table]
+    memory = physical_memory()
+    _require_room(len(rows), size, _MOST_OF_THE_MEMORY * memory, f"the memory is {memory / 1e9:.1f} GB")
+    images = [_load_images(path, table, size, chips, Path(cache)) for path, table in zip(paths, tables, strict=True)]
+    return Faces(
+        images[0] if len(images) == 1 else torch.cat(images),
+        torch.tensor([row.label for row in rows]),
+        torch.tensor([row.female for row in rows]),
+        tuple(row.cells["file"] for row in rows),
+        torch.cat([torch.full((len(table),), index) for index, table in enumerate(tables)]),
+        torch.tensor([read_glasses(row.cells.get("glasses", "")) for row in rows]),
+    )
 
 
 def move_images(faces: Faces, device: torch.device) -> Faces:
@@ -112,63 +133,75 @@ def move_images(faces: Faces, device: torch.device) -> Faces:
     if device.type == "cuda":
         torch.cuda.empty_cache()  # what PyTorch keeps of the last phase counts as taken
         free, _ = torch.cuda.mem_get_info(device)
-        if faces.images.nbytes > _MOST_OF_A_GPU * free:
-            size, room, side = faces.images.nbytes / 1e9, free / 1e9, faces.images.shape[-1]
-            raise ValueError(
-                f"{len(faces)} faces of {side} px take {size:.1f} GB, and {device} has {room:.1f} free: name tar shards"
-                " of them under `data`, which are streamed (train/README.md), or make resolution smaller"
-            )
+        room = f"{device} has {free / 1e9:.1f} free"
+        _require_room(len(faces), faces.images.shape[-1], _MOST_OF_A_GPU * free, room)
     return replace(faces, images=faces.images.to(device))
 
 
-def _load_archive(
-    path: Path, size: int, chips: bool, cache: Path, attribute: Attribute, need_glasses: bool
-) -> tuple[Tensor, Tensor, Tensor, tuple[str, ...], Tensor]:
-    rows = read_table(path)
-    columns = dict.fromkeys(["file", attribute.column, "gender"])
-    if not rows or not columns.keys() <= rows[0].keys():
-        raise ValueError(f"{path}: labels.csv needs rows with the columns {', '.join(columns)}")
-    if need_glasses and "glasses" not in rows[0]:
+def _require_room(faces: int, side: int, most: float, room: str) -> None:
+    """
+    Args:
+        side: of the faces in pixels.
+        most: bytes that they may take.
+        room: what there is, for the message.
+    Raises:
+        ValueError: they would take more.
+    """
+    size = faces * 3 * side**2
+    if size > most:
+        raise ValueError(
+            f"{faces} faces of {side} px take {size / 1e9:.1f} GB, and {room}: name tar shards of them under `data`, "
+            "which are streamed (train/README.md), or make resolution smaller"
+        )
+
+
+def _read_labels(path: Path, attribute: Attribute, need_glasses: bool) -> list[LabelledRow]:
+    rows = read_labels(path, attribute)
+    if not rows:
+        raise ValueError(f"{path}: labels.csv names no faces")
+    if need_glasses and "glasses" not in rows[0].cells:
         raise ValueError(
             f"{path}: labels.csv has no column glasses, which balance_traits and glasses_classifier need: add it, or "
             'set balance_traits to false and glasses_classifier to ""'
         )
-    labels = []
-    for row in rows:
-        try:
-            labels.append((attribute.read(row[attribute.column]), read_female(row["gender"])))
-        except ValueError as error:
-            raise ValueError(f"{path}: labels.csv, {row['file']}: {error}") from error
-    ages, female = torch.tensor(labels).T
-    glasses = torch.tensor([read_glasses(row.get("glasses", "")) for row in rows])
-    names = tuple(row["file"] for row in rows)
+    return rows
 
+
+def _load_images(path: Path, rows: Sequence[LabelledRow], size: int, chips: bool, cache: Path) -> Tensor:
+    """[N, 3, size, size] uint8, mapped from their decoded copy in the cache, which is made where it is missing."""
     key = hashlib.sha256(f"{fingerprint(path)} {size} {chips}".encode()).hexdigest()[:16]
     stored = cache / f"{path.stem}-{size}-{key}.npy"
     if not stored.is_file():
         cache.mkdir(parents=True, exist_ok=True)
-        images = _decode(path, names, size, chips)
-        with written_whole(stored) as aside, aside.open("wb") as file:
-            np.save(file, images)
-    return torch.from_numpy(np.load(stored, mmap_mode="c")), ages, female, names, glasses
+        with written_whole(stored) as aside:
+            _decode(path, [row.cells["file"] for row in rows], size, chips, aside)
+    return torch.from_numpy(np.load(stored, mmap_mode="c"))
 
 
-def _decode(path: Path, names: tuple[str, ...], size: int, chips: bool) -> np.ndarray:
-    images = np.empty((len(names), 3, size, size), np.uint8)
-    with open_archive(path) as read:
-        encoded = [read(name) for name in names]
+def _decode(path: Path, names: Sequence[str], size: int, chips: bool, out: Path) -> None:
+    """Write the images [N, 3, size, size] uint8 as NumPy's format has them, a few in memory at a time."""
 
-    def decode(index: int) -> None:
-        image = open_image(encoded[index], f"{path}: {names[index]}")
-        require_square(image, f"{path}: {names[index]}")
+    def decode(name: str, data: bytes) -> np.ndarray:
+        image = open_image(data, f"{path}: {name}")
+        require_square(image, f"{path}: {name}")
         box = None
         if chips and image.width >= 256:
             (x0, x1), (y0, y1) = CHIP_X, CHIP_Y
             box = (x0 * image.width, y0 * image.height, x1 * image.width, y1 * image.height)
         if image.size != (size, size) or box:
             image = image.resize((size, size), Image.Resampling.LANCZOS, box)
-        images[index] = np.asarray(image).transpose(2, 0, 1)
+        return np.asarray(image).transpose(2, 0, 1)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(tqdm(pool.map(decode, range(len(names))), total=len(names), desc=f"decode {path.name}", disable=None))
-    return images
+    header = {"descr": "|u1", "fortran_order": False, "shape": (len(names), 3, size, size)}
+    with (
+        open_archive(path) as read,
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+        out.open("wb") as file,
+        tqdm(total=len(names), desc=f"decode {path.name}", disable=None) as progress,
+    ):
+        np.lib.format.write_array_header_1_0(file, header)
+        for start in range(0, len(names), _DECODED_AT_ONCE):
+            some = names[start : start + _DECODED_AT_ONCE]
+            for image in pool.map(decode, some, [read(name) for name in some]):
+                file.write(np.ascontiguousarray(image))
+                progress.update()

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from scipy.spatial.distance import pdist
 from scipy.stats import rankdata
 from torch import Tensor
 from torch.nn.utils import parametrize
@@ -30,7 +31,7 @@ from agetransformer import hub
 from agetransformer.checkpoint import load_checkpoint
 from agetransformer.files import written_whole
 from agetransformer.networks import Generator, GeneratorConfig
-from train.archives import LABELS, open_archive, open_image, read_table
+from train.archives import Archive, open_image, read_labels
 from train.data import held_out, to_unit
 from train.expression import Expression, ExpressionJudge
 from train.groups import generator_groups
@@ -67,15 +68,14 @@ class Evaluation:
 class LabelledFile:
     """A face in an archive."""
 
-    archive: Path
+    archive: Archive  # one for all its faces
     name: str
     age: float
     gender: str
 
     def read(self, size: int) -> np.ndarray:
         """The image as [size, size, 3] uint8; ValueError if it is missing or broken."""
-        with open_archive(self.archive) as read:
-            return _square(open_image(read(self.name), f"{self.archive}: {self.name}"), size)
+        return _square(open_image(self.archive.read(self.name), f"{self.archive.path}: {self.name}"), size)
 
 
 @dataclass(frozen=True)
@@ -127,18 +127,16 @@ Editor = Callable[[np.ndarray, str], list[Edit]]
 
 
 def list_faces(archives: Sequence[Path]) -> list[LabelledFile]:
-    """Every labelled face of the archives, sorted by name.
+    """Every labelled photo of a face in the archives, sorted by name: what `train.prepare` made up is left out.
 
     Raises:
-        FileNotFoundError, ValueError: an archive is missing, broken, or without its labels.
+        FileNotFoundError, ValueError: an archive is missing, broken, or without its labels, or a label is none.
     """
     faces = []
     for path in archives:
-        rows = read_table(path)
-        try:
-            faces += [LabelledFile(path, row["file"], float(row["age"]), row["gender"]) for row in rows]
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path}: its {LABELS} has no columns file, age and gender ({error})") from error
+        rows = [row for row in read_labels(path) if row.cells.get("synthetic") != "1"]
+        archive = Archive(path)
+        faces += [LabelledFile(archive, row.cells["file"], row.label, row.cells["gender"]) for row in rows]
     return sorted(faces, key=lambda face: face.name)
 
 
@@ -151,7 +149,7 @@ def choose_held_out(faces: Sequence[LabelledFile], count: int) -> list[LabelledF
     unseen = held_out(tuple(face.name for face in faces)).tolist()
     tested = [face for face, kept in zip(faces, unseen, strict=True) if kept][:count]
     if not tested:
-        raise ValueError(f"no held-out faces among the {len(faces)} of the data: please add some")
+        raise ValueError(f"no held-out faces among the {len(faces)} photos of the data: please add some")
     stems = [Path(face.name).stem for face in tested]
     if repeated := [stem for stem in stems if stems.count(stem) > 1]:
         raise ValueError(f"two held-out faces are called {repeated[0]}, and results go by that name: rename one")
@@ -353,11 +351,7 @@ def rank_correlation(ages: np.ndarray) -> float | None:
 
 def stranger_distance(descriptors: np.ndarray) -> float | None:
     """Mean distance between two different faces, over all pairs of descriptors [N, 128]; None for a single face."""
-    n = len(descriptors)
-    if n < 2:
-        return None
-    distances = np.linalg.norm(descriptors[:, None] - descriptors[None], axis=2)
-    return round(float(distances.sum() / (n * (n - 1))), 4)
+    return round(float(pdist(descriptors).mean()), 4) if len(descriptors) > 1 else None
 
 
 def evaluate(settings: Evaluation) -> dict:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from zipfile import BadZipFile
+from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile
 
 import numpy as np
 
@@ -10,10 +10,17 @@ from agetransformer.files import written_whole
 
 
 def save_maps(path: Path, maps: Mapping[str, np.ndarray]) -> None:
-    """Write maps, whole or not at all."""
+    """Write maps, whole or not at all: what `np.savez_compressed` would, without all maps in memory once more."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with written_whole(path) as aside, aside.open("wb") as file:
-        np.savez_compressed(file, names=np.array(list(maps)), maps=np.stack(list(maps.values())))
+    side = len(next(iter(maps.values())))
+    header = {"descr": "|u1", "fortran_order": False, "shape": (len(maps), side, side)}
+    with written_whole(path) as aside, ZipFile(aside, "w", ZIP_DEFLATED) as file:
+        with file.open("names.npy", "w") as member:
+            np.lib.format.write_array(member, np.array(list(maps)))
+        with file.open("maps.npy", "w", force_zip64=True) as member:
+            np.lib.format.write_array_header_1_0(member, header)
+            for drawn in maps.values():
+                member.write(np.ascontiguousarray(drawn, np.uint8))
 
 
 def read_maps(path: str | Path, names: Sequence[str], maker: str) -> list[np.ndarray | None]:

@@ -23,7 +23,7 @@ from train.attributes import AGE, find_attribute
 from train.augment import jitter_view, lose_resolution, relight, retouch
 from train.averaging import update_average
 from train.batches import Batch, age_balance, assemble_batch, draw_batch, draw_targets
-from train.config import load_config
+from train.config import load_config, require_at_least_one
 from train.data import Faces, held_out, load_faces, move_images, to_unit
 from train.deadline import Deadline
 from train.discriminators import build_discriminator
@@ -200,8 +200,7 @@ def build_networks(config: GeneratorTraining, device: torch.device) -> Networks:
         raise ValueError("weights.glasses: needs glasses_classifier, which classifier-glasses.yaml makes")
     if config.discriminator == "features" and any(phase.resolution % 32 for phase in config.phases):
         raise ValueError("discriminator: 'features' needs resolutions that are multiples of 32")
-    if min(config.save_every, config.sample_every, config.log_every) < 1:
-        raise ValueError("save_every, sample_every, log_every: 1 step or more")
+    require_at_least_one(config, "save_every", "sample_every", "log_every", "r1_every")
     if config.misplaced and config.history == 0:
         raise ValueError("misplaced: takes half of D's history; set history too, to 200 for example")
     if config.strokes > 0 and not config.misplaced:
@@ -441,16 +440,23 @@ def load_phase_data(config: GeneratorTraining, nets: Networks, phase: Phase, cac
 
 
 def open_phase(
-    config: GeneratorTraining, nets: Networks, phase: Phase, step: int, cache: str
+    config: GeneratorTraining, nets: Networks, phase: Phase, step: int, cache: str, first: bool = True
 ) -> tuple[Callable[[int], Batch], Faces]:
-    """Step -> this process's share of its batch; and the held-out faces that samples show."""
+    """Step -> this process's share of its batch; and the held-out faces that samples show.
+
+    Args:
+        first: whether nothing was read of the data yet: later a broken shard is no reason to stop.
+    Raises:
+        FileNotFoundError, ValueError: the data are missing, broken or too few, or a setting does not go with them.
+    """
     attribute, share = find_attribute(config.attribute), own_share()
     if all(is_sharded(entry) for entry in config.data) and config.data:
-        if config.skin_maps:
-            raise ValueError("skin_maps: for archives only; for tar shards leave it out")
+        for name in ("skin_maps", "sources"):
+            if getattr(config, name):
+                raise ValueError(f"{name}: for archives only; for tar shards leave it out")
         from train.stream import FaceStream, load_stream, read_held_out  # webdataset, only where it is needed
 
-        test = read_held_out(config.data, phase.resolution, attribute, need_glasses=config.need_glasses)
+        test = read_held_out(config.data, phase.resolution, attribute, config.need_glasses, strict=first)
         seed = f"{config.seed} {share.index} {step}"  # a stream has no memory: a resumed run draws other shards
         buffer = config.shuffle_buffer
         stream = FaceStream(config.data, phase.resolution, attribute, buffer, seed, config.balance_traits)
@@ -513,22 +519,23 @@ def train_generator(
     total = sum(phase.images for phase in config.phases)
     log = RunLog(out, images, total, find_attribute(config.attribute).samples) if state.is_main_process else None
     history = History(config.history) if config.history > 0 else None
-    phase = None
+    phase, newest_losses = None, {}
     with deadline.heeding_signals():
         while (current := find_phase(config.phases, images)) is not None and not deadline.is_over(step):
             if current is not phase:
-                phase, draw = current, None  # the last phase's images go before the next one's come
-                draw, samples = open_phase(config, nets, phase, step, cache)
+                first, phase, draw = phase is None, current, None  # the last phase's images go before the next's come
+                draw, samples = open_phase(config, nets, phase, step, cache, first)
+                newest_losses = {}
                 if log and find_state(out) is None:
                     save_state(out, nets, step, images)  # from here on, a kill loses steps only
                 for optimizer in (nets.generator_optimizer, nets.discriminator_optimizer):
                     for group in optimizer.param_groups:
                         group["lr"] = phase.lr * group["scale"]
-            losses = train_step(nets, draw(step), phase, config, step, history)
+            newest_losses |= train_step(nets, draw(step), phase, config, step, history)  # R1's is not of every step
             step += 1
             images += phase.batch * share.count
             if step % config.log_every == 0:
-                values = average_values(losses)
+                values = average_values(newest_losses)
                 if log:
                     log.write_losses(values, images)
             if log:

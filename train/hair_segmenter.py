@@ -24,7 +24,7 @@ from agetransformer.hair_segmenter import HairSegmenter, HairSegmenterConfig
 from train.augment import random_affine, random_blur, random_colour, random_jpeg, whiten_beards
 from train.averaging import update_average
 from train.classifier import imagenet_weights
-from train.config import load_config
+from train.config import load_config, require_at_least_one
 from train.data import held_out, load_faces, to_unit
 from train.deadline import Deadline
 from train.face_maps import read_maps
@@ -213,8 +213,10 @@ def train_hair_segmenter(
         FileExistsError: `out` holds an unfinished run and `resume` is off, or finished weights.
         FileNotFoundError: it holds no unfinished run, and `resume` is on.
         FileNotFoundError, ValueError: the data or the maps are missing or broken.
+        ValueError: a setting of 0 that counts steps or faces.
     """
     began, deadline = time.monotonic(), Deadline(minutes)
+    require_at_least_one(config, "images", "batch", "save_every", "measure_every", "log_every")
     newest = state_to_resume(out, resume)
     train, test = load_split(config, cache)
     nets = build_networks(config, device)

@@ -10,6 +10,7 @@ every shadow; a network that sees many faces, most of them without one, learns w
 """
 
 import csv
+import io
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,7 +21,8 @@ from scipy import ndimage
 from skimage.color import rgb2lab
 from tqdm import tqdm
 
-from train.archives import read_table
+from train.archives import decode_table, naming_the_file, read_table
+from train.attributes import read_female
 from train.face_maps import save_maps
 from train.face_parser import HAIR, LOWER_LIP, MOUTH, NOSE, SKIN, UPPER_LIP, Parser, load_parser, read_squares
 from train.label_hair import SIDE
@@ -94,8 +96,7 @@ def read_beards(path: Path = BEARDS) -> dict[str, str]:
     Raises:
         ValueError: not such a table.
     """
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = list(csv.DictReader(io.StringIO(decode_table(path.read_bytes(), str(path)), newline="")))
     kinds = (*_HALF_MOUTHS, NONE)
     for number, row in enumerate(rows, 2):
         if not row.get("file") or row.get("beard") not in kinds:
@@ -109,13 +110,15 @@ def label_beards(archives: Sequence[Path], beards: Mapping[str, str], parse: Par
     Args:
         beards: as `read_beards`; a woman needs no entry, a man without one is left out.
     Raises:
-        FileNotFoundError, ValueError: an archive is missing or broken.
+        FileNotFoundError, ValueError: an archive is missing or broken, or a gender is none.
     """
     maps: dict[str, np.ndarray] = {}
     for archive in archives:
         bearded = []
-        for row in read_table(archive):
-            kind = beards.get(Path(row["file"]).stem, NONE if row["gender"] == "female" else None)
+        for row in read_table(archive, ("file", "gender")):
+            with naming_the_file(archive, row):
+                female = read_female(row["gender"])
+            kind = beards.get(Path(row["file"]).stem, NONE if female else None)
             if kind == NONE:
                 maps[row["file"]] = np.zeros((SIDE, SIDE), np.uint8)
             elif kind is not None:

@@ -11,8 +11,11 @@ asks for grey hair on a forehead, blue teeth or folds on the collar. The photos 
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
+from threading import Lock
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -22,7 +25,7 @@ from tqdm import tqdm
 
 from agetransformer.cpus import usable_cpus
 from agetransformer.face_outline import raised_outline
-from train.archives import open_archive, open_image, read_table
+from train.archives import Archive, open_image, read_table
 from train.face_maps import save_maps
 from train.face_reader import FaceReader, FaceReaderError
 from train.options import maps_parser
@@ -114,9 +117,12 @@ def draw_skin_maps(archives: Sequence[Path], workers: int) -> dict[str, np.ndarr
     opened = [FaceReader() for _ in range(workers)]
     for reader in opened:
         readers.put(reader)
+    one_at_a_time = Lock()  # a zip is one file
 
-    def draw(name: str, data: bytes) -> None:
-        square = np.asarray(open_image(data, name))
+    def draw(archive: Archive, name: str) -> None:
+        with one_at_a_time:  # here and not before, or the whole archive would wait in memory
+            data = archive.read(name)
+        square = np.asarray(open_image(data, f"{archive.path}: {name}"))
         reader = readers.get()
         try:
             drawn = read_skin_map(square, reader)
@@ -126,11 +132,10 @@ def draw_skin_maps(archives: Sequence[Path], workers: int) -> dict[str, np.ndarr
             maps[name] = drawn
 
     try:
-        for archive, files in names.items():
-            with open_archive(archive) as read, ThreadPoolExecutor(workers) as pool:
-                encoded = [read(name) for name in files]
-                done = pool.map(draw, files, encoded)
-                list(tqdm(done, total=len(files), desc=archive.name, unit="face", disable=None))
+        for path, files in names.items():
+            with closing(Archive(path)) as archive, ThreadPoolExecutor(workers) as pool:
+                done = pool.map(partial(draw, archive), files)
+                list(tqdm(done, total=len(files), desc=path.name, unit="face", disable=None))
     finally:
         for reader in opened:
             reader.close()

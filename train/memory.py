@@ -1,4 +1,4 @@
-"""Freed memory stays with the process.
+"""How much memory there is; and freed memory stays with the process.
 
 glibc maps each array of more than some megabytes anew and gives it back when it is freed, so that every first touch of
 a 4 kB page is a fault. A training step frees and allocates the same arrays again and again: at 384 px on two cores a
@@ -16,6 +16,14 @@ _MADV_HUGEPAGE, _LARGE_PAGE = 14, 2 << 20  # of Linux's mman.h, and bytes
 _NEVER = 2**31 - 1  # bytes free at the top of the heap before any go back
 
 
+def physical_memory() -> float:
+    """Bytes that this machine has, taken or not; infinity where the system does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
+        return float("inf")
+
+
 def keep_freed_memory(device: str = "cpu") -> bool:
     """Tell the C library to keep what is freed; True where that is glibc, elsewhere nothing happens.
 
@@ -31,7 +39,7 @@ def keep_freed_memory(device: str = "cpu") -> bool:
         return False
     kept = bool(library.mallopt(_M_MMAP_MAX, 0) and library.mallopt(_M_TRIM_THRESHOLD, _NEVER))
     if kept:
-        _ask_for_large_pages(library, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
+        _ask_for_large_pages(library, int(physical_memory()) // 2)
     return kept
 
 

@@ -12,6 +12,7 @@ The losses are train.generator's without the GAN: a discriminator that knows fiv
 
 import argparse
 import csv
+import io
 import json
 import math
 import re
@@ -33,6 +34,7 @@ from agetransformer.classifier import AgeClassifier, chip
 from agetransformer.hub import save_pretrained
 from agetransformer.networks import Generator, GeneratorConfig
 from train.aligning import Aligning, AligningError, Request, align_photos
+from train.archives import decode_table
 from train.batches import age_balance, draw_batch
 from train.data import Faces, to_unit
 from train.deadline import Deadline
@@ -110,13 +112,15 @@ def read_ages(folder: Path, photos: Sequence[str]) -> dict[str, float]:
     """Photo -> the person's age in it, of photos whose age is within 20..69; the others are named and left out.
 
     Raises:
-        PrepareError: an age is missing or no number, or ages.csv names a photo that is not there.
+        PrepareError: an age is missing or no number, or ages.csv is no such table or names a photo that is not there.
     """
     table = folder / "ages.csv"
     texts = {photo: found[1] for photo in photos if (found := _AGE.search(Path(photo).stem))}
     if table.is_file():
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
+        try:
+            rows = list(csv.DictReader(io.StringIO(decode_table(table.read_bytes(), str(table)), newline="")))
+        except ValueError as error:
+            raise PrepareError(str(error)) from error
         if not rows or not {"file", "age"} <= rows[0].keys():
             raise PrepareError(f"{table}: expected a table with the columns file, age")
         texts |= {row["file"]: row["age"] or "" for row in rows}

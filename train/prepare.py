@@ -19,7 +19,7 @@ import re
 import shutil
 import sys
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,6 +114,8 @@ def prepare(settings: Preparation) -> dict[int, int]:
     if classifier.gender is None:
         raise PrepareError(f"{settings.classifier} has no gender head, so it cannot label; name another --classifier")
     source = open_source(settings.synthetic, device) if settings.synthetic else None
+    if source:
+        _sized(draw(source, 1, settings.seed), settings, source)  # what is wrong with it is said before the work
     settings.work.mkdir(parents=True, exist_ok=True)
 
     aligned = align_folder(settings, photos)
@@ -160,6 +162,16 @@ def list_photos(folder: Path) -> list[str]:
     return photos
 
 
+def find_twins(photos: Sequence[str]) -> dict[str, str]:
+    """Photo -> an earlier one of its folder that is called the same but for the ending: a phone's HEIC and its JPEG.
+
+    Trained on both, one could be held out and the other not.
+    """
+    first: dict[str, str] = {}
+    named = ((photo, first.setdefault(os.path.splitext(photo)[0], photo)) for photo in photos)
+    return {photo: twin for photo, twin in named if twin != photo}
+
+
 def name_faces(photos: Sequence[str]) -> dict[str, str]:
     """Photo -> the stem of its faces' files.
 
@@ -178,47 +190,86 @@ def name_faces(photos: Sequence[str]) -> dict[str, str]:
 
 
 def align_folder(settings: Preparation, photos: Sequence[str]) -> Aligned:
-    """Squares of every face of every photo in the work folder; photos that were done before are not done again."""
+    """Squares of every face of every photo in the work folder; photos that were done before are not done again.
+
+    Raises:
+        AligningError: see `align_photos`; what was done before it is kept.
+    """
     min_side = settings.size // 2 if settings.min_side is None else settings.min_side
     aligning = Aligning(settings.size, min_side, aligned=settings.aligned)
+    twins = find_twins(photos)
+    photos = [photo for photo in photos if photo not in twins]
     stems = name_faces(photos)
     stamps = {}
     for photo in photos:
         stat = (settings.folder / photo).stat()
         stamps[photo] = f"{stems[photo]} {stat.st_size} {stat.st_mtime_ns}"
     key = {"folder": str(settings.folder.resolve()), "arguments": aligning.arguments()}
+    answers: dict[str, list[dict]] = {photo: [] for photo in photos}  # two where the first killed a worker
     with open_journal(settings.work / "aligned.jsonl", key) as (entries, append):
-        answers = {entry["photo"]: entry["answer"] for entry in entries if stamps.get(entry["photo"]) == entry["stamp"]}
-        waiting = {settings.folder / photo: photo for photo in photos if photo not in answers}
-        requests = [
-            Request(path.resolve(), (settings.work / stems[photo]).resolve()) for path, photo in waiting.items()
-        ]
-        names = dict(zip(requests, waiting.values(), strict=True))
+        for entry in entries:
+            photo = entry["photo"]
+            if stamps.get(photo) == entry["stamp"]:
+                answers[photo].append(_below_work(entry["answer"], stems[photo]))
+        done = sum(map(_settled, answers.values()))
+        with tqdm(total=len(photos), initial=done, desc="align", unit="photo") as progress:
+            for photo, answer in _align_the_rest(settings, aligning, stems, answers):
+                answers[photo].append(_below_work(answer, stems[photo]))
+                append({"photo": photo, "stamp": stamps[photo], "answer": answers[photo][-1]})
+                progress.update(_settled(answers[photo]))
+    last = {photo: answers[photo][-1] for photo in photos}
+    aligned = _collect(photos, last, _hash([key, [(stamps[photo], last[photo]) for photo in photos]]))
+    for photo, twin in twins.items():
+        aligned.outcomes[photo] = f"the same name as {twin}; rename it if it is another photo"
+    return aligned
+
+
+def _align_the_rest(
+    settings: Preparation, aligning: Aligning, stems: Mapping[str, str], answers: Mapping[str, Sequence[dict]]
+) -> Iterator[tuple[str, dict]]:
+    """Photos that are not settled by their answers so far, with the next one; what kills a worker comes again, last."""
+    for tries in (0, 1):
+        waiting = [photo for photo in stems if len(answers[photo]) == tries and not _settled(answers[photo])]
+        requests = {
+            Request((settings.folder / photo).resolve(), (settings.work / stems[photo]).resolve()): photo
+            for photo in waiting
+        }
         log = settings.work / "aligning.log"
-        with tqdm(total=len(photos), initial=len(answers), desc="align", unit="photo") as progress:
-            for request, answer in align_photos(requests, aligning, settings.workers, log):
-                photo = names[request]
-                answers[photo] = answer
-                if "died" not in answer:  # may do better the next time
-                    append({"photo": photo, "stamp": stamps[photo], "answer": answer})
-                progress.update()
-    digest = _hash([key, [(stamps[photo], answers[photo]) for photo in photos]])
-    return _collect(settings, photos, answers, digest)
+        for request, answer in align_photos(list(requests), aligning, settings.workers, log, tries > 0):
+            yield requests[request], answer
 
 
-def _collect(settings: Preparation, photos: Sequence[str], answers: dict[str, dict], digest: str) -> Aligned:
+def _settled(answers: Sequence[dict]) -> bool:
+    """Whether a photo is not to be tried again: the second worker that it kills is the last."""
+    return len(answers) > 1 or any("died" not in answer for answer in answers)
+
+
+def _below_work(answer: dict, stem: str) -> dict:
+    """The answer of a photo with its faces' paths below the work folder, which may be moved.
+
+    Args:
+        answer: with their paths anywhere, as the worker gives them.
+        stem: of its faces, below the work folder.
+    """
+    if "faces" not in answer:
+        return answer
+    return answer | {"faces": [Path(stem).with_name(Path(face).name).as_posix() for face in answer["faces"]]}
+
+
+def _collect(photos: Sequence[str], answers: dict[str, dict], digest: str) -> Aligned:
     faces: list[tuple[str, str]] = []
     outcomes: dict[str, str] = {}
     first: dict[str, str] = {}  # sha256 -> photo
     for photo in photos:
         answer = answers[photo]
-        if sentence := answer.get("error") or answer.get("died"):
-            outcomes[photo] = f"skipped: {sentence}"
+        if "error" in answer:
+            outcomes[photo] = f"skipped: {answer['error']}"
+        elif "died" in answer:
+            outcomes[photo] = f"skipped: {answer['died']}, twice"
         elif answer["sha256"] in first:
             outcomes[photo] = f"the same file as {first[answer['sha256']]}"
         elif answer["faces"]:
-            work = settings.work.resolve()
-            faces += [(Path(face).relative_to(work).as_posix(), photo) for face in answer["faces"]]
+            faces += [(face, photo) for face in answer["faces"]]
         else:
             outcomes[photo] = "faces too small" if answer["small"] else "no face"
         if "sha256" in answer:

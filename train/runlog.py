@@ -17,7 +17,8 @@ class RunLog:
     def __init__(self, out: Path, images: int, total: int, ages: tuple[int, ...] = SAMPLE_AGES):
         self.out = out
         self.ages = ages  # what the pictures show
-        self.writer = SummaryWriter(out / "tensorboard", purge_step=images)
+        # What a run that was cut short logged beyond its state goes; what it logged at the state itself stays.
+        self.writer = SummaryWriter(out / "tensorboard", purge_step=images + 1)
         self.bar = tqdm(total=total, initial=images, unit="image", mininterval=5)
 
     def write_progress(self, images: int) -> None:

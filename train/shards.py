@@ -15,7 +15,7 @@ from pathlib import Path
 import webdataset
 from tqdm import tqdm
 
-from train.archives import open_archive, read_table
+from train.archives import open_archive, read_labels
 from train.stream import IMAGE_ENDINGS
 
 
@@ -23,12 +23,13 @@ def write_shards(archives: tuple[Path, ...], out: Path, per_shard: int = 1000, s
     """Write OUT-000000.tar ... in random order, complete or not at all; returns their pattern for a config's `data`.
 
     Raises:
-        FileNotFoundError, ValueError: an archive is missing, broken or empty, or has another kind of images.
+        FileNotFoundError, ValueError: an archive is missing, broken or empty, has another kind of images, or a label
+            that is no age or gender.
         FileExistsError: there are such shards already.
     """
     if present := sorted(out.parent.glob(f"{out.name}-[0-9]*.tar")):
         raise FileExistsError(f"{present[0]} is there already; remove the old shards, or name another --out")
-    rows = [(path, row) for path in archives for row in read_table(path)]
+    rows = [(path, row.cells) for path in archives for row in read_labels(path)]
     if not rows:
         raise ValueError(f"{', '.join(map(str, archives))}: no faces in labels.csv")
     random.Random(seed).shuffle(rows)

@@ -119,9 +119,9 @@ def parse_face(sample: dict, attribute: Attribute, need_glasses: bool = False) -
         missing = "image (.webp, .jpg or .png)" if ending is None else ".json with its labels"
         raise BrokenFace(f"{where} has no {missing}; `python -m train.shards` writes shards as they should be")
     try:
-        labels = json.loads(sample["json"])
-        label, female = attribute.read(str(labels[attribute.column])), read_female(str(labels["gender"]))
-    except (ValueError, KeyError, TypeError) as error:
+        labels = {name: _as_in_a_table(value) for name, value in json.loads(sample["json"]).items()}
+        label, female = attribute.read(labels[attribute.column]), read_female(labels["gender"])
+    except (ValueError, KeyError, AttributeError) as error:
         raise BrokenFace(f"{where}.json needs the labels {attribute.column} and gender ({error!r})") from error
     if need_glasses and "glasses" not in labels:
         raise BrokenFace(
@@ -129,8 +129,13 @@ def parse_face(sample: dict, attribute: Attribute, need_glasses: bool = False) -
             "anew with `python -m train.shards` from archives whose labels.csv has it, or set balance_traits to false "
             'and glasses_classifier to ""'
         )
-    name = str(labels.get("file", f"{sample['__key__']}.{ending}"))
+    name = labels.get("file") or f"{sample['__key__']}.{ending}"
     return Face(sample[ending], label, female, name, where, read_glasses(labels.get("glasses", "")))
+
+
+def _as_in_a_table(value: object) -> str:
+    """A label of a shard's JSON as labels.csv would have it: null and false say nothing."""
+    return "" if value is None or value is False else str(value)
 
 
 def decode(face: Face, size: int) -> Tensor:
@@ -216,18 +221,29 @@ def _leave_interrupt(worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def read_held_out(entries: tuple[str, ...], size: int, attribute: Attribute, need_glasses: bool = False) -> Faces:
+def read_held_out(
+    entries: tuple[str, ...], size: int, attribute: Attribute, need_glasses: bool = False, strict: bool = True
+) -> Faces:
     """The first held-out faces of the shards: what a run's samples show.
 
+    Args:
+        strict: whether the first shard or face that cannot be read is an error; otherwise, as in the stream, many are.
     Raises:
-        ValueError: the first shard cannot be read, or lacks labels; or no face is held out.
+        ValueError: what cannot be read, or lacks labels; or no face is held out.
     """
-    urls, strict = expand(entries), Faults(limit=1)
+    urls, faults = expand(entries), Faults(1 if strict else FAULTS)
     found: list[Face] = []
-    faces = read_faces(({"url": url} for url in urls), attribute, strict, need_glasses)
+    images: list[Tensor] = []
+    faces = read_faces(({"url": url} for url in urls), attribute, faults, need_glasses)
     for face in itertools.islice(faces, TEST_SEARCH):
-        if is_held_out(face.name):
-            found.append(face)
+        if not is_held_out(face.name):
+            continue
+        try:
+            images.append(decode(face, size))
+        except BrokenFace as error:
+            faults(error)
+            continue
+        found.append(face)
         if len(found) == TEST_FACES:
             break
     if not found:
@@ -235,6 +251,5 @@ def read_held_out(entries: tuple[str, ...], size: int, attribute: Attribute, nee
     labels, female, glasses = (
         torch.tensor([getattr(face, name) for face in found]) for name in ("label", "female", "glasses")
     )
-    images = torch.stack([decode(face, size) for face in found])
     names, source = tuple(face.name for face in found), torch.zeros(len(found), dtype=torch.int64)
-    return Faces(images, labels, female, names, source, glasses)
+    return Faces(torch.stack(images), labels, female, names, source, glasses)
