@@ -94,7 +94,7 @@ class AgeEditor:
         self.generator = generator.cpu().eval()
         self.engine = Engine(self.generator, str(self.device))
         self.classifier = _age_reader(classifier.eval(), self.device)
-        self.segmenter = segmenter.eval().to(self.device).to(memory_format=torch.channels_last)
+        self.segmenter = fold_norms(copy.deepcopy(segmenter)).to(self.device).to(memory_format=torch.channels_last)
         self._finder: FaceFinder | None = None
         self._closing: weakref.finalize | None = None  # of the finder, at exit too: MediaPipe cannot be torn down later
         self._inherited: FaceFinder | None = None  # of the process that this one was forked from

@@ -153,7 +153,8 @@ def measure_hair(
     """
     values = pixels.astype(np.float32) / 255
     light = values @ _LUMA
-    saturation = np.sqrt(((values - light[..., None]) ** 2).sum(axis=-1)) / (light + 0.05)
+    apart = values - light[..., None]
+    saturation = np.sqrt(np.einsum("yxc,yxc->yx", apart, apart)) / (light + 0.05)
     weight = mask + np.float32(1e-4)  # what is beside the hair is no part of it
 
     def around(what: np.ndarray, reach: float) -> np.ndarray:

@@ -58,10 +58,9 @@ class RequestResult:
 
 def ours(age_editor: AgeEditor, data: bytes, folder: Path) -> None:
     """As `python -m agetransformer edit` does it."""
-    photo = imageio.load_photo(data)
-    face = age_editor.find_faces(photo)[0]
+    pixels = np.asarray(imageio.load_photo(data))
+    (face,) = age_editor.find_faces(pixels, most=1)
     encoding = age_editor.encode(face)
-    pixels = np.asarray(photo)
 
     def results() -> Iterator[tuple[np.ndarray, Path, float]]:
         for age in AGES:

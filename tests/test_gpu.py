@@ -18,13 +18,19 @@ def sent(value):  # to another process
     return pickle.loads(pickle.dumps(value))
 
 def GPU(duration):
+    def within(arguments):  # of the seconds that a lease may have
+        seconds = duration(*arguments) if callable(duration) else duration
+        assert 0 < seconds <= 120, seconds
+
     def lend(function):
         if inspect.isgeneratorfunction(function):
             def lent(*arguments):
+                within(arguments)
                 for result in function(*sent(arguments)):
                     yield sent(result)
         else:
             def lent(*arguments):
+                within(arguments)
                 return sent(function(*sent(arguments)))
         return lent
     return lend
@@ -47,10 +53,12 @@ for update in functions["open_photo"](str(photo), None, 100, True, "en"):
     assert all(page.blocks[key._id] is key for key in update)
     visit = next((value for value in update.values() if type(value).__name__ == "Visit"), visit)
 print(len(functions["show_age"](visit, 60, 100, True, "en")))
-(film, download) = functions["save_film"](visit, ".gif", 100, True, False, "en", gr.Progress()).items()
-print(Path(download[1]["value"]).suffix)
-status, result, download = functions["run"](None, 65, True, False, "en", gr.Progress())  # of a clip
+path, *_ = functions["save_film"](visit, ".gif", 100, True, False, "en", gr.Progress())
+print(Path(path).suffix)
+status, *_ = functions["make_clip"](None, 65, True, False, "en", gr.Progress())
 print(type(status).__name__)
+status, download = functions["make_batch"]([str(photo)], [25, 65], True, False, "en", gr.Progress()).values()
+print("1 of 1" in status, Path(download["value"]).suffix)
 """
 
 
@@ -66,7 +74,7 @@ def test_with_spaces_what_comes_from_another_process_reaches_the_page(tmp_path):
     (tmp_path / "spaces.py").write_text(STAND_IN)
     lines = run(tmp_path, USE).splitlines()
     assert lines[0] == "spaces is here before the editor"
-    assert lines[1:] == ["2", "2", ".gif", "HTML"]
+    assert lines[1:] == ["2", "2", ".gif", "HTML", "True .zip"]
 
 
 def test_only_zerogpu_lends_a_gpu_and_others_have_spaces_too(tmp_path, monkeypatch):

@@ -49,7 +49,7 @@ def add_clip(studio: Studio, words: Wording, language: gr.Radio) -> None:
             raise StudioError(lambda texts: texts.clip_expired)
 
     @partial(on_gpu, seconds=_SECONDS)
-    def run(
+    def make_clip(
         path: str | None,
         age: float,
         hair: bool,
@@ -85,4 +85,4 @@ def add_clip(studio: Studio, words: Wording, language: gr.Radio) -> None:
             download: gr.update(value=str(target), visible=True),
         }
 
-    add_run(start, run, check, [clip], [age, hair, mark, language], language, status, [result, download])
+    add_run(start, make_clip, check, [clip], [age, hair, mark, language], language, status, [result, download])

@@ -51,7 +51,7 @@ def add_many_photos(studio: Studio, words: Wording, language: gr.Radio) -> None:
         words.add(download, "label", lambda texts: texts.download_batch)
 
     @partial(on_gpu, seconds=lambda paths, ages, *_: min(_MOST_SECONDS, 15 + len(paths or []) * (2 + len(ages))))
-    def run(
+    def make_batch(
         paths: list[str] | None,
         ages: list[float],
         every_face: bool,
@@ -84,4 +84,4 @@ def add_many_photos(studio: Studio, words: Wording, language: gr.Radio) -> None:
     def check(paths: list[str] | None, ages: list[float]) -> None:
         check_batch(studio, paths or [], ages)
 
-    add_run(start, run, check, [photos, ages], [every_face, mark, language], language, status, [download])
+    add_run(start, make_batch, check, [photos, ages], [every_face, mark, language], language, status, [download])
