@@ -19,6 +19,7 @@ from av.stream import Disposition
 from av.video.reformatter import ColorPrimaries, Colorspace, ColorTrc
 from av.video.stream import VideoStream
 
+from agetransformer.interlace import deinterlaced
 from agetransformer.mp4 import Colour, to_pixels
 
 # Containers of cameras and editors. Playlists and the like, which name further files to open, are not among them.
@@ -131,14 +132,14 @@ def stills(
     """Decoded frames, when each is shown in units of the stream's time base, and its pixels [H, W, 3] uint8 RGB.
 
     The pixels are square, turned as the display matrix says, shrunk where a side is longer than `max_side`, and all of
-    the first frame's size: what has another later gets black bars.
+    the first frame's size: what has another later gets black bars. Of interlaced frames the first moment is shown.
 
     Raises:
         VideoError: the video is damaged.
     """
     aspect, size = stream.sample_aspect_ratio or Fraction(1), None
     with reading():
-        for frame, pts in _stamped(frames, container.format.name in _NO_ORDER):
+        for frame, pts in _stamped(deinterlaced(frames), container.format.name in _NO_ORDER):
             pixels = _still(frame, aspect, max_side)
             size = size or pixels.shape[:2]
             yield frame, pts, pixels if pixels.shape[:2] == size else _boxed(pixels, size)

@@ -207,6 +207,40 @@ def test_large_frames_shrink_and_odd_ones_gain_a_pixel(
     assert [(frame.width, frame.height) for frame in decoded(tmp_path / "odd.mp4")] == [SIZE] * 2
 
 
+def woven(path: Path, moments: list[np.ndarray]) -> Path:
+    """An interlaced video: each frame has one moment in its odd rows and the next in its even ones, as it is marked."""
+    with av.open(str(path), "w") as container:
+        options = {"crf": "10", "flags": "+ilme+ildct"}
+        video = container.add_stream("libx264", rate=25, options=options)
+        video.height, video.width = moments[0].shape[:2]
+        video.pix_fmt = "yuv420p"
+        for first, second in zip(moments[::2], moments[1::2], strict=True):
+            frame = second.copy()
+            frame[1::2] = first[1::2]
+            container.mux(video.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(video.encode(None))
+    return path
+
+
+def test_interlaced_frames_lose_their_comb(editor: AgeEditor, tmp_path: Path) -> None:
+    size = (320, 256)
+    moments = moved(camera_path(16, size, speed=8), size, noise=0)
+    source = woven(tmp_path / "camcorder.mp4", moments)
+    edit_video(editor, source, tmp_path / "out.mp4", 65)
+
+    def comb(pictures: np.ndarray) -> float:
+        """How far each row is from the mean of those above and below it, where nothing is edited."""
+        rows = pictures.astype(float)[:, :, :90].mean(axis=3)
+        return float(np.abs(2 * rows[:, 1:-1] - rows[:, :-2] - rows[:, 2:]).mean())
+
+    given, made = decoded(source), decoded(tmp_path / "out.mp4")
+    assert given[3].interlaced_frame and not made[3].interlaced_frame
+    assert [frame.time for frame in made] == pytest.approx([frame.time for frame in given], abs=1e-3)
+    assert comb(pixels(made)) < 1.3 * comb(np.stack(moments)) < 0.6 * comb(pixels(given))
+    still = np.abs(pixels(made)[:, :, :90] - np.stack(moments[::2])[:, :, :90]).mean()
+    assert still < 6  # the first moment of each, not the second
+
+
 @pytest.mark.parametrize(("aspect", "size"), [(Fraction(4, 3), SIZE), (Fraction(3, 4), (240, 344))])
 def test_pixels_become_square(
     editor: AgeEditor, frames: list[np.ndarray], tmp_path: Path, aspect: Fraction, size: tuple[int, int]
