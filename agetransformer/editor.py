@@ -7,7 +7,7 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from agetransformer import compositing, hub, openvino_models
-from agetransformer.calibration import READINGS, calibrated_share, expected_reading
+from agetransformer.calibration import MOST, READINGS, calibrated_share, expected_reading
 from agetransformer.checkpoint import fits_half, load_checkpoint
 from agetransformer.classifier import AgeClassifier, ClassifierConfig
 from agetransformer.efficientnet import fold_norms
@@ -39,6 +39,7 @@ from agetransformer.imageio import load_photo
 from agetransformer.networks import Generator, GeneratorConfig
 from agetransformer.openvino_classifier import OpenVinoClassifier
 from agetransformer.shading import luma
+from agetransformer.upper_lip import upper_lip_mask, without_shadow
 
 if TYPE_CHECKING:
     from agetransformer.alignment import FaceFinder, FaceGeometry
@@ -284,16 +285,15 @@ class AgeEditor:
         strength = check_strength(strength)
         if not targets:
             return []
-        edited = self.engine.decode(encoding.encoding, torch.tensor(targets))
-        recoloured = [_recolour(encoding, target) if hair else () for target in targets]
-        shares = self._calibrate(encoding, targets, edited, recoloured) if shares is None else shares
-        change = edited - encoding.reduced
+        edits = self._edits(encoding, targets, hair)
+        shares = self._calibrate(edits) if shares is None else shares
+        change = torch.stack([edits.change(index, share, strength) for index, share in enumerate(shares)])
         if _is_colourless(encoding.reduced):
             change = luma(change)[:, None].expand_as(change)
         changes = change.permute(0, 2, 3, 1).numpy() * (127.5 / encoding.exposure)
         faces = []
-        for one, parts, target, share in zip(changes, recoloured, targets, shares, strict=True):
-            added = np.ascontiguousarray(min(share * strength, STRONGEST) * one)
+        for one, parts, target in zip(changes, edits.hair, targets, strict=True):
+            added = np.ascontiguousarray(one)
             # All of a colour is the most: twice the way from white to brown is black.
             hairs = tuple(replace(part, values=min(strength, 1.0) * part.values) for part in parts)
             faces.append(EditedFace(encoding.face, target, added, hairs))
@@ -301,7 +301,7 @@ class AgeEditor:
 
     @torch.inference_mode()
     def calibrate(self, encoding: FaceEncoding, ages: Sequence[float], hair: bool = True) -> list[float]:
-        """How much of the network's change V asks for at each age, 0.5..1.2 (`agetransformer.calibration`).
+        """How much of the network's change V asks for at each age, 0.5..1.9 (`agetransformer.calibration`).
 
         Args:
             hair: whether V sees hair and beard of the colour that they have at that age.
@@ -311,28 +311,29 @@ class AgeEditor:
         targets = [check_age(age) for age in ages]
         if not targets:
             return []
-        recoloured = [_recolour(encoding, target) if hair else () for target in targets]
-        edited = self.engine.decode(encoding.encoding, torch.tensor(targets))
-        return self._calibrate(encoding, targets, edited, recoloured)
+        return self._calibrate(self._edits(encoding, targets, hair))
 
-    def _calibrate(
-        self,
-        encoding: FaceEncoding,
-        targets: Sequence[float],
-        edited: Tensor,
-        recoloured: Sequence[Sequence[HairChange]],
-    ) -> list[float]:
-        """`calibrate` of faces that are decoded already, [A, 3, R, R], and of their hair."""
-        mask = torch.from_numpy(compositing.face_mask(encoding.face.geometry, self.resolution))
-        hair = np.stack([hair_within(parts, self.resolution) for parts in recoloured])
-        grown = torch.from_numpy(hair).permute(0, 3, 1, 2) * (encoding.exposure / 127.5)
+    def _edits(self, encoding: FaceEncoding, targets: Sequence[float], hair: bool) -> "_Edits":
+        """What the network makes of a face at each age, in one pass."""
+        geometry, side = encoding.face.geometry, self.resolution
+        return _Edits(
+            self.engine,
+            encoding,
+            targets,
+            self.engine.decode(encoding.encoding, torch.tensor(targets)),
+            [_recolour(encoding, target) if hair else () for target in targets],
+            torch.from_numpy(compositing.face_mask(geometry, side)),
+            None if geometry is None else upper_lip_mask(geometry.landmarks_in_square, side),
+        )
+
+    def _calibrate(self, edits: "_Edits") -> list[float]:
+        """`calibrate` of faces that are decoded already."""
+        own, targets = edits.encoding.face.age, edits.targets
         shares, moving = [1.0] * len(targets), list(range(len(targets)))
         for _ in range(READINGS):
-            added = torch.tensor([shares[index] for index in moving])[:, None, None, None]
-            shown = torch.lerp(encoding.reduced, edited[moving], added * mask) + grown[moving]
+            shown = torch.stack([edits.shown(index, shares[index]) for index in moving])
             for index, age in zip(moving.copy(), self.classifier.predict(shown.to(self.device)).tolist(), strict=True):
-                goal = expected_reading(targets[index])
-                share = calibrated_share(encoding.face.age, goal, age, shares[index])
+                share = calibrated_share(own, expected_reading(targets[index]), age, shares[index])
                 if share == shares[index]:
                     moving.remove(index)
                 shares[index] = share
@@ -402,6 +403,43 @@ class AgeEditor:
         self._inherited = self._inherited or self._finder  # kept, because its end would wait for them too
         self._finder = self._closing = None
         self._lock = threading.Lock()
+
+
+@dataclass(frozen=True, eq=False)
+class _Edits:
+    """A face at some ages as the network makes it, in one pass and, where that is not enough, in two."""
+
+    engine: Engine
+    encoding: FaceEncoding
+    targets: Sequence[float]  # years
+    edited: Tensor  # [A, 3, R, R] in [-1, 1]: the first pass
+    hair: Sequence[tuple[HairChange, ...]]  # what hair and beard change by at each age
+    mask: Tensor  # [R, R] in 0..1: what of the change is added
+    upper_lip: Tensor | None  # [R, R] in 0..1: the skin above it; None where no landmarks are known
+    second: dict[int, Tensor] = field(
+        default_factory=dict
+    )  # [3, R, R]: what the second pass changes, once it is asked for
+
+    def change(self, index: int, share: float, strength: float = 1.0) -> Tensor:
+        """[3, R, R]: what is added to the face where V asks for `share` and the user for `strength` of it."""
+        change = min(min(share, MOST) * strength, STRONGEST) * (self.edited[index] - self.encoding.reduced[0])
+        if share > MOST:
+            change = change + (share - MOST) * min(strength, 1.0) * self._second_change(index)
+        grows_younger = self.targets[index] < self.encoding.face.age
+        return without_shadow(change, self.upper_lip) if grows_younger and self.upper_lip is not None else change
+
+    def shown(self, index: int, share: float) -> Tensor:
+        """[3, R, R] in [-1, 1]: the face with so much of the change and its hair, as V and the second pass see it."""
+        brightened = self.encoding.exposure / 127.5
+        hair = torch.from_numpy(hair_within(self.hair[index], self.edited.shape[-1])).permute(2, 0, 1) * brightened
+        return self.encoding.reduced[0] + self.mask * self.change(index, share) + hair
+
+    def _second_change(self, index: int) -> Tensor:
+        if index not in self.second:
+            face = self.shown(index, MOST)[None].clamp(-1, 1)
+            again = self.engine.decode(self.engine.encode(face), torch.tensor([self.targets[index]]))
+            self.second[index] = (again - face)[0]
+        return self.second[index]
 
 
 def _age_reader(classifier: AgeClassifier, device: torch.device) -> AgeClassifier | OpenVinoClassifier:

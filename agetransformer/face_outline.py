@@ -14,6 +14,9 @@ BROWS = (
     (300, 293, 334, 296, 336, 285, 295, 282, 283, 276),
 )
 
+# And around the skin between nose and mouth: along the upper lip's edge, then over the wings of the nose.
+UPPER_LIP = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 358, 327, 2, 98, 129)
+
 _MEAN_CENTRE, _MEAN_AXES = (0.5, 0.58), (0.28, 0.32)
 _UP, _ACROSS, _DOWN = 1.45, 1.05, 1.08  # the line ends at half the forehead: stretched about its centre
 

@@ -14,9 +14,10 @@ from PIL import Image
 
 from agetransformer import AgeEditor
 from agetransformer import editor as editing
-from agetransformer.calibration import LEAST, MOST, calibrated_share, expected_reading
+from agetransformer.calibration import LEAST, MOST, MOST_TWICE, calibrated_share, expected_reading
 from agetransformer.checkpoint import load_checkpoint
 from agetransformer.classifier import AgeClassifier, ClassifierConfig
+from agetransformer.compositing import face_mask
 from agetransformer.editor import STRONGEST
 from agetransformer.faces import HairChange
 from agetransformer.hub import CLASSIFIER_FOLDER
@@ -44,6 +45,15 @@ def test_what_is_read_beyond_or_short_of_it_is_weakened_or_strengthened_in_propo
     shares = [calibrated_share(25, 65, read) for read in np.linspace(20, 100, 161)]
     assert shares == sorted(shares, reverse=True)
     assert np.abs(np.diff(shares)).max() < 0.025  # no jump
+
+
+def test_old_faces_that_stay_old_get_a_second_pass():
+    assert calibrated_share(75, 27, 50) == pytest.approx((48 - 3) / 25)
+    assert calibrated_share(75, 27, 70) == MOST_TWICE and calibrated_share(75, 27, 40, 1.4) == pytest.approx(1.8)
+    assert calibrated_share(27, 75, 30) == MOST  # none grows older by it
+    assert calibrated_share(40, 31, 38) < MOST  # nor where the ages are near
+    shares = [calibrated_share(75, 27, read) for read in np.linspace(20, 75, 111)]
+    assert shares == sorted(shares) and np.abs(np.diff(shares)).max() < 0.12
 
 
 def test_near_the_own_age_little_depends_on_the_side():
@@ -92,6 +102,30 @@ def test_the_editor_adds_as_much_as_the_classifier_says(editor: AgeEditor, monke
     assert editor.calibrate(encoding, []) == []
     with pytest.raises(ValueError, match=r"outside 20\.\.69"):
         editor.calibrate(encoding, [70])
+
+
+def test_a_second_pass_is_over_what_the_first_has_made(editor: AgeEditor, monkeypatch: pytest.MonkeyPatch):
+    face = replace(editor.face_from_aligned(smooth_picture(64, 64)), age=70.0)
+    encoding = editor.encode(face, hair=False)
+    encoded: list[torch.Tensor] = []
+    encode = editor.engine.encode
+    monkeypatch.setattr(editor.engine, "encode", lambda images: encoded.append(images) or encode(images))
+    (once,) = editor.decode(encoding, [25], shares=[MOST])
+    assert not encoded
+    (half,), (twice,) = (editor.decode(encoding, [25], shares=[MOST + more]) for more in (0.5, 1.0))
+    mask = torch.from_numpy(face_mask(None, 64))[..., None]
+    made = encoding.reduced + (mask * torch.from_numpy(once.change) / 127.5).permute(2, 0, 1)
+    assert len(encoded) == 2 and torch.allclose(encoded[0], made.clamp(-1, 1), atol=1e-5)
+    again = editor.engine.decode(encode(encoded[0]), torch.tensor([25.0]))[0] - encoded[0][0]
+    for edited, more in ((half, 0.5), (twice, 1.0)):
+        assert np.allclose(edited.change - once.change, 127.5 * more * again.permute(1, 2, 0).numpy(), atol=1e-2)
+    (weak,) = editor.decode(encoding, [25], strength=0.5, shares=[MOST + 1])
+    assert np.allclose(weak.change, twice.change / 2, atol=1e-2)
+    readings = iter(([60.0], [50.0], [40.0]))
+    monkeypatch.setattr(editor.classifier, "predict", lambda squares: torch.tensor(next(readings)))
+    encoded.clear()
+    (share,) = editor.calibrate(encoding, [25])
+    assert share == MOST_TWICE and len(encoded) == 1  # made once for all readings
 
 
 def test_the_classifier_sees_the_hair_that_is_shown(editor: AgeEditor, monkeypatch: pytest.MonkeyPatch):
