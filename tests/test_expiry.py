@@ -110,6 +110,9 @@ def test_a_stopped_app_leaves_no_photo_behind(name: str, tmp_path: Path):
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
+        preexec_fn=lambda: signal.signal(
+            getattr(signal, name), signal.SIG_DFL
+        ),  # where tests run by nohup, it is ignored
     )
     try:
         assert app.stdout is not None

@@ -5,6 +5,7 @@ import importlib
 import json
 import signal
 import tracemalloc
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from train.batches import Batch
 from train.classifier import ClassifierTraining
 from train.config import build, load_config
 from train.data import held_out, load_faces, move_images
+from train.deadline import Deadline
 from train.forward import edit_at
 from train.generator import (
     GeneratorTraining,
@@ -97,8 +99,20 @@ def test_a_resumed_run_equals_an_uninterrupted_one(workspace, tmp_path, monkeypa
     assert samples and Image.open(samples[0]).size[0] > 6 * 64
 
 
+@pytest.fixture
+def in_a_terminal() -> Iterator[None]:
+    """With the signals as a terminal has them: in the background of a script Ctrl-C is ignored."""
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_after_the_step_and_loses_nothing(number, workspace, tmp_path, monkeypatch, capsys):
+def test_a_signal_stops_after_the_step_and_loses_nothing(
+    number, in_a_terminal, workspace, tmp_path, monkeypatch, capsys
+):
     from train import generator
 
     real_step, calls, before = generator.train_step, [], signal.getsignal(number)
@@ -117,7 +131,16 @@ def test_a_signal_stops_after_the_step_and_loses_nothing(number, workspace, tmp_
     assert signal.getsignal(number) is before
 
 
-def test_a_second_signal_stops_at_once(workspace, tmp_path, monkeypatch):
+def test_what_is_ignored_in_the_background_stays_so(in_a_terminal):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    deadline = Deadline()
+    with deadline.heeding_signals():
+        signal.raise_signal(signal.SIGINT)
+        assert not deadline.is_over(0)
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+def test_a_second_signal_stops_at_once(in_a_terminal, workspace, tmp_path, monkeypatch):
     from train import generator
 
     def signal_twice(*arguments):

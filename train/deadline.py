@@ -26,12 +26,14 @@ class Deadline:
     def heeding_signals(self) -> Iterator[None]:
         """Ctrl-C and SIGTERM end the training after its step; a second one does what it would have done without this.
 
-        In the main thread only: Python gives no other one signals, so elsewhere nothing happens.
+        What is ignored, as Ctrl-C is in the background of a script, stays so. In the main thread only: Python gives no
+        other one signals, so elsewhere nothing happens.
         """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.getsignal(number) for number in _REQUESTS}
+        handlers = {number: signal.getsignal(number) for number in _REQUESTS}
+        before = {number: handler for number, handler in handlers.items() if handler is not signal.SIG_IGN}
 
         def restore() -> None:
             for number, handler in before.items():
@@ -42,7 +44,7 @@ class Deadline:
             restore()
             print("\nstopping after this step, saved; once more to stop at once", file=sys.stderr, flush=True)
 
-        for number in _REQUESTS:
+        for number in before:
             signal.signal(number, stop)
         try:
             yield
