@@ -10,7 +10,7 @@ first pass and half of the second.
 
 READINGS = 3  # at most; a reading does not quite move in proportion to the change, so the first one alone stops short
 LEAST, MOST = 0.5, 1.2  # of the change: V may be wrong, and what is drawn too strongly looks drawn
-MOST_TWICE = 1.9  # beyond MOST it is the change of a second pass, over the face as the first has made it: see below
+MOST_TWICE = 1.9  # beyond MOST it is the change of a second pass, over the face as the first has made it: see above
 _TOLERATED = 3.0  # years beside the target; V errs by more than five on average
 _FAR = 8.0  # years, and those, between own age and target: nearer, V's error says more than its reading
 _FAR_TWICE = 16.0  # years more, from which on all of a second pass may be added

@@ -8,6 +8,7 @@ import threading
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -430,9 +431,13 @@ class _Edits:
 
     def shown(self, index: int, share: float) -> Tensor:
         """[3, R, R] in [-1, 1]: the face with so much of the change and its hair, as V and the second pass see it."""
-        brightened = self.encoding.exposure / 127.5
-        hair = torch.from_numpy(hair_within(self.hair[index], self.edited.shape[-1])).permute(2, 0, 1) * brightened
-        return self.encoding.reduced[0] + self.mask * self.change(index, share) + hair
+        return self.encoding.reduced[0] + self.mask * self.change(index, share) + self._grown[index]
+
+    @cached_property
+    def _grown(self) -> Tensor:
+        """[A, 3, R, R]: what hair and beard change inside of the face's square, as bright as the network sees it."""
+        grown = np.stack([hair_within(parts, self.edited.shape[-1]) for parts in self.hair])
+        return torch.from_numpy(grown).permute(0, 3, 1, 2) * (self.encoding.exposure / 127.5)
 
     def _second_change(self, index: int) -> Tensor:
         if index not in self.second:
