@@ -24,7 +24,7 @@ from agetransformer.classifier import AgeClassifier, ClassifierConfig
 from agetransformer.efficientnet import fold_norms
 from agetransformer.engine import Engine, EngineEncoding
 from agetransformer.exposure import expose, missing_exposure
-from agetransformer.face_outline import BROWS, OVAL, mean_outline
+from agetransformer.face_outline import BROWS, MOUTH, NOSE_END, OVAL, mean_outline
 from agetransformer.faces import (
     SURROUNDINGS,
     EditedFace,
@@ -34,7 +34,8 @@ from agetransformer.faces import (
     see_neighbour,
     surroundings_side,
 )
-from agetransformer.hair_colour import Hair, fill_outline, fit_mask, hair_change, measure_hair, own_part
+from agetransformer.hair_colour import Hair, hair_change, measure_hair
+from agetransformer.hair_masks import fill_outline, fit_mask, own_part, whole_beard
 from agetransformer.hair_segmenter import HairSegmenter, HairSegmenterConfig
 from agetransformer.imageio import load_photo
 from agetransformer.networks import Generator, GeneratorConfig
@@ -52,6 +53,7 @@ MOST_FACES = 32  # that are found in a photo
 STRONGEST = 1.5  # times the network's change; beyond that it looks painted
 _GREY = 4 / 127.5  # of the range 2: how far apart the channels of a grey pixel may be
 _INNER = 0.85  # of a face's outline: skin for sure
+_NOSE = 0.03  # of a face's square: moustaches begin so far above the nose's end
 _LEAST_HAIR = 0.5  # of 0..1: where no pixel is so likely hair, there is none
 _MAX_SIDE = 1024  # px; a larger face keeps its detail in the photo itself, `paste` only adds the change
 
@@ -246,13 +248,19 @@ class AgeEditor:
             outline = landmarks[list(OVAL)]
             for brow in BROWS:
                 brows |= fill_outline((landmarks[list(brow)] - corner) / squares, len(pixels))
+            bearded = fill_outline((outline - corner) / squares, len(pixels))
+            bearded &= ~fill_outline((landmarks[list(MOUTH)] - corner) / squares, len(pixels))
+            bearded[: round((landmarks[NOSE_END, 1] - _NOSE - corner[1]) / squares * len(pixels))] = False
         outline = (outline - corner) / squares
         others = [(*((one.x, one.y) - corner) / squares, one.size) for one in face.neighbours]
         hair, beard = (fit_mask(own_part(part, outline, others), pixels) for part in parts)
         if face.geometry is not None:
             hair, beard = (part * compositing.crop_mask(len(pixels)) for part in (hair, beard))
-        beard = np.minimum(beard, 1 - hair)
         skin = fill_outline(outline, len(pixels), _INNER) & (beard < _LEAST_HAIR)
+        if face.geometry is not None:
+            beard = whole_beard(beard, pixels, skin, bearded, small.width)
+        beard = np.minimum(beard, 1 - hair)
+        skin &= beard < _LEAST_HAIR
         face_at = (float(-corner[0]) * small.width, float(-corner[1]) * small.width)
         found = [(part, part is beard) for part in (hair, beard) if part.max() >= _LEAST_HAIR]
         return tuple(

@@ -17,6 +17,10 @@ BROWS = (
 # And around the skin between nose and mouth: along the upper lip's edge, then over the wings of the nose.
 UPPER_LIP = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 358, 327, 2, 98, 129)
 
+# Around the open mouth, along the lips' inner edges; and where the nose ends above the lip.
+MOUTH = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
+NOSE_END = 2
+
 _MEAN_CENTRE, _MEAN_AXES = (0.5, 0.58), (0.28, 0.32)
 _UP, _ACROSS, _DOWN = 1.45, 1.05, 1.08  # the line ends at half the forehead: stretched about its centre
 

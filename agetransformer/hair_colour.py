@@ -4,14 +4,13 @@ Grey strands are light and colourless, in the light that is there; what tells st
 shadows. What colour grey hair had, nobody can see: it becomes brown, as dark as the brows.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from agetransformer.face_outline import raised_outline
 from agetransformer.faces import HairChange
+from agetransformer.hair_masks import filled, light_and_saturation
 
 _MOST, _HALF_AGE, _YEARS = 0.75, 55.0, 6.0  # the share of grey: a logistic curve of the age
 _GREY_BY_AGE = 0.3  # a share from which on hair without colour is grey by age; below it may be bleached, in proportion
@@ -22,17 +21,20 @@ _LEAST_LIGHT, _MOST_LIGHT = 0.4, 0.75  # and within these bounds, as multiples o
 _WHITE, _WHITEST = 0.98, 0.85  # this quantile of its lightness, up to that
 _SHADES, _SHADING = (0.3, 1.5), 0.7  # the new colour has the shadows of the old one, so far and by this power
 _COLOUR_LOST = 0.85  # of the colour, where all is grey
-_STRANDS, _MOST_STRANDS = 0.6, 2.2  # strands gain or lose contrast by this power of the tone's gain, so much at most
+_LIGHT_STRANDS, _MOST_STRANDS = 0.6, 2.2  # strands gain contrast by this power of the tone's gain, so much at most,
+_DARK_STRANDS = 0.15  # and lose it by this one: of white hair they differ by less than of dark
 _COLOURFUL = (0.6, 0.85)  # of the skin's saturation: hair with less than the first is grey, beyond the second not
-_BROWN = np.array([0.30, -0.04, -0.42], np.float32)  # R, G, B of brown hair beyond its tone, as shares of it
+_BROWN = np.array([0.26, -0.08, -0.30], np.float32)  # R, G, B of brown hair beyond its tone, as shares of it
 _SATURATED = 0.25  # skin of less saturation is in a paler photo, where brown is paler too
 _DARKEST, _USUAL, _LIGHTEST = 0.22, 0.32, 0.42  # how light brown hair is, as multiples of the skin's lightness
 _COVERED = 1.3  # how much faster than its tone grey hair loses its colourlessness
 _LIGHT_BEARD = (0.65, 0.9)  # times the skin's lightness: so light and a little paler than the skin, a beard is white
 _THICK = 0.25  # so much darker than skin, or more colourful, of 1, strands of a beard hide the skin below
-_EDGE, _CONTRAST = 1 / 72, 0.04  # of the picture's side; of 0..1: a weaker edge is none
-_FAINT = 0.02  # of 0..1: a mask is 0 where it is less
-_UNLIKELY, _HALF = 0.25, 0.5  # of 0..1: what is less likely hair than the first is none
+_BESIDE, _BRIGHTER = 1 / 10, 1.15  # of the face's square: the Gaussian for how light the skin beside a beard is; so
+# many times as light is grey stubble at most
+_DENSE = 0.3  # how much it counts for a pixel that others around it are strands
+_STRAND = 1 / 400  # of the face's square: the Gaussian for what is a strand of a beard
+_REDDEST, _BLUE = 1.75, (0.68, 1.05)  # of skin R / G at most, and B / G, in light that is white: nine FFHQ faces in ten
 _LEAST_SIGMA = 3  # px: a picture is shrunk before a wider blur, down to this one
 _LEAST_SHARE = 0.01  # nobody sees less
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
@@ -47,68 +49,14 @@ class Hair:
     tone: np.ndarray  # [H, H] float32, the luma of the hair around each pixel, 0..1
     greyness: np.ndarray  # [H, H] float32 in 0..1, how colourless it is around each pixel; a light beard may have some
     cover: np.ndarray  # [H, H] float32 in 0..1, how much of the skin below strands hide that can turn grey
+    lightest: np.ndarray  # [H, H] float32, the mean tone that grey hair has there at most
+    shades: np.ndarray  # [H, H] float32, how light the hair is by its shadows alone, 1 usually
     left: float  # of the upper left pixel, in pixels of the face's square; may be negative
     top: float
-    usual: float  # its mean tone
     grey: float  # the mean tone that it has when all of it is grey
     brown: float  # and when nothing is
     colour: float  # of the photo: 1 usual, 0 black and white
-
-
-def own_part(mask: np.ndarray, outline: np.ndarray, others: Sequence[tuple[float, float, float]] = ()) -> np.ndarray:
-    """Of a mask of hair what hangs together with a face and is nearer to it than to others.
-
-    Args:
-        mask: [M, M] float32 in 0..1, how likely each pixel is hair.
-        outline: of the face by MediaPipe, closed [K, 2], fractions of the side.
-        others: x and y of the middle of each other face, fractions of the side, and its size as a multiple of this one.
-    Returns:
-        [M, M] float32 in 0..1.
-    """
-    side = len(mask)
-    mask = ((mask - _UNLIKELY) / (1 - 2 * _UNLIKELY)).clip(0, 1)
-    head = cv2.dilate(fill_outline(raised_outline(outline), side).astype(np.uint8), np.ones((3, 3), np.uint8))
-    across, down = np.meshgrid(*2 * [(np.arange(side) + 0.5) / side])
-    own = np.hypot(across - outline[:, 0].mean(), down - outline[:, 1].mean())
-    for x, y, size in others:
-        mask = mask * (own <= np.hypot(across - x, down - y) / size)
-    _, parts = cv2.connectedComponents((mask > 0).astype(np.uint8), connectivity=4)
-    return mask * np.isin(parts, parts[(head > 0) & (mask > _HALF)])
-
-
-def fit_mask(mask: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """A mask of hair at the size of its picture, its edge drawn to the picture's own (He et al. 2013, "Guided Image
-    Filtering").
-
-    Args:
-        mask: [M, M] float32 in 0..1.
-        pixels: [F, F, 3] uint8 RGB.
-    Returns:
-        [F, F] float32 in 0..1.
-    """
-    side, scale = len(pixels), len(pixels) / len(mask)
-    radius = max(1, round(_EDGE * side))
-    fitted = np.zeros((side, side), np.float32)
-    columns, rows = _filled(mask)
-    if len(rows) == 0:
-        return fitted
-    # Only around the hair: the filter looks twice its radius far.
-    low, high = np.array([(ends[0], ends[-1] + 1) for ends in (rows, columns)]).T * scale
-    top, left = (np.floor(low - scale) - 2 * radius).clip(0).astype(int)
-    bottom, right = (np.ceil(high + scale) + 2 * radius).clip(max=side).astype(int)
-    box = (slice(top, bottom), slice(left, right))
-    large = cv2.resize(mask, (side, side), interpolation=cv2.INTER_LINEAR)[box]
-    guide = np.ascontiguousarray(pixels[box])
-    fitted[box] = cv2.ximgproc.guidedFilter(guide, large, radius, (255 * _CONTRAST) ** 2)
-    return ((fitted - _FAINT) / (1 - _FAINT)).clip(0, 1)
-
-
-def fill_outline(outline: np.ndarray, side: int, scale: float = 1.0) -> np.ndarray:
-    """[side, side] bool: inside a closed line [K, 2] of fractions of the side, scaled about its middle."""
-    centre = outline.mean(axis=0)
-    mask: np.ndarray = np.zeros((side, side), np.uint8)
-    cv2.fillPoly(mask, [np.round((centre + scale * (outline - centre)) * side).astype(np.int32)], 1)
-    return mask > 0
+    illuminant: np.ndarray  # [3] float32 RGB, what is grey in its light, of luma 1
 
 
 def grey_share(age: float) -> float:
@@ -151,10 +99,7 @@ def measure_hair(
         corner: x and y of its upper left pixel.
         beard: the skin shows through, and turns no greyer.
     """
-    values = pixels.astype(np.float32) / 255
-    light = values @ _LUMA
-    apart = values - light[..., None]
-    saturation = np.sqrt(np.einsum("yxc,yxc->yx", apart, apart)) / (light + 0.05)
+    light, saturation = light_and_saturation(pixels)
     weight = mask + np.float32(1e-4)  # what is beside the hair is no part of it
 
     def around(what: np.ndarray, reach: float) -> np.ndarray:
@@ -169,29 +114,53 @@ def measure_hair(
     brow = float(np.quantile(light[brows], 0.25)) if brows.any() else _USUAL * skin_light
     greyness = ((high - colourful) / (high - low)).clip(0, 1)
     left, top, extent = _square_around(mask)
-    cover = np.ones_like(tone)
+    cover, lightest = np.ones_like(tone), np.ones_like(tone)
     if beard:
-        darker = 1 - tone / max(skin_light, 1e-3)
         more_colourful = around(saturation, _TONE) / max(skin_saturation, _SATURATED) - 1
-        cover = (np.maximum(darker, more_colourful) / _THICK).clip(0, 1)
+        cover, lightest = _measure_strands(light, tone, more_colourful, face * (1 - mask) ** 2, skin_light, side)
         low, high = _LIGHT_BEARD
-        light_enough = ((1 - darker - low) / (high - low)).clip(0, 1)
+        light_enough = ((tone / max(skin_light, 1e-3) - low) / (high - low)).clip(0, 1)
         paler = ((1 - colourful) / (1 - _COLOURFUL[1])).clip(0, 1)  # than skin, which shows through
         greyness = np.maximum(greyness, light_enough * paler)
     box = (slice(top, top + extent), slice(left, left + extent))
+    usual = float((tone[box] * mask[box]).sum() / max(mask[box].sum(), 1e-6))
     return Hair(  # copies, or what is kept would keep the whole picture
         pixels[box].copy(),
         mask[box].copy(),
         tone[box].copy(),
         greyness[box].copy(),
         cover[box].copy(),
+        lightest[box].copy(),
+        cv2.pow((tone[box] / max(usual, 1e-3)).clip(*_SHADES), _SHADING),
         left - corner[0],
         top - corner[1],
-        max(float((tone * mask).sum() / max(mask.sum(), 1e-6)), 1e-3),
         float(np.clip(_LIGHT * light[face].mean(), _LEAST_LIGHT * white, _MOST_LIGHT * white)),
         float(np.clip(brow, _DARKEST * skin_light, _LIGHTEST * skin_light)),
         min(1.0, skin_saturation / _SATURATED),
+        _illuminant(np.median(pixels[face], axis=0)),
     )
+
+
+def _measure_strands(
+    light: np.ndarray, tone: np.ndarray, more_colourful: np.ndarray, bare: np.ndarray, skin_light: float, side: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of a beard, how much of each pixel is strands, 0..1, and the tone that grey ones have at most; [F, F] each.
+
+    By the skin beside it, or a cheek in the shade would be a beard.
+
+    Args:
+        light, tone: [F, F], of each pixel and around it.
+        more_colourful: [F, F], than the skin, as a share of its saturation.
+        bare: [F, F] in 0..1, how much of each pixel is skin.
+        skin_light: of the face, which counts where none is near.
+        side: of the face's square, in pixels.
+    """
+    reach = _BESIDE * side
+    beside = (_blurred(light * bare, reach) + 1e-3 * skin_light) / (_blurred(bare, reach) + np.float32(1e-3))
+    beside = np.minimum(beside, skin_light).clip(1e-3)
+    strands = 1 - cv2.GaussianBlur(light, (0, 0), _STRAND * side) / beside
+    thick = np.maximum(1 - tone / beside, more_colourful).clip(0)
+    return ((strands + _DENSE * thick) / _THICK).clip(0, 1), _BRIGHTER * beside
 
 
 def hair_change(hair: Hair, age: float, target: float) -> HairChange | None:
@@ -208,9 +177,11 @@ def hair_change(hair: Hair, age: float, target: float) -> HairChange | None:
 def grey_change(hair: Hair, share: float) -> np.ndarray:
     """What this share of the hair, 0..1, changes by turning grey: [H, H, 3] float32 to add, in levels of 255."""
     pixels, light = _values(hair)
-    goal = hair.tone + share * (hair.grey * _shades(hair) - hair.tone).clip(0)
-    strands = _strand_gain(hair, goal) * (light - hair.tone)
-    grey = (goal + strands)[..., None] + (1 - _COLOUR_LOST * share) * (pixels - light[..., None])
+    goal = hair.tone + share * (np.minimum(hair.grey * hair.shades, hair.lightest) - hair.tone).clip(0)
+    strands = _strand_gain(hair, goal, _LIGHT_STRANDS) * (light - hair.tone)
+    lost = _COLOUR_LOST * share
+    tint = 1 + lost * (hair.illuminant - 1)
+    grey = (goal + strands)[..., None] * tint + (1 - lost) * (pixels - light[..., None])
     return 255 * (hair.mask * hair.cover)[..., None] * (grey.clip(0, 1) - pixels)
 
 
@@ -218,8 +189,8 @@ def brown_change(hair: Hair, share: float) -> np.ndarray:
     """What this share of the grey in the hair, 0..1, changes by turning brown: as `grey_change`."""
     pixels, light = _values(hair)
     lost = share * hair.greyness
-    goal = hair.tone + lost * (hair.brown * _shades(hair) - hair.tone).clip(max=0)
-    gain = _strand_gain(hair, goal)
+    goal = hair.tone + lost * (hair.brown * hair.shades - hair.tone).clip(max=0)
+    gain = _strand_gain(hair, goal, _DARK_STRANDS)
     darker = 1 - (goal + 0.02) / (hair.tone + 0.02)  # dark hair needs no colour
     covered = (_COVERED * darker).clip(0, 1) * hair.greyness
     own = gain * (1 - covered / 2)
@@ -230,17 +201,12 @@ def brown_change(hair: Hair, share: float) -> np.ndarray:
 def _values(hair: Hair) -> tuple[np.ndarray, np.ndarray]:
     """The picture in 0..1, and its luma."""
     pixels = hair.pixels.astype(np.float32) / 255
-    return pixels, pixels @ _LUMA
-
-
-def _filled(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The columns and the rows in which a mask [H, W] is more than 0, in order."""
-    return np.flatnonzero(mask.max(axis=0) > 0), np.flatnonzero(mask.max(axis=1) > 0)
+    return pixels, cv2.transform(pixels, _LUMA[None])
 
 
 def _square_around(mask: np.ndarray) -> tuple[int, int, int]:
     """Left, top and side of the smallest square that holds all of a mask [F, F] and, where it can, a pixel around."""
-    columns, rows = _filled(mask)
+    columns, rows = filled(mask)
     if len(columns) == 0:
         return 0, 0, 1
     extent = min(len(mask), int(max(np.ptp(columns), np.ptp(rows))) + 3)
@@ -256,11 +222,18 @@ def _blurred(values: np.ndarray, sigma: float) -> np.ndarray:
     return cv2.resize(blurred, values.shape[::-1], interpolation=cv2.INTER_LINEAR)
 
 
-def _shades(hair: Hair) -> np.ndarray:
-    """[H, H]: how light the hair is by its shadows alone, 1 usually."""
-    return (hair.tone / hair.usual).clip(*_SHADES) ** _SHADING
-
-
-def _strand_gain(hair: Hair, goal: np.ndarray) -> np.ndarray:
+def _strand_gain(hair: Hair, goal: np.ndarray, power: float) -> np.ndarray:
     """[H, H]: by how much strands differ more where the tone becomes `goal`."""
-    return (((goal + 0.02) / (hair.tone + 0.02)) ** _STRANDS).clip(max=_MOST_STRANDS)
+    return cv2.pow((goal + 0.02) / (hair.tone + 0.02), power).clip(max=_MOST_STRANDS)
+
+
+def _illuminant(skin: np.ndarray) -> np.ndarray:
+    """What is grey in the light of a photo in which skin is of this colour [3], RGB: [3] float32 of luma 1.
+
+    White, unless no skin has that colour in white light.
+    """
+    red, green, blue = skin.astype(np.float32) + 1
+    colour = np.array([red / green, 1.0, blue / green], np.float32)
+    colour[0] = max(colour[0] / _REDDEST, 1)  # the least red is that of a black and white photo
+    colour[2] /= np.clip(colour[2], *_BLUE)
+    return colour / (colour @ _LUMA)

@@ -16,16 +16,14 @@ from agetransformer.faces import EditedFace, Face, HairChange, see_neighbour, su
 from agetransformer.hair_colour import (
     Hair,
     brown_change,
-    fill_outline,
-    fit_mask,
     grey_change,
     grey_share,
     grown_grey,
     hair_change,
     lost_grey,
     measure_hair,
-    own_part,
 )
+from agetransformer.hair_masks import fill_outline, fit_mask, own_part, whole_beard
 from agetransformer.imageio import load_photo
 from tests.test_editor import geometry
 from tests.test_hair_training import paint_beard
@@ -136,6 +134,59 @@ def test_skin_that_shows_through_a_beard_stays() -> None:
     assert change[34 - at : 38 - at].max() < 3 < 10 < other[34 - at : 38 - at].min()
     assert change[43 - at : 47 - at].min() > 12 and change[54 - at :].min() > 12
     assert np.allclose(change[43 - at : 47 - at], other[43 - at : 47 - at])
+
+
+def test_a_cheek_in_the_shade_is_no_beard() -> None:
+    """Half of a face in the shade, and short dark strands along the jaw: the strands turn grey, the shade does not."""
+    rows, columns = np.mgrid[:128, :128]
+    pixels = np.tile(np.float32([200, 150, 125]), (128, 128, 1))
+    strands = (rows >= 80) & (rows % 8 < 4) & (columns % 8 < 4)
+    pixels[strands] *= 0.3
+    pixels[:, :64] *= 0.65
+    mask = (rows >= 72).astype(np.float32)
+    hair = measure_hair(pixels.astype(np.uint8), mask, rows < 110, rows < 0, 128, beard=True)
+    change = np.zeros((128, 128))
+    top, left = int(hair.top), int(hair.left)
+    change[top:, left:] = grey_change(hair, 0.7).max(axis=2)[: 128 - top, : 128 - left]
+    shade, inside = (rows > 82) & (columns < 48) & (rows < 104), strands & (rows > 82) & (rows < 104)
+    skin_between = shade & (rows % 8 == 6) & (columns % 8 == 6)
+    assert change[inside & (columns < 48)].mean() > 12
+    assert np.abs(change[skin_between]).mean() < change[inside & (columns < 48)].mean() / 3
+    assert (pixels.max(axis=2) + change)[shade].max() < 200  # it stays in the shade
+
+
+def test_grey_hair_has_the_colour_of_its_light() -> None:
+    hair, top = strands(), slice(8, 24)
+    assert np.allclose(hair.illuminant, 1, atol=0.1)  # skin of the usual colour
+    pixels = hair.pixels * np.float32([1, 0.5, 0.4])
+    mask: np.ndarray = np.zeros((64, 64), np.float32)
+    mask[:32] = 1
+    red = measure_hair(pixels.astype(np.uint8), mask, mask == 0, mask < 0, 64)
+    after = red.pixels + grey_change(red, 0.7)
+    assert after[top, ..., 0].mean() > 1.5 * after[top, ..., 1].mean()
+    in_white = hair.pixels + grey_change(hair, 0.7)
+    assert in_white[top, ..., 0].mean() < 1.3 * in_white[top, ..., 1].mean()
+
+
+def test_the_rest_of_a_white_moustache_is_found_and_nothing_else() -> None:
+    rows, columns = np.mgrid[:128, :128]
+    pixels: np.ndarray = np.full((128, 128, 3), (190, 140, 115), np.uint8)
+    moustache = (rows >= 70) & (rows < 82) & (columns >= 40) & (columns < 88)
+    teeth = (rows >= 82) & (rows < 88) & (columns >= 48) & (columns < 80)
+    wall = columns >= 116
+    pixels[moustache] = (205, 200, 196)
+    pixels[teeth | wall] = (230, 228, 220)
+    pixels[20:30, 40:60] = (210, 205, 200)  # a highlight on the forehead
+    found = np.where(moustache & (np.abs(columns - 64) < 13), np.float32(0.9), np.float32(0))
+    where = (rows >= 66) & ~teeth & (columns < 110)
+    skin = (rows < 110) & (columns < 110)
+    whole = whole_beard(found, pixels, skin, where, 128)
+    assert whole.dtype == np.float32 and (whole >= found).all()
+    assert whole[74:78, 44:84].min() > 0.9
+    assert whole[teeth | wall].max() == whole[:60].max() == whole[96:].max() == 0
+    dark = np.where(moustache[..., None], np.uint8(60), pixels)
+    assert np.array_equal(whole_beard(found, dark, skin, where, 128), found), "a dark one is left to the segmenter"
+    assert np.array_equal(whole_beard(0 * found, pixels, skin, where, 128), 0 * found)
 
 
 def old_hair(colour: float = 1.0) -> Hair:

@@ -1,0 +1,124 @@
+"""Where the hair of a face is, and its beard: what the segmenter says, fitted to the picture."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from agetransformer.face_outline import raised_outline
+
+_EDGE, _CONTRAST = 1 / 72, 0.04  # of the picture's side; of 0..1: a weaker edge is none
+_FAINT, _SURE = 0.15, 0.9  # of 0..1: a fitted mask is 0 where it is less than the first, 1 from the second on: no halos
+_UNLIKELY, _HALF = 0.25, 0.5  # of 0..1: what is less likely hair than the first is none
+_COLOURLESS = (0.6, 0.85)  # of the skin's saturation: what has less than the first is white, beyond the second not
+_LIGHT = (0.65, 0.85)  # times the skin's lightness: from the first on it may be white, from the second on it is
+_REACH = 1 / 10  # of the face's square: so far beyond what is found of a white beard its rest is looked for
+_FINE = 1 / 128  # of the face's square: the Gaussian that joins the strands of a white beard
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
+
+
+def own_part(mask: np.ndarray, outline: np.ndarray, others: Sequence[tuple[float, float, float]] = ()) -> np.ndarray:
+    """Of a mask of hair what hangs together with a face and is nearer to it than to others.
+
+    Args:
+        mask: [M, M] float32 in 0..1, how likely each pixel is hair.
+        outline: of the face by MediaPipe, closed [K, 2], fractions of the side.
+        others: x and y of the middle of each other face, fractions of the side, and its size as a multiple of this one.
+    Returns:
+        [M, M] float32 in 0..1.
+    """
+    side = len(mask)
+    mask = ((mask - _UNLIKELY) / (1 - 2 * _UNLIKELY)).clip(0, 1)
+    head = cv2.dilate(fill_outline(raised_outline(outline), side).astype(np.uint8), np.ones((3, 3), np.uint8))
+    across, down = np.meshgrid(*2 * [(np.arange(side) + 0.5) / side])
+    own = np.hypot(across - outline[:, 0].mean(), down - outline[:, 1].mean())
+    for x, y, size in others:
+        mask = mask * (own <= np.hypot(across - x, down - y) / size)
+    _, parts = cv2.connectedComponents((mask > 0).astype(np.uint8), connectivity=4)
+    return mask * np.isin(parts, parts[(head > 0) & (mask > _HALF)])
+
+
+def fit_mask(mask: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """A mask of hair at the size of its picture, its edge drawn to the picture's own (He et al. 2013, "Guided Image
+    Filtering").
+
+    Args:
+        mask: [M, M] float32 in 0..1.
+        pixels: [F, F, 3] uint8 RGB.
+    Returns:
+        [F, F] float32 in 0..1.
+    """
+    side, scale = len(pixels), len(pixels) / len(mask)
+    radius = max(1, round(_EDGE * side))
+    fitted = np.zeros((side, side), np.float32)
+    columns, rows = filled(mask)
+    if len(rows) == 0:
+        return fitted
+    # Only around the hair: the filter looks twice its radius far.
+    low, high = np.array([(ends[0], ends[-1] + 1) for ends in (rows, columns)]).T * scale
+    top, left = (np.floor(low - scale) - 2 * radius).clip(0).astype(int)
+    bottom, right = (np.ceil(high + scale) + 2 * radius).clip(max=side).astype(int)
+    box = (slice(top, bottom), slice(left, right))
+    large = cv2.resize(mask, (side, side), interpolation=cv2.INTER_LINEAR)[box]
+    guide = np.ascontiguousarray(pixels[box])
+    fitted[box] = cv2.ximgproc.guidedFilter(guide, large, radius, (255 * _CONTRAST) ** 2)
+    return _rising(fitted, _FAINT, _SURE)
+
+
+def fill_outline(outline: np.ndarray, side: int, scale: float = 1.0) -> np.ndarray:
+    """[side, side] bool: inside a closed line [K, 2] of fractions of the side, scaled about its middle."""
+    centre = outline.mean(axis=0)
+    mask: np.ndarray = np.zeros((side, side), np.uint8)
+    cv2.fillPoly(mask, [np.round((centre + scale * (outline - centre)) * side).astype(np.int32)], 1)
+    return mask > 0
+
+
+def whole_beard(beard: np.ndarray, pixels: np.ndarray, skin: np.ndarray, where: np.ndarray, side: int) -> np.ndarray:
+    """A mask of a beard with the rest of it where it is white: of white moustaches the segmenter finds the middle.
+
+    Args: of the surroundings of a face, F pixels wide,
+        beard: [F, F] float32 in 0..1.
+        pixels: [F, F, 3] uint8 RGB.
+        skin: [F, F] bool, pixels of the face.
+        where: [F, F] bool, where a beard may be: below the nose, and not in the mouth.
+        side: of the face's square, in pixels.
+    Returns:
+        [F, F] float32 in 0..1, nowhere less than `beard`.
+    """
+    seeds = (beard > _HALF) & where
+    if not seeds.any() or not skin.any():
+        return beard
+    usual = [float(np.median(values[skin])) for values in light_and_saturation(pixels)]
+    margin = round((_REACH + 4 * _FINE) * side)  # only around the beard
+    columns, rows = filled(seeds)
+    box = tuple(slice(max(0, ends[0] - margin), ends[-1] + margin + 1) for ends in (rows, columns))
+    light, colour = (
+        cv2.GaussianBlur(values, (0, 0), _FINE * side) / max(own, 1e-3)
+        for values, own in zip(light_and_saturation(pixels[box]), usual, strict=True)
+    )
+    white = (_rising(light, *_LIGHT) * (1 - _rising(colour, *_COLOURLESS)) > _HALF) & where[box]
+    near = cv2.distanceTransform((~seeds[box]).astype(np.uint8), cv2.DIST_L2, 5) < _REACH * side
+    _, parts = cv2.connectedComponents((white & near).astype(np.uint8), connectivity=8)
+    found = np.isin(parts, parts[seeds[box] & white]).astype(np.float32)
+    whole = beard.copy()
+    whole[box] = np.maximum(beard[box], cv2.GaussianBlur(found, (0, 0), _FINE * side) * where[box])
+    return whole
+
+
+def _rising(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """0 up to `low`, 1 from `high` on."""
+    return ((values - low) / (high - low)).clip(0, 1)
+
+
+def light_and_saturation(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """[H, W, 3] uint8 RGB -> luma in 0..1, and how far from grey of that luma, as a multiple of it; [H, W] float32."""
+    values = pixels.astype(np.float32)
+    light = cv2.transform(values, _LUMA[None] / 255)
+    apart = cv2.transform(values, (np.eye(3, dtype=np.float32) - _LUMA) / 255)
+    saturation = cv2.transform(np.square(apart, out=apart), np.ones((1, 3), np.float32))
+    return light, np.sqrt(saturation, out=saturation) / (light + np.float32(0.05))
+
+
+def filled(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The columns and the rows in which a mask [H, W] is more than 0, in order."""
+    return np.flatnonzero(mask.max(axis=0) > 0), np.flatnonzero(mask.max(axis=1) > 0)
