@@ -4,6 +4,9 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
+
+from agetransformer.page import gpu
 
 ROOT = Path(__file__).parents[1]
 
@@ -77,13 +80,14 @@ def test_with_spaces_what_comes_from_another_process_reaches_the_page(tmp_path):
     assert lines[1:] == ["2", "2", ".gif", "HTML", "True .zip"]
 
 
-def test_only_zerogpu_lends_a_gpu_and_others_have_spaces_too(tmp_path, monkeypatch):
-    use = "from agetransformer.page.gpu import lends_gpu; print(lends_gpu())"
-    assert run(tmp_path, use).split() == ["False"]
-    (tmp_path / "spaces.py").write_text(STAND_IN)
-    for value, lends in (("", "False"), ("false", "False"), ("true", "True"), ("1", "True")):
+def test_only_zerogpu_lends_a_gpu_and_others_have_spaces_too(monkeypatch):
+    assert not gpu.lends_gpu()
+    monkeypatch.setattr(gpu, "spaces", ModuleType("spaces"))
+    for value, lends in (("", False), ("false", False), ("true", True), ("1", True)):
         monkeypatch.setenv("SPACES_ZERO_GPU", value)
-        assert run(tmp_path, use).split()[-1] == lends
+        assert gpu.lends_gpu() == lends
+    monkeypatch.setattr(gpu, "spaces", None)
+    assert not gpu.lends_gpu()
 
 
 def test_without_spaces_the_function_is_itself(tmp_path):
