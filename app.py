@@ -130,6 +130,8 @@ def main() -> None:
             app.block_thread()
         except KeyboardInterrupt:
             print("Stopped while it warmed up.")
+        except (ValueError, OSError, RuntimeError) as error:  # of MediaPipe's libraries, or the port; as above
+            raise SystemExit(f"{parser.prog}: error: {error}") from error
         finally:
             app.is_running = True  # or close would do nothing
             app.close(verbose=False)

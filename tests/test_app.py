@@ -5,6 +5,7 @@ import inspect
 import logging
 import secrets
 import string
+import sys
 import threading
 import time
 import zipfile
@@ -23,6 +24,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image, ImageSequence
 
+import app
 from agetransformer import footage, video
 from agetransformer.imageio import PhotoError, load_photo
 from agetransformer.page.batch import edit_batch
@@ -623,6 +625,29 @@ def test_uploads_and_results_are_gone_after_their_time(tmp_path):
         while left() and time.monotonic() < deadline:
             time.sleep(0.2)
         assert left() == []
+
+
+@pytest.mark.parametrize(
+    ("at", "error", "says"),
+    [
+        ("warm_up", RuntimeError("MediaPipe needs the system libraries in packages.txt: libEGL.so.1"), "packages.txt"),
+        ("launch", OSError("Cannot find empty port in range: 7860-7860."), "7860"),
+    ],
+)
+def test_what_keeps_the_page_from_starting_is_said_in_a_sentence(at, error, says, monkeypatch, tmp_path):
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    editor = SquareEditor()
+    editor.warm_up = fail if at == "warm_up" else lambda *_, **__: None
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["app.py"])
+    monkeypatch.setattr(app.AgeEditor, "from_pretrained", lambda *_, **__: editor)
+    monkeypatch.setattr(app, "launch_app", fail if at == "launch" else lambda *_: "http://127.0.0.1")
+    monkeypatch.setattr(app.signal, "signal", lambda *_: None)
+    with pytest.raises(SystemExit, match=f"^app.py: error: .*{says}"):
+        app.main()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_limits_stand_together():
