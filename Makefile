@@ -17,7 +17,8 @@ demo: $(VENV)/.demo
 	$(BIN)/python app.py --open
 
 test: $(VENV)/.test lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --dist loadfile --numprocesses \
+	  $$($(BIN)/python -c "from agetransformer.cpus import usable_cpus; print(min(4, usable_cpus()))")
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

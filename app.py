@@ -7,7 +7,9 @@ from pathlib import Path
 
 import gradio as gr
 
+from agetransformer.checkpoint import CheckpointError
 from agetransformer.editor import AgeEditor
+from agetransformer.faces import MissingLibrariesError
 from agetransformer.page import style
 from agetransformer.page.clip import add_clip
 from agetransformer.page.config import PageConfig
@@ -130,8 +132,8 @@ def main() -> None:
             app.block_thread()
         except KeyboardInterrupt:
             print("Stopped while it warmed up.")
-        except (ValueError, OSError, RuntimeError) as error:  # of MediaPipe's libraries, or the port; as above
-            raise SystemExit(f"{parser.prog}: error: {error}") from error
+        except (CheckpointError, MissingLibrariesError, OSError) as error:  # such as a port that is taken
+            parser.error(str(error))
         finally:
             app.is_running = True  # or close would do nothing
             app.close(verbose=False)

@@ -17,6 +17,7 @@ from mediapipe.tasks.python import BaseOptions, vision
 from PIL import Image
 
 from agetransformer.checkpoint import EMBEDDED, CheckpointError
+from agetransformer.faces import MissingLibrariesError
 
 DEFAULT_MODEL = EMBEDDED / "face_landmarker" / "face_landmarker.task"
 
@@ -184,7 +185,7 @@ class FaceFinder:
             max_faces: at most so many are returned, nearly always the largest.
         Raises:
             CheckpointError: the model file is missing or broken.
-            RuntimeError: a system library that MediaPipe needs is missing.
+            MissingLibrariesError: a system library that MediaPipe needs is missing.
             ValueError: max_faces is below 1.
         """
         if max_faces < 1:
@@ -211,7 +212,7 @@ class FaceFinder:
                 )
             )
         except OSError as error:
-            raise RuntimeError(f"MediaPipe needs the system libraries in packages.txt: {error}") from error
+            raise MissingLibrariesError(f"MediaPipe needs the system libraries in packages.txt: {error}") from error
         self._closed = False
 
     def close(self) -> None:

@@ -24,7 +24,7 @@ from agetransformer.classifier import AgeClassifier, ClassifierConfig
 from agetransformer.efficientnet import fold_norms
 from agetransformer.engine import Engine, EngineEncoding
 from agetransformer.exposure import expose, missing_exposure
-from agetransformer.face_outline import BROWS, MOUTH, NOSE_END, OVAL, mean_outline
+from agetransformer.face_outline import BROWS, LIPS, MOUTH, NOSE, NOSE_END, OVAL, mean_outline
 from agetransformer.faces import (
     SURROUNDINGS,
     EditedFace,
@@ -53,7 +53,8 @@ MOST_FACES = 32  # that are found in a photo
 STRONGEST = 1.5  # times the network's change; beyond that it looks painted
 _GREY = 4 / 127.5  # of the range 2: how far apart the channels of a grey pixel may be
 _INNER = 0.85  # of a face's outline: skin for sure
-_NOSE = 0.03  # of a face's square: moustaches begin so far above the nose's end
+_MOUSTACHE = 0.03  # of a face's square: moustaches begin so far above the nose's end
+_WIDER_MOUTH = 1.15  # times what is inside of the lips: no tooth is a beard
 _LEAST_HAIR = 0.5  # of 0..1: where no pixel is so likely hair, there is none
 _MAX_SIDE = 1024  # px; a larger face keeps its detail in the photo itself, `paste` only adds the change
 
@@ -155,7 +156,7 @@ class AgeEditor:
             most: only so many of the largest; `Face.neighbours` are of all that were found.
         Raises:
             PhotoError: the photo cannot be read.
-            CheckpointError, RuntimeError: what MediaPipe needs is missing; the message says what.
+            CheckpointError, MissingLibrariesError: what MediaPipe needs is missing; the message says what.
         """
         from agetransformer import alignment  # here, because MediaPipe takes seconds to load
 
@@ -228,6 +229,8 @@ class AgeEditor:
     def _find_hair(self, face: Face, small: Image.Image, exposure: float) -> tuple[Hair, ...]:
         """Hair and beard in a face's surroundings, or where there are none in its square at the network's resolution.
 
+        Of white beards all is found only where the face's landmarks are known.
+
         Args:
             small: that square.
             exposure: how many times brighter the segmenter sees them.
@@ -242,23 +245,26 @@ class AgeEditor:
         resized = expose(picture.resize((seen, seen), Image.Resampling.BILINEAR), exposure)
         parts = self.segmenter.predict(_to_tensor(resized).to(self.device))[0].cpu().numpy()
         pixels, outline = np.asarray(picture), mean_outline()
-        brows: np.ndarray = np.zeros(pixels.shape[:2], bool)
         if face.geometry is not None:
-            landmarks = face.geometry.landmarks_in_square
-            outline = landmarks[list(OVAL)]
-            for brow in BROWS:
-                brows |= fill_outline((landmarks[list(brow)] - corner) / squares, len(pixels))
-            bearded = fill_outline((outline - corner) / squares, len(pixels))
-            bearded &= ~fill_outline((landmarks[list(MOUTH)] - corner) / squares, len(pixels))
-            bearded[: round((landmarks[NOSE_END, 1] - _NOSE - corner[1]) / squares * len(pixels))] = False
+            outline = face.geometry.landmarks_in_square[list(OVAL)]
         outline = (outline - corner) / squares
         others = [(*((one.x, one.y) - corner) / squares, one.size) for one in face.neighbours]
         hair, beard = (fit_mask(own_part(part, outline, others), pixels) for part in parts)
+        skin = fill_outline(outline, len(pixels), _INNER) & (hair < _LEAST_HAIR)
+        brows: np.ndarray = np.zeros(pixels.shape[:2], bool)
         if face.geometry is not None:
+            landmarks = (face.geometry.landmarks_in_square - corner) / squares
+
+            def inside(line: Sequence[int], scale: float = 1.0) -> np.ndarray:
+                return fill_outline(landmarks[list(line)], len(pixels), scale)
+
             hair, beard = (part * compositing.crop_mask(len(pixels)) for part in (hair, beard))
-        skin = fill_outline(outline, len(pixels), _INNER) & (beard < _LEAST_HAIR)
-        if face.geometry is not None:
-            beard = whole_beard(beard, pixels, skin, bearded, small.width)
+            brows = inside(BROWS[0]) | inside(BROWS[1])
+            skin &= ~inside(LIPS)
+            bearded = inside(OVAL) & ~inside(MOUTH, _WIDER_MOUTH) & ~inside(NOSE)
+            bearded &= compositing.crop_mask(len(pixels)) == 1
+            bearded[: round((landmarks[NOSE_END, 1] - _MOUSTACHE / squares) * len(pixels))] = False
+            beard = whole_beard(beard, pixels, skin & (beard < _LEAST_HAIR), bearded, small.width)
         beard = np.minimum(beard, 1 - hair)
         skin &= beard < _LEAST_HAIR
         face_at = (float(-corner[0]) * small.width, float(-corner[1]) * small.width)

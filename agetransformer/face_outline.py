@@ -17,8 +17,12 @@ BROWS = (
 # And around the skin between nose and mouth: along the upper lip's edge, then over the wings of the nose.
 UPPER_LIP = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 358, 327, 2, 98, 129)
 
-# Around the open mouth, along the lips' inner edges; and where the nose ends above the lip.
+# Around the open mouth, along the lips' inner edges, and around the lips.
 MOUTH = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
+LIPS = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146)
+
+# Around the nose, from its bridge; and where it ends above the lip.
+NOSE = (168, 129, 64, 98, 97, 2, 326, 327, 294, 358)
 NOSE_END = 2
 
 _MEAN_CENTRE, _MEAN_AXES = (0.5, 0.58), (0.28, 0.32)

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 SURROUNDINGS = (-0.5, -0.35, 2.0)
 
 
+class MissingLibrariesError(RuntimeError):
+    """A system library that finding faces needs is missing; the message says which, and where they are listed."""
+
+
 @dataclass(frozen=True, eq=False)
 class Face:
     """One face of a photo."""

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from agetransformer.faces import HairChange
-from agetransformer.hair_masks import filled, light_and_saturation
+from agetransformer.hair_masks import COLOURLESS, LUMA, filled, light_and_saturation
 
 _MOST, _HALF_AGE, _YEARS = 0.75, 55.0, 6.0  # the share of grey: a logistic curve of the age
 _GREY_BY_AGE = 0.3  # a share from which on hair without colour is grey by age; below it may be bleached, in proportion
@@ -23,21 +23,19 @@ _SHADES, _SHADING = (0.3, 1.5), 0.7  # the new colour has the shadows of the old
 _COLOUR_LOST = 0.85  # of the colour, where all is grey
 _LIGHT_STRANDS, _MOST_STRANDS = 0.6, 2.2  # strands gain contrast by this power of the tone's gain, so much at most,
 _DARK_STRANDS = 0.15  # and lose it by this one: of white hair they differ by less than of dark
-_COLOURFUL = (0.6, 0.85)  # of the skin's saturation: hair with less than the first is grey, beyond the second not
 _BROWN = np.array([0.26, -0.08, -0.30], np.float32)  # R, G, B of brown hair beyond its tone, as shares of it
 _SATURATED = 0.25  # skin of less saturation is in a paler photo, where brown is paler too
 _DARKEST, _USUAL, _LIGHTEST = 0.22, 0.32, 0.42  # how light brown hair is, as multiples of the skin's lightness
 _COVERED = 1.3  # how much faster than its tone grey hair loses its colourlessness
 _LIGHT_BEARD = (0.65, 0.9)  # times the skin's lightness: so light and a little paler than the skin, a beard is white
 _THICK = 0.25  # so much darker than skin, or more colourful, of 1, strands of a beard hide the skin below
-_BESIDE, _BRIGHTER = 1 / 10, 1.15  # of the face's square: the Gaussian for how light the skin beside a beard is; so
-# many times as light is grey stubble at most
+_BESIDE = 1 / 10  # of the face's square: the Gaussian for how light the skin beside a beard is
+_BRIGHTER = 1.15  # times the light that falls there: no grey beard has more than this of its usual tone
 _DENSE = 0.3  # how much it counts for a pixel that others around it are strands
 _STRAND = 1 / 400  # of the face's square: the Gaussian for what is a strand of a beard
 _REDDEST, _BLUE = 1.75, (0.68, 1.05)  # of skin R / G at most, and B / G, in light that is white: nine FFHQ faces in ten
 _LEAST_SIGMA = 3  # px: a picture is shrunk before a wider blur, down to this one
 _LEAST_SHARE = 0.01  # nobody sees less
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +46,7 @@ class Hair:
     mask: np.ndarray  # [H, H] float32 in 0..1, where hair is
     tone: np.ndarray  # [H, H] float32, the luma of the hair around each pixel, 0..1
     greyness: np.ndarray  # [H, H] float32 in 0..1, how colourless it is around each pixel; a light beard may have some
-    cover: np.ndarray  # [H, H] float32 in 0..1, how much of the skin below strands hide that can turn grey
-    lightest: np.ndarray  # [H, H] float32, the mean tone that grey hair has there at most
+    cover: np.ndarray  # [H, H] float32 in 0..1, how much of the skin below strands hide that can turn grey; [1, 1]: all
     shades: np.ndarray  # [H, H] float32, how light the hair is by its shadows alone, 1 usually
     left: float  # of the upper left pixel, in pixels of the face's square; may be negative
     top: float
@@ -109,29 +106,30 @@ def measure_hair(
     skin_light, skin_saturation = float(np.median(light[face])), float(np.median(saturation[face]))
     tone = around(light, _TONE)
     colourful = around(saturation, _LOCKS) / max(skin_saturation, _SATURATED / 3)
-    low, high = _COLOURFUL
+    low, high = COLOURLESS
     white = min(float(np.quantile(light, _WHITE)), _WHITEST)
     brow = float(np.quantile(light[brows], 0.25)) if brows.any() else _USUAL * skin_light
     greyness = ((high - colourful) / (high - low)).clip(0, 1)
     left, top, extent = _square_around(mask)
-    cover, lightest = np.ones_like(tone), np.ones_like(tone)
-    if beard:
-        more_colourful = around(saturation, _TONE) / max(skin_saturation, _SATURATED) - 1
-        cover, lightest = _measure_strands(light, tone, more_colourful, face * (1 - mask) ** 2, skin_light, side)
-        low, high = _LIGHT_BEARD
-        light_enough = ((tone / max(skin_light, 1e-3) - low) / (high - low)).clip(0, 1)
-        paler = ((1 - colourful) / (1 - _COLOURFUL[1])).clip(0, 1)  # than skin, which shows through
-        greyness = np.maximum(greyness, light_enough * paler)
     box = (slice(top, top + extent), slice(left, left + extent))
     usual = float((tone[box] * mask[box]).sum() / max(mask[box].sum(), 1e-6))
+    shades = cv2.pow((tone[box] / max(usual, 1e-3)).clip(*_SHADES), _SHADING)
+    cover: np.ndarray = np.ones((1, 1), np.float32)
+    if beard:
+        more_colourful = around(saturation, _TONE) / max(skin_saturation, _SATURATED) - 1
+        covered, lit = _measure_strands(light, tone, more_colourful, face * (1 - mask) ** 2, skin_light, side)
+        cover, shades = covered[box].copy(), np.minimum(shades, _BRIGHTER * lit[box])
+        low, high = _LIGHT_BEARD
+        light_enough = ((tone / max(skin_light, 1e-3) - low) / (high - low)).clip(0, 1)
+        paler = ((1 - colourful) / (1 - COLOURLESS[1])).clip(0, 1)  # than skin, which shows through
+        greyness = np.maximum(greyness, light_enough * paler)
     return Hair(  # copies, or what is kept would keep the whole picture
         pixels[box].copy(),
         mask[box].copy(),
         tone[box].copy(),
         greyness[box].copy(),
-        cover[box].copy(),
-        lightest[box].copy(),
-        cv2.pow((tone[box] / max(usual, 1e-3)).clip(*_SHADES), _SHADING),
+        cover,
+        shades,
         left - corner[0],
         top - corner[1],
         float(np.clip(_LIGHT * light[face].mean(), _LEAST_LIGHT * white, _MOST_LIGHT * white)),
@@ -144,7 +142,7 @@ def measure_hair(
 def _measure_strands(
     light: np.ndarray, tone: np.ndarray, more_colourful: np.ndarray, bare: np.ndarray, skin_light: float, side: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Of a beard, how much of each pixel is strands, 0..1, and the tone that grey ones have at most; [F, F] each.
+    """Of a beard, how much of each pixel is strands, and how much of the face's light falls there; [F, F] in 0..1 each.
 
     By the skin beside it, or a cheek in the shade would be a beard.
 
@@ -160,7 +158,7 @@ def _measure_strands(
     beside = np.minimum(beside, skin_light).clip(1e-3)
     strands = 1 - cv2.GaussianBlur(light, (0, 0), _STRAND * side) / beside
     thick = np.maximum(1 - tone / beside, more_colourful).clip(0)
-    return ((strands + _DENSE * thick) / _THICK).clip(0, 1), _BRIGHTER * beside
+    return ((strands + _DENSE * thick) / _THICK).clip(0, 1), beside / max(skin_light, 1e-3)
 
 
 def hair_change(hair: Hair, age: float, target: float) -> HairChange | None:
@@ -177,7 +175,7 @@ def hair_change(hair: Hair, age: float, target: float) -> HairChange | None:
 def grey_change(hair: Hair, share: float) -> np.ndarray:
     """What this share of the hair, 0..1, changes by turning grey: [H, H, 3] float32 to add, in levels of 255."""
     pixels, light = _values(hair)
-    goal = hair.tone + share * (np.minimum(hair.grey * hair.shades, hair.lightest) - hair.tone).clip(0)
+    goal = hair.tone + share * (hair.grey * hair.shades - hair.tone).clip(0)
     strands = _strand_gain(hair, goal, _LIGHT_STRANDS) * (light - hair.tone)
     lost = _COLOUR_LOST * share
     tint = 1 + lost * (hair.illuminant - 1)
@@ -201,7 +199,7 @@ def brown_change(hair: Hair, share: float) -> np.ndarray:
 def _values(hair: Hair) -> tuple[np.ndarray, np.ndarray]:
     """The picture in 0..1, and its luma."""
     pixels = hair.pixels.astype(np.float32) / 255
-    return pixels, cv2.transform(pixels, _LUMA[None])
+    return pixels, cv2.transform(pixels, LUMA[None])
 
 
 def _square_around(mask: np.ndarray) -> tuple[int, int, int]:
@@ -236,4 +234,4 @@ def _illuminant(skin: np.ndarray) -> np.ndarray:
     colour = np.array([red / green, 1.0, blue / green], np.float32)
     colour[0] = max(colour[0] / _REDDEST, 1)  # the least red is that of a black and white photo
     colour[2] /= np.clip(colour[2], *_BLUE)
-    return colour / (colour @ _LUMA)
+    return colour / (colour @ LUMA)

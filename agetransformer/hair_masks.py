@@ -1,4 +1,5 @@
-"""Where the hair of a face is, and its beard: what the segmenter says, fitted to the picture."""
+"""Where the hair of a face is, and its beard: what the segmenter says, fitted to the picture, and what it leaves out of
+white beards."""
 
 from collections.abc import Sequence
 
@@ -10,11 +11,17 @@ from agetransformer.face_outline import raised_outline
 _EDGE, _CONTRAST = 1 / 72, 0.04  # of the picture's side; of 0..1: a weaker edge is none
 _FAINT, _SURE = 0.15, 0.9  # of 0..1: a fitted mask is 0 where it is less than the first, 1 from the second on: no halos
 _UNLIKELY, _HALF = 0.25, 0.5  # of 0..1: what is less likely hair than the first is none
-_COLOURLESS = (0.6, 0.85)  # of the skin's saturation: what has less than the first is white, beyond the second not
-_LIGHT = (0.65, 0.85)  # times the skin's lightness: from the first on it may be white, from the second on it is
-_REACH = 1 / 10  # of the face's square: so far beyond what is found of a white beard its rest is looked for
+COLOURLESS = (
+    0.6,
+    0.85,
+)  # of the skin's saturation: what has less than the first is grey or white, beyond the second not
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
+_LIGHT = (0.65, 0.85)  # times the skin's lightness: from the first on a beard may be white, from the second on it is
+_PALE = (0.1, 0.2)  # skin of less saturation does not tell itself from a white beard
+_FOUND = (0.35, 0.7)  # from how likely a beard on its rest is looked for, and all of it; softly, or films would flicker
+_REACH = 1 / 10  # of the face's square: so far
 _FINE = 1 / 128  # of the face's square: the Gaussian that joins the strands of a white beard
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
+_STEP = 4  # px: the rest is looked for on a smaller picture
 
 
 def own_part(mask: np.ndarray, outline: np.ndarray, others: Sequence[tuple[float, float, float]] = ()) -> np.ndarray:
@@ -85,36 +92,37 @@ def whole_beard(beard: np.ndarray, pixels: np.ndarray, skin: np.ndarray, where: 
     Returns:
         [F, F] float32 in 0..1, nowhere less than `beard`.
     """
-    seeds = (beard > _HALF) & where
+    seeds = _rising(beard, *_FOUND) * where
     if not seeds.any() or not skin.any():
         return beard
-    usual = [float(np.median(values[skin])) for values in light_and_saturation(pixels)]
+    usual_light, usual_saturation = (float(np.median(values[skin])) for values in light_and_saturation(pixels))
     margin = round((_REACH + 4 * _FINE) * side)  # only around the beard
     columns, rows = filled(seeds)
     box = tuple(slice(max(0, ends[0] - margin), ends[-1] + margin + 1) for ends in (rows, columns))
-    light, colour = (
-        cv2.GaussianBlur(values, (0, 0), _FINE * side) / max(own, 1e-3)
-        for values, own in zip(light_and_saturation(pixels[box]), usual, strict=True)
-    )
-    white = (_rising(light, *_LIGHT) * (1 - _rising(colour, *_COLOURLESS)) > _HALF) & where[box]
-    near = cv2.distanceTransform((~seeds[box]).astype(np.uint8), cv2.DIST_L2, 5) < _REACH * side
-    _, parts = cv2.connectedComponents((white & near).astype(np.uint8), connectivity=8)
-    found = np.isin(parts, parts[seeds[box] & white]).astype(np.float32)
+    light, saturation = (cv2.GaussianBlur(x, (0, 0), _FINE * side) for x in light_and_saturation(pixels[box]))
+    white = _rising(light / max(usual_light, 1e-3), *_LIGHT) * where[box] * _rising(usual_saturation, *_PALE)
+    white *= 1 - _rising(saturation / max(usual_saturation, 1e-3), *COLOURLESS)
+    height, width = white.shape
+    small = (max(1, width // _STEP), max(1, height // _STEP))
+    allowed, grown = (cv2.resize(x, small, interpolation=cv2.INTER_AREA) for x in (white, seeds[box] * white))
+    for _ in range(round(_REACH * side / _STEP)):  # from what is found through what is white
+        grown = np.minimum(cv2.dilate(grown, np.ones((3, 3), np.uint8)), allowed)
+    found = np.minimum(cv2.resize(grown, (width, height), interpolation=cv2.INTER_LINEAR), white)
     whole = beard.copy()
     whole[box] = np.maximum(beard[box], cv2.GaussianBlur(found, (0, 0), _FINE * side) * where[box])
     return whole
 
 
-def _rising(values: np.ndarray, low: float, high: float) -> np.ndarray:
+def _rising(values: np.ndarray | float, low: float, high: float) -> np.ndarray:
     """0 up to `low`, 1 from `high` on."""
-    return ((values - low) / (high - low)).clip(0, 1)
+    return np.clip((values - low) / (high - low), 0, 1)
 
 
 def light_and_saturation(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """[H, W, 3] uint8 RGB -> luma in 0..1, and how far from grey of that luma, as a multiple of it; [H, W] float32."""
     values = pixels.astype(np.float32)
-    light = cv2.transform(values, _LUMA[None] / 255)
-    apart = cv2.transform(values, (np.eye(3, dtype=np.float32) - _LUMA) / 255)
+    light = cv2.transform(values, LUMA[None] / 255)
+    apart = cv2.transform(values, (np.eye(3, dtype=np.float32) - LUMA) / 255)
     saturation = cv2.transform(np.square(apart, out=apart), np.ones((1, 3), np.float32))
     return light, np.sqrt(saturation, out=saturation) / (light + np.float32(0.05))
 

@@ -81,6 +81,7 @@ def test_with_spaces_what_comes_from_another_process_reaches_the_page(tmp_path):
 
 
 def test_only_zerogpu_lends_a_gpu_and_others_have_spaces_too(monkeypatch):
+    monkeypatch.delenv("SPACES_ZERO_GPU", raising=False)
     assert not gpu.lends_gpu()
     monkeypatch.setattr(gpu, "spaces", ModuleType("spaces"))
     for value, lends in (("", False), ("false", False), ("true", True), ("1", True)):

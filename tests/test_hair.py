@@ -12,7 +12,7 @@ from agetransformer import AgeEditor
 from agetransformer.alignment import FaceGeometry
 from agetransformer.compositing import paste
 from agetransformer.face_outline import OVAL, mean_outline
-from agetransformer.faces import EditedFace, Face, HairChange, see_neighbour, surroundings_side
+from agetransformer.faces import SURROUNDINGS, EditedFace, Face, HairChange, see_neighbour, surroundings_side
 from agetransformer.hair_colour import (
     Hair,
     brown_change,
@@ -152,7 +152,23 @@ def test_a_cheek_in_the_shade_is_no_beard() -> None:
     skin_between = shade & (rows % 8 == 6) & (columns % 8 == 6)
     assert change[inside & (columns < 48)].mean() > 12
     assert np.abs(change[skin_between]).mean() < change[inside & (columns < 48)].mean() / 3
-    assert (pixels.max(axis=2) + change)[shade].max() < 200  # it stays in the shade
+    assert (pixels.max(axis=2) + change)[shade].max() < 1.15 * 130  # it stays in the shade
+
+
+def test_a_beard_turns_as_grey_on_dark_skin_as_the_head() -> None:
+    """Dark skin before a white wall: what is grey is lighter than the skin."""
+    rows = np.mgrid[:128, :128][0]
+    pixels: np.ndarray = np.full((128, 128, 3), (62, 46, 38), np.uint8)
+    pixels[90:] = (22, 18, 16)
+    pixels[:8] = 230
+    mask = (rows >= 90).astype(np.float32)
+    beard, head = (
+        measure_hair(pixels, mask, (rows > 20) & (rows < 90), rows < 0, 128, beard=is_beard)
+        for is_beard in (True, False)
+    )
+    at = 100 - int(head.top)
+    one, other = (grey_change(hair, 0.7)[at : at + 20].mean() for hair in (beard, head))
+    assert other > 20 and one == pytest.approx(other, rel=0.15)
 
 
 def test_grey_hair_has_the_colour_of_its_light() -> None:
@@ -168,25 +184,71 @@ def test_grey_hair_has_the_colour_of_its_light() -> None:
     assert in_white[top, ..., 0].mean() < 1.3 * in_white[top, ..., 1].mean()
 
 
+def moustache(colour: float = 1.0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """A white moustache on skin, 256 px, with this much colour: pixels, where it is, skin, where a beard may be."""
+    rows, columns = np.mgrid[:256, :256]
+    pixels = np.full((256, 256, 3), (190, 140, 115), np.float32)
+    where_it_is = (rows >= 140) & (rows < 164) & (columns >= 80) & (columns < 176)
+    teeth = (rows >= 164) & (rows < 176) & (columns >= 96) & (columns < 160)
+    pixels[where_it_is] = (205, 200, 196)
+    pixels[teeth | (columns >= 232)] = (230, 228, 220)  # and the wall
+    pixels[184:192, 120:132] = (215, 210, 206)  # a light on the chin
+    pixels[144:160, 176:224] = (205, 200, 196)  # a moustache so wide is none
+    grey = pixels @ np.float32([0.299, 0.587, 0.114])
+    pixels = grey[..., None] + colour * (pixels - grey[..., None])
+    where = (rows >= 132) & ~teeth & (columns < 230)
+    return np.rint(pixels).astype(np.uint8), where_it_is, (rows < 220) & (columns < 230), where
+
+
 def test_the_rest_of_a_white_moustache_is_found_and_nothing_else() -> None:
-    rows, columns = np.mgrid[:128, :128]
-    pixels: np.ndarray = np.full((128, 128, 3), (190, 140, 115), np.uint8)
-    moustache = (rows >= 70) & (rows < 82) & (columns >= 40) & (columns < 88)
-    teeth = (rows >= 82) & (rows < 88) & (columns >= 48) & (columns < 80)
-    wall = columns >= 116
-    pixels[moustache] = (205, 200, 196)
-    pixels[teeth | wall] = (230, 228, 220)
-    pixels[20:30, 40:60] = (210, 205, 200)  # a highlight on the forehead
-    found = np.where(moustache & (np.abs(columns - 64) < 13), np.float32(0.9), np.float32(0))
-    where = (rows >= 66) & ~teeth & (columns < 110)
-    skin = (rows < 110) & (columns < 110)
-    whole = whole_beard(found, pixels, skin, where, 128)
+    pixels, white, skin, where = moustache()
+    columns = np.mgrid[:256, :256][1]
+    found = np.where(white & (np.abs(columns - 128) < 32), np.float32(0.9), np.float32(0))
+    whole = whole_beard(found, pixels, skin, where, 256)
     assert whole.dtype == np.float32 and (whole >= found).all()
-    assert whole[74:78, 44:84].min() > 0.9
-    assert whole[teeth | wall].max() == whole[:60].max() == whole[96:].max() == 0
-    dark = np.where(moustache[..., None], np.uint8(60), pixels)
-    assert np.array_equal(whole_beard(found, dark, skin, where, 128), found), "a dark one is left to the segmenter"
-    assert np.array_equal(whole_beard(0 * found, pixels, skin, where, 128), 0 * found)
+    assert whole[148:156, 84:172].min() > 0.9
+    assert whole[:132].max() == whole[164:176, 96:160].max() == whole[:, 200:].max() == 0
+    assert whole[180:].max() < 0.03
+    dark = np.where(white[..., None], np.uint8(60), pixels)
+    own = whole_beard(found, dark, skin, where, 256)
+    assert own[:, :90].max() < 0.2 and own[148:156, :90].max() < 0.05, "a dark one is left to the segmenter"
+    assert np.array_equal(whole_beard(0 * found, pixels, skin, where, 256), 0 * found)
+    grey, _, _, _ = moustache(colour=0.02)
+    assert np.array_equal(whole_beard(found, grey, skin, where, 256), found), "in grey photos skin is colourless too"
+
+
+def test_a_white_moustache_does_not_come_and_go_in_a_film() -> None:
+    """The more likely the segmenter finds its middle, the more of the rest is there: no step at any likelihood."""
+    pixels, white, skin, where = moustache()
+    columns = np.mgrid[:256, :256][1]
+    middle = white & (np.abs(columns - 128) < 32)
+    shown = [
+        float(whole_beard(middle * np.float32(likely), pixels, skin, where, 256)[148:156, 84:90].mean())
+        for likely in np.arange(0.3, 0.8, 0.05)
+    ]
+    assert shown[0] == 0 and shown[-1] > 0.9 and np.diff(shown).min() >= 0 and np.diff(shown).max() < 0.2
+
+
+def test_the_editor_knows_where_a_beard_may_be(editor: AgeEditor, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def note(beard: np.ndarray, *rest: object) -> np.ndarray:
+        asked.append(rest)
+        return beard
+
+    monkeypatch.setattr("agetransformer.editor.whole_beard", note)
+    (face,) = editor.find_faces(load_photo(ROOT / "assets" / "astronaut.jpg"))
+    editor.encode(face)
+    ((_, skin, where, side),) = asked
+    size = len(where)
+    size, landmarks = len(where), (face.geometry.landmarks_in_square - SURROUNDINGS[:2]) / SURROUNDINGS[2]
+    points = {"nose": landmarks[1], "lip": landmarks[[2, 0, 0]].mean(axis=0), "teeth": landmarks[13:15].mean(axis=0)}
+    points |= {"chin": landmarks[199], "brow": landmarks[105]}
+    may = {name: bool(where[tuple((size * point[::-1]).astype(int))]) for name, point in points.items()}
+    assert side == editor.resolution
+    assert may == {"nose": False, "lip": True, "teeth": False, "chin": True, "brow": False}
+    wall = where[int(size * points["chin"][1]), : size // 4]
+    assert not wall.any() and skin.any()
 
 
 def old_hair(colour: float = 1.0) -> Hair:
