@@ -24,7 +24,7 @@ REFUSED = 2  # exit code, the same as argparse's for a bad argument
 GENERATOR = "checkpoints/generator"
 CLASSIFIER = "checkpoints/classifier"
 HAIR_SEGMENTER = "checkpoints/hair-segmenter"
-# Files and folders that the Space needs; checkpoints/classifier-robust is for training only.
+# Files and folders that the Space needs; checkpoints/classifier-robust* are for training only.
 SPACE_FILES = (
     "README.md",
     "LICENSE",

@@ -63,7 +63,7 @@ def render_card(folder: Path) -> str:
     elif config["model"] == "AgeClassifier":
         values |= {
             "name": folder.resolve().name,
-            "title": "Robust age classifier V" if folder.resolve().name.endswith("robust") else "Age classifier V",
+            "title": "Robust age classifier V" if "robust" in folder.resolve().name else "Age classifier V",
             "archives": _archives(metrics).strip(),
             "guess": f"{metrics['all']['mae_guess']:.1f}",
             "few": FEW,
