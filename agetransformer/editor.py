@@ -258,11 +258,11 @@ class AgeEditor:
             def inside(line: Sequence[int], scale: float = 1.0) -> np.ndarray:
                 return fill_outline(landmarks[list(line)], len(pixels), scale)
 
-            hair, beard = (part * compositing.crop_mask(len(pixels)) for part in (hair, beard))
+            crop = compositing.crop_mask(len(pixels))
+            hair, beard = hair * crop, beard * crop
             brows = inside(BROWS[0]) | inside(BROWS[1])
             skin &= ~inside(LIPS)
-            bearded = inside(OVAL) & ~inside(MOUTH, _WIDER_MOUTH) & ~inside(NOSE)
-            bearded &= compositing.crop_mask(len(pixels)) == 1
+            bearded = inside(OVAL) & ~inside(MOUTH, _WIDER_MOUTH) & ~inside(NOSE) & (crop == 1)
             bearded[: round((landmarks[NOSE_END, 1] - _MOUSTACHE / squares) * len(pixels))] = False
             beard = whole_beard(beard, pixels, skin & (beard < _LEAST_HAIR), bearded, small.width)
         beard = np.minimum(beard, 1 - hair)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from agetransformer.faces import HairChange
-from agetransformer.hair_masks import COLOURLESS, LUMA, filled, light_and_saturation
+from agetransformer.hair_masks import COLOURLESS, LUMA, filled, light_and_saturation, rising
 
 _MOST, _HALF_AGE, _YEARS = 0.75, 55.0, 6.0  # the share of grey: a logistic curve of the age
 _GREY_BY_AGE = 0.3  # a share from which on hair without colour is grey by age; below it may be bleached, in proportion
@@ -106,10 +106,9 @@ def measure_hair(
     skin_light, skin_saturation = float(np.median(light[face])), float(np.median(saturation[face]))
     tone = around(light, _TONE)
     colourful = around(saturation, _LOCKS) / max(skin_saturation, _SATURATED / 3)
-    low, high = COLOURLESS
     white = min(float(np.quantile(light, _WHITE)), _WHITEST)
     brow = float(np.quantile(light[brows], 0.25)) if brows.any() else _USUAL * skin_light
-    greyness = ((high - colourful) / (high - low)).clip(0, 1)
+    greyness = 1 - rising(colourful, *COLOURLESS)
     left, top, extent = _square_around(mask)
     box = (slice(top, top + extent), slice(left, left + extent))
     usual = float((tone[box] * mask[box]).sum() / max(mask[box].sum(), 1e-6))
@@ -119,9 +118,8 @@ def measure_hair(
         more_colourful = around(saturation, _TONE) / max(skin_saturation, _SATURATED) - 1
         covered, lit = _measure_strands(light, tone, more_colourful, face * (1 - mask) ** 2, skin_light, side)
         cover, shades = covered[box].copy(), np.minimum(shades, _BRIGHTER * lit[box])
-        low, high = _LIGHT_BEARD
-        light_enough = ((tone / max(skin_light, 1e-3) - low) / (high - low)).clip(0, 1)
-        paler = ((1 - colourful) / (1 - COLOURLESS[1])).clip(0, 1)  # than skin, which shows through
+        light_enough = rising(tone / max(skin_light, 1e-3), *_LIGHT_BEARD)
+        paler = 1 - rising(colourful, COLOURLESS[1], 1)  # than skin, which shows through
         greyness = np.maximum(greyness, light_enough * paler)
     return Hair(  # copies, or what is kept would keep the whole picture
         pixels[box].copy(),

@@ -35,7 +35,7 @@ def own_part(mask: np.ndarray, outline: np.ndarray, others: Sequence[tuple[float
         [M, M] float32 in 0..1.
     """
     side = len(mask)
-    mask = ((mask - _UNLIKELY) / (1 - 2 * _UNLIKELY)).clip(0, 1)
+    mask = rising(mask, _UNLIKELY, 1 - _UNLIKELY)
     head = cv2.dilate(fill_outline(raised_outline(outline), side).astype(np.uint8), np.ones((3, 3), np.uint8))
     across, down = np.meshgrid(*2 * [(np.arange(side) + 0.5) / side])
     own = np.hypot(across - outline[:, 0].mean(), down - outline[:, 1].mean())
@@ -69,7 +69,7 @@ def fit_mask(mask: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     large = cv2.resize(mask, (side, side), interpolation=cv2.INTER_LINEAR)[box]
     guide = np.ascontiguousarray(pixels[box])
     fitted[box] = cv2.ximgproc.guidedFilter(guide, large, radius, (255 * _CONTRAST) ** 2)
-    return _rising(fitted, _FAINT, _SURE)
+    return rising(fitted, _FAINT, _SURE)
 
 
 def fill_outline(outline: np.ndarray, side: int, scale: float = 1.0) -> np.ndarray:
@@ -92,16 +92,17 @@ def whole_beard(beard: np.ndarray, pixels: np.ndarray, skin: np.ndarray, where: 
     Returns:
         [F, F] float32 in 0..1, nowhere less than `beard`.
     """
-    seeds = _rising(beard, *_FOUND) * where
+    seeds = rising(beard, *_FOUND) * where
     if not seeds.any() or not skin.any():
         return beard
-    usual_light, usual_saturation = (float(np.median(values[skin])) for values in light_and_saturation(pixels))
+    light, saturation = light_and_saturation(pixels)
+    usual_light, usual_saturation = (float(np.median(values[skin])) for values in (light, saturation))
     margin = round((_REACH + 4 * _FINE) * side)  # only around the beard
     columns, rows = filled(seeds)
     box = tuple(slice(max(0, ends[0] - margin), ends[-1] + margin + 1) for ends in (rows, columns))
-    light, saturation = (cv2.GaussianBlur(x, (0, 0), _FINE * side) for x in light_and_saturation(pixels[box]))
-    white = _rising(light / max(usual_light, 1e-3), *_LIGHT) * where[box] * _rising(usual_saturation, *_PALE)
-    white *= 1 - _rising(saturation / max(usual_saturation, 1e-3), *COLOURLESS)
+    light, saturation = (cv2.GaussianBlur(values[box], (0, 0), _FINE * side) for values in (light, saturation))
+    white = rising(light / max(usual_light, 1e-3), *_LIGHT) * where[box] * rising(usual_saturation, *_PALE)
+    white *= 1 - rising(saturation / max(usual_saturation, 1e-3), *COLOURLESS)
     height, width = white.shape
     small = (max(1, width // _STEP), max(1, height // _STEP))
     allowed, grown = (cv2.resize(x, small, interpolation=cv2.INTER_AREA) for x in (white, seeds[box] * white))
@@ -113,7 +114,7 @@ def whole_beard(beard: np.ndarray, pixels: np.ndarray, skin: np.ndarray, where: 
     return whole
 
 
-def _rising(values: np.ndarray | float, low: float, high: float) -> np.ndarray:
+def rising(values: np.ndarray | float, low: float, high: float) -> np.ndarray:
     """0 up to `low`, 1 from `high` on."""
     return np.clip((values - low) / (high - low), 0, 1)
 

@@ -110,9 +110,8 @@ def test_a_stopped_app_leaves_no_photo_behind(name: str, tmp_path: Path):
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-        preexec_fn=lambda: signal.signal(
-            getattr(signal, name), signal.SIG_DFL
-        ),  # where tests run by nohup, it is ignored
+        # Where tests run by nohup, it is ignored.
+        preexec_fn=lambda: signal.signal(getattr(signal, name), signal.SIG_DFL),
     )
     try:
         assert app.stdout is not None

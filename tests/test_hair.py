@@ -240,7 +240,6 @@ def test_the_editor_knows_where_a_beard_may_be(editor: AgeEditor, monkeypatch: p
     (face,) = editor.find_faces(load_photo(ROOT / "assets" / "astronaut.jpg"))
     editor.encode(face)
     ((_, skin, where, side),) = asked
-    size = len(where)
     size, landmarks = len(where), (face.geometry.landmarks_in_square - SURROUNDINGS[:2]) / SURROUNDINGS[2]
     points = {"nose": landmarks[1], "lip": landmarks[[2, 0, 0]].mean(axis=0), "teeth": landmarks[13:15].mean(axis=0)}
     points |= {"chin": landmarks[199], "brow": landmarks[105]}
