@@ -1,12 +1,14 @@
 """Strong augmentation for V, whole batches at once: the generator will learn from V's gradient."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchvision.io import decode_jpeg, encode_jpeg
 
+from agetransformer.cpus import usable_cpus
 from train.data import to_unit
 from train.parallel import WHOLE, Share
 
@@ -50,9 +52,14 @@ def random_jpeg(images: Tensor, chance: float, generator: torch.Generator, share
     images = images.clone()
     if len(index) > 0:
         plain = images[index.to(images.device)].cpu()
-        coded = [decode_jpeg(encode_jpeg(*pair)) for pair in zip(plain, quality[index].tolist(), strict=True)]
+        with ThreadPoolExecutor(usable_cpus()) as pool:
+            coded = list(pool.map(_through_jpeg, plain, quality[index].tolist()))
         images[index.to(images.device)] = torch.stack(coded).to(images.device)
     return images
+
+
+def _through_jpeg(image: Tensor, quality: int) -> Tensor:
+    return decode_jpeg(encode_jpeg(image, quality))
 
 
 def random_affine(x: Tensor, size: int, generator: torch.Generator, share: Share = WHOLE) -> Tensor:

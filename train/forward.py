@@ -11,8 +11,9 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 
 from agetransformer.networks import ConvBlock, Generator, finish
 from agetransformer.quantization import window_kernels
-from agetransformer.rewrites import blocked_kernel, reflect, replicate, upsample, upsampling_kernel
+from agetransformer.rewrites import blocked_kernel, upsample_padded, upsampling_kernel
 from train.norm_act import NormAct
+from train.padding import reflect, replicate
 
 
 def norm_act(x: Tensor, norm: torch.nn.InstanceNorm2d) -> Tensor:
@@ -72,7 +73,7 @@ def upsample_for_training(x: Tensor, kernel: Tensor) -> Tensor:
     Each window makes the four large pixels around its middle, as channels, which are then put in their places.
     """
     if x.device.type != "cpu":
-        return upsample(x, kernel)
+        return upsample_padded(replicate(x), kernel)
     windows = torch.cat(window_kernels(kernel)).contiguous(memory_format=torch.channels_last)  # [4 O, I, 2, 2]
     return PlaceWindows.apply(F.conv2d(replicate(x), windows))
 

@@ -14,9 +14,10 @@ from typing import NamedTuple
 import torch
 from accelerate import PartialState
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import cached
 
 from agetransformer.checkpoint import load_checkpoint, save_checkpoint
-from agetransformer.classifier import AgeClassifier, chip
+from agetransformer.classifier import chip
 from agetransformer.networks import Generator, GeneratorConfig
 from train.archives import is_sharded
 from train.attributes import AGE, find_attribute
@@ -63,6 +64,7 @@ from train.parallel import (
     require_same_state,
     share_batch_statistics,
 )
+from train.recorded import RecordedClassifier
 from train.runlog import RunLog
 from train.samples import choose_samples
 from train.skin_maps import load_skin_maps
@@ -178,9 +180,9 @@ class Networks(NamedTuple):
     generator: Generator
     average: Generator  # exponential moving average of the generator: what is shipped
     discriminator: nn.Module  # of train/discriminators.py
-    classifier: AgeClassifier
-    robust: AgeClassifier | None
-    glasses: AgeClassifier | None
+    classifier: RecordedClassifier
+    robust: RecordedClassifier | None
+    glasses: RecordedClassifier | None
     generator_optimizer: torch.optim.Optimizer
     discriminator_optimizer: torch.optim.Optimizer
     teachers: tuple[Generator, ...] = ()
@@ -222,13 +224,16 @@ def build_networks(config: GeneratorTraining, device: torch.device) -> Networks:
 
     teachers = [load_checkpoint(Generator, GeneratorConfig, folder).requires_grad_(False) for folder in config.teachers]
 
+    def asked(folder: str) -> RecordedClassifier:
+        return RecordedClassifier(load_frozen(folder, device), config.bf16)
+
     return Networks(
         generator,
         copy.deepcopy(generator).requires_grad_(False).eval(),
         discriminator,
-        load_frozen(config.classifier, device),
-        load_frozen(config.robust_classifier, device) if config.robust_classifier else None,
-        load_frozen(config.glasses_classifier, device) if config.glasses_classifier else None,
+        asked(config.classifier),
+        asked(config.robust_classifier) if config.robust_classifier else None,
+        asked(config.glasses_classifier) if config.glasses_classifier else None,
         torch.optim.Adam(groups, betas=betas),
         torch.optim.Adam([{"params": discriminator.parameters(), "scale": config.discriminator_lr}], betas=betas),
         tuple(teacher.to(device=device, memory_format=torch.channels_last) for teacher in teachers),
@@ -238,11 +243,12 @@ def build_networks(config: GeneratorTraining, device: torch.device) -> Networks:
 def update_discriminator(nets: Networks, fake: Tensor, batch: Batch, r1: float, bf16: bool = True) -> dict[str, Tensor]:
     """One D step on made and real faces, with R1 where `r1` is above zero."""
     real, score_real = batch.real, partial(nets.discriminator, ages=batch.real_ages, traits=batch.real_traits)
-    with torch.autocast(real.device.type, torch.bfloat16, enabled=bf16):
-        real_scores, fake_scores = score_real(real), nets.discriminator(fake, batch.targets, batch.traits)
-    losses = {"d_gan": compute_discriminator_gan_loss(real_scores, fake_scores)}
-    if r1 > 0:
-        losses["d_r1"] = r1 * compute_r1_penalty(score_real, real)
+    with cached():  # spectral norms once, for both
+        with torch.autocast(real.device.type, torch.bfloat16, enabled=bf16):
+            real_scores, fake_scores = score_real(real), nets.discriminator(fake, batch.targets, batch.traits)
+        losses = {"d_gan": compute_discriminator_gan_loss(real_scores, fake_scores)}
+        if r1 > 0:
+            losses["d_r1"] = r1 * compute_r1_penalty(score_real, real)
     nets.discriminator_optimizer.zero_grad(set_to_none=True)
     sum(losses.values()).backward()
     average_gradients(nets.discriminator_optimizer)
@@ -303,7 +309,7 @@ def compute_generator_losses(
     shading = nets.generator.config.shading
     shown = fade_colour_change(seen, batch.images, config.colour_shown, shading) if config.colour_shown < 1 else seen
 
-    def read(reader: AgeClassifier) -> tuple[Tensor, Tensor | None]:
+    def read(reader: RecordedClassifier) -> tuple[Tensor, Tensor | None]:
         view = chip(shown, reader.config.resolution)
         if config.view_jitter > 0:
             view = jitter_view(view, config.view_jitter, random, batch.share)

@@ -19,10 +19,7 @@ class NormAct(torch.autograd.Function):
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
         flat = x.permute(0, 2, 3, 1).flatten(1, 2)  # [N, HW, C], as it lies in memory
-        count, sums, squares = flat.shape[1], 0, 0
-        for part in _parts(flat):
-            wide = part.to(torch.promote_types(x.dtype, torch.float32))
-            sums, squares = sums + wide.sum(1, keepdim=True), squares + wide.square().sum(1, keepdim=True)
+        count, (sums, squares) = flat.shape[1], _sums(flat)
         mean = sums / count
         inverse = (squares / count - mean.square()).clamp(min=0).add(eps).rsqrt()
         scale = inverse * weight
@@ -53,6 +50,20 @@ class NormAct(torch.autograd.Function):
         for part, dy in zip(_parts(flat), _parts(dx), strict=True):
             torch.addcmul(torch.addcmul(of_one, part, of_x), dy, factor, out=dy)
         return dx.unflatten(1, gradient.shape[2:]).permute(0, 3, 1, 2), by_weight.sum((0, 1)), by_bias.sum((0, 1)), None
+
+
+def _sums(flat: Tensor) -> tuple[Tensor, Tensor]:
+    """[N, HW, C] -> the sums of its values and of their squares, [N, 1, C] each, in float32 at least."""
+    dtype = torch.promote_types(flat.dtype, torch.float32)
+    if flat.device.type != "cpu":  # reads it twice, and writes nothing of its size
+        return flat.sum(1, keepdim=True, dtype=dtype), torch.linalg.vector_norm(
+            flat, dim=1, keepdim=True, dtype=dtype
+        ).square()
+    sums = squares = torch.zeros((), dtype=dtype)
+    for part in _parts(flat):
+        wide = part.to(dtype)
+        sums, squares = sums + wide.sum(1, keepdim=True), squares + wide.square().sum(1, keepdim=True)
+    return sums, squares
 
 
 def _parts(x: Tensor) -> tuple[Tensor, ...]:
