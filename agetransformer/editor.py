@@ -24,7 +24,7 @@ from agetransformer.classifier import AgeClassifier, ClassifierConfig
 from agetransformer.efficientnet import fold_norms
 from agetransformer.engine import Engine, EngineEncoding
 from agetransformer.exposure import expose, missing_exposure
-from agetransformer.face_outline import BROWS, LIPS, MOUTH, NOSE, NOSE_END, OVAL, mean_outline
+from agetransformer.face_outline import BROWS, LIPS, MOUTH, NOSE, NOSE_END, OVAL, mean_outline, raised_outline
 from agetransformer.faces import (
     SURROUNDINGS,
     EditedFace,
@@ -267,10 +267,11 @@ class AgeEditor:
             beard = whole_beard(beard, pixels, skin & (beard < _LEAST_HAIR), bearded, small.width)
         beard = np.minimum(beard, 1 - hair)
         skin &= beard < _LEAST_HAIR
+        head = fill_outline(raised_outline(outline), len(pixels))
         face_at = (float(-corner[0]) * small.width, float(-corner[1]) * small.width)
         found = [(part, part is beard) for part in (hair, beard) if part.max() >= _LEAST_HAIR]
         return tuple(
-            measure_hair(pixels, part, skin, brows, small.width, face_at, is_beard) for part, is_beard in found
+            measure_hair(pixels, part, skin, brows, small.width, face_at, is_beard, head) for part, is_beard in found
         )
 
     @torch.inference_mode()

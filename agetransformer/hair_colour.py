@@ -33,6 +33,9 @@ _BESIDE = 1 / 10  # of the face's square: the Gaussian for how light the skin be
 _BRIGHTER = 1.15  # times the light that falls there: no grey beard has more than this of its usual tone
 _DENSE = 0.3  # how much it counts for a pixel that others around it are strands
 _STRAND = 1 / 400  # of the face's square: the Gaussian for what is a strand of a beard
+_FRINGE, _NEAR = 1 / 24, (0.01, 0.08)  # of the face's square: by this Gaussian of what is beside it, hair may end,
+_DARKER = (0.15, 0.35)  # if it is so much darker, as a share; less than the first is no edge, more than the second one
+_HIDDEN = (0.3, 0.8)  # of the way from skin to hair: a pixel is skin up to the first and hair from the second on
 _REDDEST, _BLUE = 1.75, (0.68, 1.05)  # of skin R / G at most, and B / G, in light that is white: nine FFHQ faces in ten
 _LEAST_SIGMA = 3  # px: a picture is shrunk before a wider blur, down to this one
 _LEAST_SHARE = 0.01  # nobody sees less
@@ -46,7 +49,7 @@ class Hair:
     mask: np.ndarray  # [H, H] float32 in 0..1, where hair is
     tone: np.ndarray  # [H, H] float32, the luma of the hair around each pixel, 0..1
     greyness: np.ndarray  # [H, H] float32 in 0..1, how colourless it is around each pixel; a light beard may have some
-    cover: np.ndarray  # [H, H] float32 in 0..1, how much of the skin below strands hide that can turn grey; [1, 1]: all
+    cover: np.ndarray  # [H, H] float32 in 0..1, how much of the skin below strands hide that can turn grey
     shades: np.ndarray  # [H, H] float32, how light the hair is by its shadows alone, 1 usually
     left: float  # of the upper left pixel, in pixels of the face's square; may be negative
     top: float
@@ -84,6 +87,7 @@ def measure_hair(
     side: int,
     corner: tuple[float, float] = (0, 0),
     beard: bool = False,
+    head: np.ndarray | None = None,
 ) -> Hair:
     """What `hair_change` needs to know.
 
@@ -95,6 +99,7 @@ def measure_hair(
         side: of the face's square, in pixels.
         corner: x and y of its upper left pixel.
         beard: the skin shows through, and turns no greyer.
+        head: [F, F] bool, the face up to the hair line, where hair of a head ends on skin; None: nowhere.
     """
     light, saturation = light_and_saturation(pixels)
     weight = mask + np.float32(1e-4)  # what is beside the hair is no part of it
@@ -113,7 +118,7 @@ def measure_hair(
     box = (slice(top, top + extent), slice(left, left + extent))
     usual = float((tone[box] * mask[box]).sum() / max(mask[box].sum(), 1e-6))
     shades = cv2.pow((tone[box] / max(usual, 1e-3)).clip(*_SHADES), _SHADING)
-    cover: np.ndarray = np.ones((1, 1), np.float32)
+    cover = np.ones((extent, extent), np.float32)
     if beard:
         more_colourful = around(saturation, _TONE) / max(skin_saturation, _SATURATED) - 1
         covered, lit = _measure_strands(light, tone, more_colourful, face * (1 - mask) ** 2, skin_light, side)
@@ -121,6 +126,12 @@ def measure_hair(
         light_enough = rising(tone / max(skin_light, 1e-3), *_LIGHT_BEARD)
         paler = 1 - rising(colourful, COLOURLESS[1], 1)  # than skin, which shows through
         greyness = np.maximum(greyness, light_enough * paler)
+    elif head is not None and head.any():
+        hidden = _measure_fringe(light, mask, head, side)
+        weight = mask * hidden**2 + np.float32(1e-4)  # what of the skin shows through is no part of it either
+        tone = around(light, _TONE)
+        shades = np.minimum(shades, cv2.pow((tone[box] / max(usual, 1e-3)).clip(*_SHADES), _SHADING))
+        cover = hidden[box].copy()
     return Hair(  # copies, or what is kept would keep the whole picture
         pixels[box].copy(),
         mask[box].copy(),
@@ -159,6 +170,24 @@ def _measure_strands(
     return ((strands + _DENSE * thick) / _THICK).clip(0, 1), beside / max(skin_light, 1e-3)
 
 
+def _measure_fringe(light: np.ndarray, mask: np.ndarray, head: np.ndarray, side: int) -> np.ndarray:
+    """How much of each pixel is hair where dark hair ends on lighter skin, 1 elsewhere: [F, F] in 0..1.
+
+    A mask knows less well where it ends than the picture, and skin that turns grey with the hair glows.
+
+    Args: as of `measure_hair`, and
+        light: [F, F], of each pixel.
+    """
+    beside = (1 - mask) * head
+    near = _blurred(beside, _FRINGE * side)
+    skin = (_blurred(light * beside, _FRINGE * side) / near.clip(1e-3)).clip(1e-3)
+    inner = mask * (1 - rising(near, *_NEAR)) + np.float32(1e-4)
+    hair = _blurred(light * inner, _LOCKS * side) / _blurred(inner, _LOCKS * side)
+    darker = 1 - hair / skin
+    hidden = (1 - cv2.GaussianBlur(light, (0, 0), _STRAND * side) / skin) / darker.clip(_DARKER[0])
+    return 1 - rising(near, *_NEAR) * rising(darker, *_DARKER) * (1 - rising(hidden, *_HIDDEN))
+
+
 def hair_change(hair: Hair, age: float, target: float) -> HairChange | None:
     """What the hair of somebody who is `age` changes by at the age `target`, both in years; None: by nothing."""
     if (share := grown_grey(age, target)) > _LEAST_SHARE:
@@ -174,7 +203,8 @@ def grey_change(hair: Hair, share: float) -> np.ndarray:
     """What this share of the hair, 0..1, changes by turning grey: [H, H, 3] float32 to add, in levels of 255."""
     pixels, light = _values(hair)
     goal = hair.tone + share * (hair.grey * hair.shades - hair.tone).clip(0)
-    strands = _strand_gain(hair, goal, _LIGHT_STRANDS) * (light - hair.tone)
+    gain = 1 + (_strand_gain(hair, goal, _LIGHT_STRANDS) - 1) * hair.cover
+    strands = gain * (light - hair.tone)
     lost = _COLOUR_LOST * share
     tint = 1 + lost * (hair.illuminant - 1)
     grey = (goal + strands)[..., None] * tint + (1 - lost) * (pixels - light[..., None])

@@ -439,3 +439,24 @@ def test_hair_that_was_not_looked_for_stays(editor: AgeEditor, portrait: Image.I
 def test_where_there_is_no_hair_none_turns_grey(editor: AgeEditor) -> None:
     face = replace(editor.face_from_aligned(Image.new("RGB", (128, 128), "white")), age=30.0)
     assert editor.encode(face).hair == ()
+
+
+def test_skin_beside_dark_hair_does_not_glow_where_the_mask_goes_too_far():
+    rows = np.mgrid[:128, :128][0]
+    pixels = np.where((rows < 40)[..., None], (40, 30, 25), (200, 160, 140)).astype(np.uint8)
+    mask = ((48 - rows) / 4).clip(0, 1).astype(np.float32)  # into the forehead
+    skin, brows = rows > 60, rows < 0
+
+    def change(head: np.ndarray | None) -> np.ndarray:
+        hair = measure_hair(pixels, mask, skin, brows, 128, head=head)
+        changed = np.zeros(pixels.shape, np.float32)
+        here = (slice(int(hair.top), None), slice(int(hair.left), None))
+        made = grey_change(hair, 0.7)
+        changed[here][: len(made), : len(made)] = made
+        return changed
+
+    glowing, fitted = change(None), change(rows > 20)
+    assert np.abs(glowing[41:46]).max() > 20
+    assert np.abs(fitted[41:]).max() < 3
+    assert fitted[5:35].mean() > 30  # the hair itself turns grey as before
+    assert np.abs(fitted[:20] - glowing[:20]).max() < 3
