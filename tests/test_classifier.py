@@ -10,6 +10,7 @@ from agetransformer.checkpoint import CheckpointError, load_checkpoint, save_che
 from agetransformer.classifier import AgeClassifier, ClassifierConfig, chip, expected_age
 from agetransformer.efficientnet import fold_norms
 from agetransformer.networks import Generator, GeneratorConfig
+from train.recorded import RecordedClassifier
 
 
 def test_expected_age_is_the_mean_of_the_distribution():
@@ -133,3 +134,22 @@ def test_bad_checkpoints_say_what_is_wrong(tmp_path):
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(CheckpointError, match="not a checkpoint's config"):
         load_checkpoint(AgeClassifier, ClassifierConfig, tmp_path)
+
+
+def test_without_a_gpu_a_recorded_classifier_is_the_classifier():
+    for gender in (True, False):
+        plain = AgeClassifier(ClassifierConfig(gender=gender)).eval().requires_grad_(False)
+        recorded = RecordedClassifier(plain)
+        chips = torch.randn(2, 3, 64, 64)
+        results = []
+        for reader in (plain, recorded):
+            given = chips.clone().requires_grad_()
+            age, other = reader(given)
+            assert (other is None) != gender
+            age.logsumexp(1).sum().backward()
+            results.append((age, given.grad))
+        for one, other in zip(*results, strict=True):
+            assert torch.equal(one, other)
+        assert recorded.config is plain.config
+        faces = torch.rand(2, 3, 256, 256)
+        assert torch.equal(recorded.predict(faces), plain.predict(faces))

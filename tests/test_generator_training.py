@@ -22,7 +22,7 @@ from agetransformer.networks import Generator, GeneratorConfig
 from train.batches import Batch
 from train.classifier import ClassifierTraining
 from train.config import build, load_config
-from train.data import held_out, load_faces, move_images
+from train.data import held_out, load_faces, move_images, open_faces
 from train.deadline import Deadline
 from train.forward import edit_at
 from train.generator import (
@@ -485,6 +485,17 @@ def test_faces_that_the_memory_has_no_room_for_are_refused_before_they_are_decod
     with pytest.raises(ValueError, match=r"40 faces of 64 px take 0\.0 GB, and the memory is 0\.0 GB: name"):
         load_faces((str(workspace / "faces.zip"),), 64, chips=False, cache=str(tmp_path / "cache"))
     assert not (tmp_path / "cache").exists()
+
+
+def test_stored_faces_are_taken_in_order_from_all_archives(workspace, tmp_path):
+    archives, cache = (str(workspace / "faces.zip"),) * 2, str(tmp_path)
+    stored, all_of_them = (one(archives, 32, chips=False, cache=cache) for one in (open_faces, load_faces))
+    assert len(all_of_them) == len(stored.labels) == 80 and all_of_them.source.tolist() == [0] * 40 + [1] * 40
+    mask = torch.arange(80) % 3 == 0
+    taken, selected = stored.take(mask), all_of_them.select(mask)
+    assert torch.equal(taken.images, selected.images) and taken.names == selected.names
+    assert torch.equal(taken.ages, selected.ages) and torch.equal(taken.source, selected.source)
+    assert torch.equal(taken.images[14], all_of_them.images[2])  # the 43rd is the third of the second archive
 
 
 def test_faces_are_decoded_a_few_at_a_time(workspace, tmp_path, monkeypatch):

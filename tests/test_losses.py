@@ -20,6 +20,7 @@ from train.losses import (
     compute_distillation_loss,
     compute_gender_loss,
     compute_generator_gan_loss,
+    compute_patchiness_loss,
     compute_r1_penalty,
     compute_recon_loss,
     compute_residual_loss,
@@ -191,6 +192,29 @@ def test_smoothness_loss_counts_the_edges_of_the_change():
     step[..., 4:] += 0.5
     assert compute_smoothness_loss(step, images).item() == pytest.approx(0.5 / 7, rel=1e-4)
     assert compute_smoothness_loss(ripples, images).item() == pytest.approx(0.5, rel=1e-4)
+
+
+def test_patchiness_loss_prefers_few_deep_folds_to_much_dirt():
+    images, background = torch.zeros(1, 3, 384, 384), torch.zeros(384, 384)
+
+    def loss(change: torch.Tensor, background: torch.Tensor = background) -> float:
+        return compute_patchiness_loss(images + change, images, background).item()
+
+    axis = torch.arange(384)
+    cells = ((axis[:, None] // 12 + axis // 12) % 2).float()  # patches of 12 px
+    dirt, shading = 0.06 * cells, 0.3 * torch.sin(axis / 384 * math.pi)
+    fold = torch.zeros(384, 384)
+    fold[100:112] = 0.6  # as much in all
+    wrinkles = 0.2 * ((axis[:, None] + axis) % 2).float()
+    assert dirt.sum() > 0.9 * fold.sum()
+    assert loss(dirt) > 2.5 * loss(fold) > 0
+    assert loss(1.5 * fold) < 1.3 * loss(fold)
+    assert loss(0.5 * dirt) < loss(dirt)
+    assert max(loss(shading), loss(wrinkles)) < 0.1 * loss(dirt)
+    half = background.clone()
+    half[:, :192] = 1
+    assert loss(dirt, half) == pytest.approx(loss(dirt) / 2, rel=0.02)
+    assert loss(dirt, background + 1) == 0
 
 
 def test_chroma_loss_ignores_brightness():

@@ -24,7 +24,7 @@ from train.attributes import find_attribute
 from train.augment import augment
 from train.averaging import update_average
 from train.config import load_config, require_at_least_one
-from train.data import Faces, held_out, load_faces, move_images, to_unit
+from train.data import Faces, held_out, move_images, open_faces, to_unit
 from train.deadline import Deadline
 from train.groups import classifier_groups
 from train.losses import compute_age_error, compute_class_loss
@@ -257,11 +257,12 @@ def load_split(config: ClassifierTraining, cache: str = ".cache") -> tuple[Faces
     if config.attribute != "age" and config.model.gender:
         raise ValueError(f"model.gender: V of {config.attribute} has no gender head; set it to false")
     side = round(config.model.resolution * 1.125)
-    faces = load_faces(config.data, side, chips=True, cache=cache, attribute=attribute)
-    unseen = held_out(faces.names)
+    faces = open_faces(config.data, side, chips=True, cache=cache, attribute=attribute)
+    unseen = held_out(faces.labels.names)
     if unseen.all() or not unseen.any():
-        raise ValueError(f"{', '.join(config.data)}: {len(faces)} faces are too few to train on most and hold out some")
-    return faces.select(~unseen), faces.select(unseen)
+        few = f"{', '.join(config.data)}: {len(unseen)} faces"
+        raise ValueError(f"{few} are too few to train on most and hold out some")
+    return faces.take(~unseen), faces.take(unseen)
 
 
 def build_networks(config: ClassifierTraining, device: torch.device) -> Networks:

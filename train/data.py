@@ -90,6 +90,42 @@ def load_faces(
 ) -> Faces:
     """Decode archives into memory.
 
+    Args, Raises: as of `open_faces`.
+    """
+    stored = open_faces(archives, size, chips, cache, attribute, need_glasses)
+    return stored.take(torch.ones(len(stored.labels), dtype=torch.bool))
+
+
+@dataclass(frozen=True)
+class StoredFaces:
+    """Faces that lie decoded on the disk: `take` reads those that are wanted, so that none is in memory twice."""
+
+    labels: Faces  # of all, with images of size 0
+    archives: tuple[Tensor, ...]  # [N, 3, S, S] uint8 each, mapped
+
+    def take(self, mask: Tensor) -> Faces:
+        """The faces where the boolean mask [N] is true, in memory."""
+        labels = self.labels.select(mask)
+        images = torch.empty(len(labels), *self.archives[0].shape[1:], dtype=torch.uint8)
+        done = 0
+        parts = mask.split([len(archive) for archive in self.archives])
+        for archive, part in zip(self.archives, parts, strict=True):
+            index = part.nonzero().squeeze(1)
+            torch.index_select(archive, 0, index, out=images[done : done + len(index)])
+            done += len(index)
+        return replace(labels, images=images)
+
+
+def open_faces(
+    archives: tuple[str, ...],
+    size: int,
+    chips: bool,
+    cache: str = ".cache",
+    attribute: Attribute = AGE,
+    need_glasses: bool = False,
+) -> StoredFaces:
+    """Decode archives to the cache, and read their labels.
+
     Args:
         archives: zip files or folders, each with images and a labels.csv (columns file, age, gender).
         size: side of the images in pixels.
@@ -114,14 +150,15 @@ def load_faces(
     memory = physical_memory()
     _require_room(len(rows), size, _MOST_OF_THE_MEMORY * memory, f"the memory is {memory / 1e9:.1f} GB")
     images = [_load_images(path, table, size, chips, Path(cache)) for path, table in zip(paths, tables, strict=True)]
-    return Faces(
-        images[0] if len(images) == 1 else torch.cat(images),
+    labels = Faces(
+        torch.empty(len(rows), 0, dtype=torch.uint8),
         torch.tensor([row.label for row in rows]),
         torch.tensor([row.female for row in rows]),
         tuple(row.cells["file"] for row in rows),
         torch.cat([torch.full((len(table),), index) for index, table in enumerate(tables)]),
         torch.tensor([read_glasses(row.cells.get("glasses", "")) for row in rows]),
     )
+    return StoredFaces(labels, tuple(images))
 
 
 def move_images(faces: Faces, device: torch.device) -> Faces:

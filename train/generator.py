@@ -25,7 +25,7 @@ from train.augment import jitter_view, lose_resolution, relight, retouch
 from train.averaging import update_average
 from train.batches import Batch, age_balance, assemble_batch, draw_batch, draw_targets
 from train.config import load_config, require_at_least_one
-from train.data import Faces, held_out, load_faces, move_images, to_unit
+from train.data import Faces, held_out, move_images, open_faces, to_unit
 from train.deadline import Deadline
 from train.discriminators import build_discriminator
 from train.feature_discriminator import FeatureDiscriminator
@@ -42,6 +42,7 @@ from train.losses import (
     compute_distillation_loss,
     compute_gender_loss,
     compute_generator_gan_loss,
+    compute_patchiness_loss,
     compute_r1_penalty,
     compute_recon_loss,
     compute_residual_loss,
@@ -92,6 +93,7 @@ class LossWeights:
     brightening: float = 0.0  # square of what brightens by more than 0.2, or `brightening_younger`
     discolouring: float = 0.0  # square of what a colour difference changes by more than a tan
     smoothness: float = 0.0  # total variation of the change
+    patchiness: float = 0.0  # how much of the face changes a little in patches
     distillation: float = 0.0  # from `teachers`
 
 
@@ -341,6 +343,8 @@ def compute_generator_losses(
         )
     if weights.smoothness > 0:
         losses["smoothness"] = weights.smoothness * compute_smoothness_loss(edited, batch.images)
+    if weights.patchiness > 0:
+        losses["patchiness"] = weights.patchiness * compute_patchiness_loss(edited, batch.images, batch.background)
     if weights.darkening > 0:
         free = torch.where(grows_younger, config.darkening_younger, config.darkening_older)
         losses["darkening"] = weights.darkening * compute_darkening_loss(
@@ -422,27 +426,30 @@ def load_phase_data(config: GeneratorTraining, nets: Networks, phase: Phase, cac
     attribute = find_attribute(config.attribute)
     lowest, highest = attribute.targets[0], attribute.targets[-1]
     with PartialState().local_main_process_first():  # one process a machine decodes, the others read its cache
-        faces = load_faces(config.data, phase.resolution, False, cache, attribute, need_glasses=config.need_glasses)
+        stored = open_faces(config.data, phase.resolution, False, cache, attribute, need_glasses=config.need_glasses)
     device = next(nets.generator.parameters()).device
+    faces = stored.labels
     if config.label_by_classifier:
-        parts = faces.images.split(64)
+        parts = (part for images in stored.archives for part in images.split(64))
         ages = torch.cat([nets.classifier.predict(to_unit(part.to(device))) for part in parts])
         faces = replace(faces, ages=main_process_values(ages).cpu())
+        stored = replace(stored, labels=faces)
     unseen = held_out(faces.names)
     if not unseen.any():
         few = f"{', '.join(config.data)}: none of its {len(faces)} faces falls into the twentieth that is held out"
         raise ValueError(f"{few}; please add faces")
     rounded = faces.ages.round()
-    train = faces.select(~unseen & (rounded >= lowest) & (rounded <= highest))
-    wanted = 2 * phase.batch * own_share().count
-    if len(train) < wanted:
-        few = f"{len(train)} faces of {config.attribute} {lowest}..{highest} in {', '.join(config.data)}"
-        raise ValueError(f"{few}, but a step takes {wanted}: please add faces, or make batch smaller")
+    wanted = ~unseen & (rounded >= lowest) & (rounded <= highest)
+    needed = 2 * phase.batch * own_share().count
+    if wanted.sum() < needed:
+        few = f"{int(wanted.sum())} faces of {config.attribute} {lowest}..{highest} in {', '.join(config.data)}"
+        raise ValueError(f"{few}, but a step takes {needed}: please add faces, or make batch smaller")
+    train = stored.take(wanted)
     # The labels stay here: the next targets are drawn from them without waiting for the device.
     train = replace(move_images(train, device), ages=train.ages.round())
     if config.skin_maps:
         train = replace(train, skin=load_skin_maps(config.skin_maps, train.names).to(device))
-    return train, faces.select(unseen)
+    return train, stored.take(unseen)
 
 
 def open_phase(

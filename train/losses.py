@@ -14,6 +14,7 @@ from torch import Tensor
 from agetransformer.classifier import NUM_AGES, expected_age
 from agetransformer.shading import add_change, luma
 
+_PATCH_CELLS = 96  # a side
 _DARKEST = 0.25  # of `full_light`: darker pixels count as if they were no darker
 
 
@@ -93,6 +94,27 @@ def compute_smoothness_loss(edited: Tensor, images: Tensor) -> Tensor:
     """Total variation of the change, E |grad (G(x0, a1) - x0)|_1: ripples and strokes cost, shading is nearly free."""
     change = edited - images
     return change.diff(dim=2).abs().mean() + change.diff(dim=3).abs().mean()
+
+
+def compute_patchiness_loss(edited: Tensor, images: Tensor, background: Tensor, strong: float = 0.04) -> Tensor:
+    """How much of the face changes a little in patches, 0..1: mean of p^2 / (p^2 + strong^2) of patches p of light.
+
+    Patches are the change of luma between a 96th and a tenth of the side in size: wrinkles are finer, shading is
+    coarser. The mean saturates (Geman and McClure 1987): a fold costs no more when it deepens, while V is content
+    with a little dirt all over a cheek, which reads as age too.
+
+    Args:
+        edited, images: [N, 3, H, W], H = W, at least 96.
+        background: see above.
+        strong: of the range 2; weaker patches cost by their square.
+    """
+    change = F.adaptive_avg_pool2d(luma(edited - images)[:, None], _PATCH_CELLS)
+    coarse = change
+    for _ in range(2):
+        coarse = F.avg_pool2d(coarse, 9, stride=1, padding=4, count_include_pad=False)
+    square = (change - coarse).square()
+    face = 1 - F.adaptive_avg_pool2d(background.expand(len(images), 1, *images.shape[2:]), _PATCH_CELLS)
+    return (face * square / (square + strong**2)).mean()
 
 
 def compute_darkening_loss(
