@@ -110,7 +110,9 @@ def test_card_of_a_classifier(untrained_classifier: Path, tmp_path: Path) -> Non
     assert ModelCard(text).data.license == "cc-by-nc-4.0"
 
 
-@pytest.mark.parametrize("name", ["generator", "classifier", "classifier-robust", "classifier-robust-224"])
+@pytest.mark.parametrize(
+    "name", ["generator", "classifier", "classifier-robust", "classifier-robust-224", "classifier-robust-strong"]
+)
 def test_embedded_cards_are_what_their_measurements_say(name: str) -> None:
     folder = ROOT / "checkpoints" / name
     if not (folder / "model.safetensors").is_file():

@@ -244,7 +244,7 @@ def workspace(
     (generator / "notes.yaml").write_text(yaml.safe_dump(notes))
     shutil.copytree(generator, tmp_path / "owner" / "name")
     shutil.copy(ROOT / "assets" / "astronaut.jpg", tmp_path / "portrait.jpg")
-    for name in ("classifier", "classifier-robust", "classifier-robust-224"):
+    for name in ("classifier", "classifier-robust", "classifier-robust-224", "classifier-robust-strong"):
         save_checkpoint(AgeClassifier(ClassifierConfig(resolution=32)), tmp_path / "checkpoints" / name)
     (tmp_path / "checkpoints" / "discriminator").symlink_to(ROOT / "checkpoints" / "discriminator")
     (tmp_path / "train" / "configs").mkdir(parents=True)
