@@ -102,10 +102,12 @@ def measure_hair(
         head: [F, F] bool, the face up to the hair line, where hair of a head ends on skin; None: nowhere.
     """
     light, saturation = light_and_saturation(pixels)
-    weight = mask + np.float32(1e-4)  # what is beside the hair is no part of it
 
-    def around(what: np.ndarray, reach: float) -> np.ndarray:
-        return _blurred(what * weight, reach * side) / _blurred(weight, reach * side)
+    def around(what: np.ndarray, reach: float, hair: np.ndarray = mask) -> np.ndarray:
+        return _blurred_within(hair, what, reach * side)
+
+    def shadows(tone: np.ndarray) -> np.ndarray:
+        return cv2.pow((tone[box] / max(usual, 1e-3)).clip(*_SHADES), _SHADING)
 
     face = skin if skin.any() else np.ones_like(skin)
     skin_light, skin_saturation = float(np.median(light[face])), float(np.median(saturation[face]))
@@ -117,7 +119,7 @@ def measure_hair(
     left, top, extent = _square_around(mask)
     box = (slice(top, top + extent), slice(left, left + extent))
     usual = float((tone[box] * mask[box]).sum() / max(mask[box].sum(), 1e-6))
-    shades = cv2.pow((tone[box] / max(usual, 1e-3)).clip(*_SHADES), _SHADING)
+    shades = shadows(tone)
     cover = np.ones((extent, extent), np.float32)
     if beard:
         more_colourful = around(saturation, _TONE) / max(skin_saturation, _SATURATED) - 1
@@ -128,9 +130,8 @@ def measure_hair(
         greyness = np.maximum(greyness, light_enough * paler)
     elif head is not None and head.any():
         hidden = _measure_fringe(light, mask, head, side)
-        weight = mask * hidden**2 + np.float32(1e-4)  # what of the skin shows through is no part of it either
-        tone = around(light, _TONE)
-        shades = np.minimum(shades, cv2.pow((tone[box] / max(usual, 1e-3)).clip(*_SHADES), _SHADING))
+        tone = around(light, _TONE, mask * hidden**2)  # what of the skin shows through is no part of it
+        shades = np.minimum(shades, shadows(tone))
         cover = hidden[box].copy()
     return Hair(  # copies, or what is kept would keep the whole picture
         pixels[box].copy(),
@@ -179,13 +180,12 @@ def _measure_fringe(light: np.ndarray, mask: np.ndarray, head: np.ndarray, side:
         light: [F, F], of each pixel.
     """
     beside = (1 - mask) * head
-    near = _blurred(beside, _FRINGE * side)
-    skin = (_blurred(light * beside, _FRINGE * side) / near.clip(1e-3)).clip(1e-3)
-    inner = mask * (1 - rising(near, *_NEAR)) + np.float32(1e-4)
-    hair = _blurred(light * inner, _LOCKS * side) / _blurred(inner, _LOCKS * side)
-    darker = 1 - hair / skin
+    around = _blurred(beside, _FRINGE * side)
+    skin = (_blurred(light * beside, _FRINGE * side) / around.clip(1e-3)).clip(1e-3)
+    near = rising(around, *_NEAR)
+    darker = 1 - _blurred_within(mask * (1 - near), light, _LOCKS * side) / skin
     hidden = (1 - cv2.GaussianBlur(light, (0, 0), _STRAND * side) / skin) / darker.clip(_DARKER[0])
-    return 1 - rising(near, *_NEAR) * rising(darker, *_DARKER) * (1 - rising(hidden, *_HIDDEN))
+    return 1 - near * rising(darker, *_DARKER) * (1 - rising(hidden, *_HIDDEN))
 
 
 def hair_change(hair: Hair, age: float, target: float) -> HairChange | None:
@@ -238,6 +238,12 @@ def _square_around(mask: np.ndarray) -> tuple[int, int, int]:
     extent = min(len(mask), int(max(np.ptp(columns), np.ptp(rows))) + 3)
     left, top = (int(np.clip(places[0] - 1, 0, len(mask) - extent)) for places in (columns, rows))
     return left, top, extent
+
+
+def _blurred_within(hair: np.ndarray, values: np.ndarray, sigma: float) -> np.ndarray:
+    """`_blurred` values of the hair alone: what is beside it is no part of it."""
+    weight = hair + np.float32(1e-4)
+    return _blurred(values * weight, sigma) / _blurred(weight, sigma)
 
 
 def _blurred(values: np.ndarray, sigma: float) -> np.ndarray:

@@ -56,9 +56,8 @@ def _sums(flat: Tensor) -> tuple[Tensor, Tensor]:
     """[N, HW, C] -> the sums of its values and of their squares, [N, 1, C] each, in float32 at least."""
     dtype = torch.promote_types(flat.dtype, torch.float32)
     if flat.device.type != "cpu":  # reads it twice, and writes nothing of its size
-        return flat.sum(1, keepdim=True, dtype=dtype), torch.linalg.vector_norm(
-            flat, dim=1, keepdim=True, dtype=dtype
-        ).square()
+        length = torch.linalg.vector_norm(flat, dim=1, keepdim=True, dtype=dtype)
+        return flat.sum(1, keepdim=True, dtype=dtype), length.square()
     sums = squares = torch.zeros((), dtype=dtype)
     for part in _parts(flat):
         wide = part.to(dtype)

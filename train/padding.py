@@ -17,9 +17,7 @@ class Reflect(torch.autograd.Function):
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor, width: int) -> Tensor:
         ctx.width = width
-        padded = with_room(x, width)
-        middle(padded, width).copy_(x)
-        return fill_reflected(padded, width)
+        return fill_reflected(_bordered(x, width), width)
 
     @staticmethod
     @once_differentiable
@@ -39,9 +37,7 @@ class Replicate(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor) -> Tensor:
-        padded = with_room(x, 1)
-        middle(padded, 1).copy_(x)
-        return fill_replicated(padded)
+        return fill_replicated(_bordered(x, 1))
 
     @staticmethod
     @once_differentiable
@@ -53,6 +49,13 @@ class Replicate(torch.autograd.Function):
             inner.select(dim, last - 2).add_(gradient.select(dim, last))
             gradient = inner
         return gradient
+
+
+def _bordered(x: Tensor, width: int) -> Tensor:
+    """x in the middle of a larger map, channels last, whose border is not filled yet."""
+    padded = with_room(x, width)
+    middle(padded, width).copy_(x)
+    return padded
 
 
 def reflect(x: Tensor, width: int) -> Tensor:
