@@ -11,6 +11,7 @@ from threading import Lock
 
 import torch
 from torch import Tensor
+from torch.backends import cudnn
 
 Function = Callable[..., tuple[Tensor, ...]]
 Shapes = tuple[torch.Size, ...]
@@ -32,17 +33,21 @@ Record = Callable[[Function, tuple[Tensor, ...]], Recording]
 
 
 def record_cuda_graph(function: Function, inputs: tuple[Tensor, ...]) -> Recording:
-    """Run `function` on `inputs`, on their GPU, and record it."""
-    with torch.cuda.device(inputs[0].device):
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(_WARM_UP):
-                function(*inputs)
-        torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads go on using the GPU
-            outputs = function(*inputs)
+    """Run `function` on `inputs`, on their GPU, and record it with the quickest convolutions that cuDNN finds."""
+    searching, cudnn.benchmark = cudnn.benchmark, True
+    try:
+        with torch.cuda.device(inputs[0].device):
+            side = torch.cuda.Stream()
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):
+                for _ in range(_WARM_UP):
+                    function(*inputs)
+            torch.cuda.current_stream().wait_stream(side)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads go on using the GPU
+                outputs = function(*inputs)
+    finally:
+        cudnn.benchmark = searching
     return Recording(inputs, outputs, graph.replay)
 
 

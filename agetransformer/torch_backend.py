@@ -1,6 +1,9 @@
 """The rewritten generator in PyTorch: any device; on a GPU in half precision, with all ages as one batch."""
 
+import importlib.util
+import logging
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +12,8 @@ from agetransformer.bordered import BorderedDecoder, BorderedEncoder
 from agetransformer.graphs import Graphed
 from agetransformer.networks import Generator
 from agetransformer.rewrites import FastEncoding, FastNorm, RewriteConfig, rewrite
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -20,6 +25,7 @@ class TorchBackendConfig:
     graphs: bool = False  # replay CUDA graphs instead of launching kernel by kernel
     rewrites: RewriteConfig = field(default_factory=RewriteConfig)
     bordered: bool = False  # in the form of `agetransformer.bordered`, which stays channels last
+    fused: bool = False  # and in that of `agetransformer.fused` for as long as Triton can compile it
 
     @staticmethod
     def best(device: str) -> "TorchBackendConfig":
@@ -34,7 +40,29 @@ class TorchBackendConfig:
             graphs=torch.device(device).type == "cuda",
             rewrites=RewriteConfig(row_pairs=False, row_sums=False, block=4),
             bordered=True,
+            fused=torch.device(device).type == "cuda" and importlib.util.find_spec("triton") is not None,
         )
+
+
+class Preferred(nn.Module):
+    """`first`, or `second` from the first failure on, which is logged; too little memory is not one."""
+
+    def __init__(self, first: nn.Module, second: nn.Module):
+        super().__init__()
+        self.first = first
+        self.second = second
+        self._works = True
+
+    def forward(self, *inputs: Tensor) -> Any:
+        if self._works:
+            try:
+                return self.first(*inputs)
+            except torch.OutOfMemoryError:
+                raise
+            except Exception as error:  # Triton's many: no C compiler, a GPU that is too old, a folder it cannot write
+                self._works = False
+                _LOG.warning("editing without Triton's kernels, which takes longer: %s", error)
+        return self.second(*inputs)
 
 
 class TorchBackend:
@@ -45,8 +73,14 @@ class TorchBackend:
         self.device = torch.device(config.device)
         self.memory_format = torch.channels_last if config.channels_last else torch.contiguous_format
         encoder, decoder = rewrite(generator, config.rewrites)
-        self.encoder = self._prepared(BorderedEncoder(encoder) if config.bordered else encoder)
-        self.decoder = self._prepared(BorderedDecoder(decoder) if config.bordered else decoder)
+        forms: tuple[nn.Module, nn.Module] = (encoder, decoder)
+        if config.bordered:
+            forms = BorderedEncoder(encoder), BorderedDecoder(decoder)
+        if config.fused:
+            from agetransformer.fused import FusedDecoder, FusedEncoder  # Triton, only where it is used
+
+            forms = Preferred(FusedEncoder(encoder), forms[0]), Preferred(FusedDecoder(decoder), forms[1])
+        self.encoder, self.decoder = map(self._prepared, forms)
         self._encode = Graphed(self.encoder) if config.graphs else self.encoder
         decode = self._decode_batch
         self._decode = Graphed(decode) if config.graphs else decode

@@ -131,7 +131,7 @@ def build_parts(config: BenchmarkConfig, device: torch.device) -> dict[str, Call
         )
 
     def generator(step: int) -> None:
-        images = edit_at(nets.generator, batch.images, batch.ages, batch.targets)
+        images = nets.edits(batch.images, batch.ages, batch.targets)
         nets.generator_optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(images, [reconstruction, edited])
 

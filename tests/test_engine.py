@@ -225,7 +225,7 @@ def test_torch_engine(residual, shading):
 def test_torch_in_half_precision_and_batches():
     """The form for GPUs, run on the CPU."""
     generator, image = random_generator(64), random_image(64)
-    config = replace(TorchBackendConfig.best("cuda"), device="cpu", ages_at_once=2, graphs=False)
+    config = replace(TorchBackendConfig.best("cuda"), device="cpu", ages_at_once=2, graphs=False, fused=False)
     assert config.precision != torch.float32 and config.channels_last
     engine = Engine(generator, backend=TorchBackend(generator, config))
     errors = error(engine.decode(engine.encode(image), AGES), reference(generator, image, AGES))
@@ -250,7 +250,7 @@ def test_graphs_give_what_the_function_gives(bordered):
     generator, image = random_generator(64), random_image(64)
     best = TorchBackendConfig.best("cuda")
     assert best.bordered and best.graphs
-    config = replace(best, device="cpu", ages_at_once=2, precision=torch.float32)
+    config = replace(best, device="cpu", ages_at_once=2, precision=torch.float32, fused=False)
     if not bordered:
         config = TorchBackendConfig(ages_at_once=2, graphs=True, channels_last=True)
     backend = TorchBackend(generator, config)

@@ -7,6 +7,7 @@ import signal
 import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,7 @@ from train.hair_segmenter import HairTraining
 from train.losses import background_prior, show_on_face
 from train.misplace import draw_strokes, misplace_edits
 from train.parallel import Share
+from train.recorded import RecordedEdits
 from train.state import load_state
 
 
@@ -367,6 +369,46 @@ def test_glasses_are_held_where_they_were(workspace):
     assert losses[0] < 1e-4 and losses[1] == pytest.approx(2 * 20, rel=1e-3)
 
 
+def test_the_gender_is_also_held_by_a_classifier_that_asks_for_no_age(workspace):
+    """The loss is low where it says of the edit what is true of the face, and high otherwise."""
+    config = tiny(workspace, gender_classifier=str(workspace / "classifier"), view_jitter=0.0)
+    weights = LossWeights(recon=0, gan=0, age=0, gender=2)
+    config.phases = (Phase(8, 64, 2, 1e-3, weights),)
+    nets = build_networks(config, torch.device("cpu"))
+
+    class SaysFemale(torch.nn.Module):
+        config = nets.gender.config
+
+        def forward(self, x):
+            return torch.zeros(len(x), 101), torch.full((len(x),), 20.0)
+
+    nets = nets._replace(gender=SaysFemale())
+    images, ages = torch.zeros(2, 3, 64, 64), torch.tensor([30.0, 40])
+    losses = []
+    for traits in ([1, 3], [0, 2]):  # women, men
+        traits = torch.tensor(traits)
+        batch = Batch(images, ages, ages, traits, images, ages, traits, *2 * [background_prior(images.shape[-1])])
+        terms = compute_generator_losses(nets, batch, images, images, images, weights, config, torch.Generator())
+        assert set(terms) == {"recon", "gender"}  # none of its age
+        losses.append(terms["gender"].item())
+    assert losses[0] < 1e-4 and losses[1] == pytest.approx(2 * 20, rel=1e-3)
+
+
+def test_without_a_gpu_recorded_edits_are_the_edits():
+    generator = Generator(GeneratorConfig(64, residual=True)).eval()
+    images, ages = torch.randn(2, 3, 64, 64), torch.tensor([[25.0, 60.0], [40.5, 30.0]])
+    results = []
+    for edits in (RecordedEdits(generator, torch.float32), partial(edit_at, generator, dtype=torch.float32)):
+        generator.zero_grad()
+        made = edits(images, *ages)
+        sum(image.square().sum() for image in made).backward()
+        gradients = [p.grad.clone() for p in generator.parameters() if p.grad is not None]
+        results.append((*made, *gradients))
+    assert len(results[0]) > 40
+    for one, other in zip(*results, strict=True):
+        assert torch.equal(one, other)
+
+
 def test_held_out_faces_are_a_fixed_twentieth():
     mask = held_out(tuple(f"{i:05d}.webp" for i in range(20_000)))
     assert mask.float().mean().item() == pytest.approx(0.05, abs=0.006)
@@ -463,6 +505,7 @@ def test_a_step_that_wants_more_faces_than_there_are_is_refused(workspace, tmp_p
         ({"save_every": 0}, "save_every: expected 1 or more, found 0"),
         ({"log_every": 0}, "log_every: expected 1 or more, found 0"),
         ({"phases": (Phase(8, 32, 2, 1e-3, LossWeights(glasses=0.5)),)}, "needs glasses_classifier"),
+        ({"gender_classifier": "x", "phases": (Phase(8, 32, 2),)}, r"gender_classifier: counts by weights\.gender"),
     ):
         with pytest.raises(ValueError, match=what):
             train_generator(tiny(workspace, **wrong), tmp_path / "other", cache=str(tmp_path))

@@ -29,7 +29,6 @@ from train.data import Faces, held_out, move_images, open_faces, to_unit
 from train.deadline import Deadline
 from train.discriminators import build_discriminator
 from train.feature_discriminator import FeatureDiscriminator
-from train.forward import edit_at
 from train.history import History, LabelledImages, halve
 from train.losses import (
     compute_age_error,
@@ -65,7 +64,7 @@ from train.parallel import (
     require_same_state,
     share_batch_statistics,
 )
-from train.recorded import RecordedClassifier
+from train.recorded import RecordedClassifier, RecordedEdits
 from train.runlog import RunLog
 from train.samples import choose_samples
 from train.skin_maps import load_skin_maps
@@ -84,7 +83,7 @@ class LossWeights:
     age: float = 0.1  # V's cross-entropy
     age_robust: float = 0.0  # the same from a V trained against adversarial perturbations
     gan: float = 1.0  # LSGAN
-    gender: float = 0.0  # stays, says each V that counts for the age
+    gender: float = 0.0  # stays, says each V that counts for the age, and `gender_classifier`
     glasses: float = 0.0  # by `glasses_classifier`
     residual: float = 0.0  # L1 of the change
     outside: float = 1.0  # how many times dearer a change of the background is than one of the face
@@ -124,6 +123,7 @@ class GeneratorTraining:
     loader_workers: int = 4  # of shards: processes that read and decode for each process
     classifier: str = "checkpoints/classifier"  # V
     robust_classifier: str = ""  # empty: none
+    gender_classifier: str = ""  # one more V, of which only the gender counts; empty: none
     glasses_classifier: str = ""  # V of the attribute glasses; empty: none
     label_by_classifier: bool = True  # a0 by V, as in the paper, instead of by the archive's labels
     attribute: str = "age"  # what to edit; see train/attributes.py
@@ -180,10 +180,12 @@ class Networks(NamedTuple):
     """Everything with weights that one step touches."""
 
     generator: Generator
+    edits: RecordedEdits  # of the generator
     average: Generator  # exponential moving average of the generator: what is shipped
     discriminator: nn.Module  # of train/discriminators.py
     classifier: RecordedClassifier
     robust: RecordedClassifier | None
+    gender: RecordedClassifier | None
     glasses: RecordedClassifier | None
     generator_optimizer: torch.optim.Optimizer
     discriminator_optimizer: torch.optim.Optimizer
@@ -200,6 +202,8 @@ def build_networks(config: GeneratorTraining, device: torch.device) -> Networks:
         raise ValueError("weights.age_robust: needs robust_classifier, checkpoints/classifier-robust for example")
     if config.sources and (len(config.sources) != len(config.data) or not config.balance_traits):
         raise ValueError("sources: a number for each archive of data, for balance_traits, which has to be true")
+    if config.gender_classifier and not any(phase.weights.gender > 0 for phase in config.phases):
+        raise ValueError("gender_classifier: counts by weights.gender, 0.5 for example; without it leave it out")
     if not config.glasses_classifier and any(phase.weights.glasses > 0 for phase in config.phases):
         raise ValueError("weights.glasses: needs glasses_classifier, which classifier-glasses.yaml makes")
     if config.discriminator == "features" and any(phase.resolution % 32 for phase in config.phases):
@@ -229,12 +233,18 @@ def build_networks(config: GeneratorTraining, device: torch.device) -> Networks:
     def asked(folder: str) -> RecordedClassifier:
         return RecordedClassifier(load_frozen(folder, device), config.bf16)
 
+    gender = asked(config.gender_classifier) if config.gender_classifier else None
+    if gender is not None and not gender.config.gender:
+        raise ValueError(f"gender_classifier: the one in {config.gender_classifier} does not tell the gender")
+
     return Networks(
         generator,
+        RecordedEdits(generator, torch.bfloat16 if config.bf16 else torch.float32),
         copy.deepcopy(generator).requires_grad_(False).eval(),
         discriminator,
         asked(config.classifier),
         asked(config.robust_classifier) if config.robust_classifier else None,
+        gender,
         asked(config.glasses_classifier) if config.glasses_classifier else None,
         torch.optim.Adam(groups, betas=betas),
         torch.optim.Adam([{"params": discriminator.parameters(), "scale": config.discriminator_lr}], betas=betas),
@@ -334,6 +344,8 @@ def compute_generator_losses(
             losses[f"{name}_l1"] = weight * config.label_l1 * compute_age_error(age_logits, batch.targets, share)
         if weights.gender > 0 and gender_logits is not None:
             losses[f"{name}_gender"] = weights.gender * compute_gender_loss(gender_logits, batch.female)
+    if nets.gender is not None and weights.gender > 0:
+        losses["gender"] = weights.gender * compute_gender_loss(read(nets.gender)[1], batch.female)
     if nets.glasses is not None and weights.glasses > 0:
         glasses_logits, _ = read(nets.glasses)
         losses["glasses"] = weights.glasses * compute_class_loss(glasses_logits, 100 * batch.glasses)
@@ -390,7 +402,7 @@ def train_step(
             if taught is not None:  # as the face: the student learns to edit the spoiled one like the plain one
                 taught = spoil(taught, chance, torch.Generator().set_state(before), batch.share)
     with torch.set_grad_enabled(not phase.discriminator_only):
-        reconstruction, edited = edit_at(nets.generator, batch.images, batch.ages, batch.targets, dtype=dtype)
+        reconstruction, edited = nets.edits(batch.images, batch.ages, batch.targets)
     seen = show_on_face(edited, batch.images, batch.background) if config.face_only else edited
     losses: dict[str, Tensor] = {}
     if phase.weights.gan > 0:

@@ -1,4 +1,9 @@
-"""A frozen classifier whose passes are recorded: on a GPU its many small kernels take longer to launch than to run."""
+"""Networks whose passes are recorded: on a GPU their many small kernels take longer to launch than to run.
+
+A recording is a CUDA graph of the pass forward and one of the pass back, for one shape of inputs. Its results stand
+until the next pass: one pass a step, and back before the next. Elsewhere, on a CPU or without a gradient, networks run
+as they are.
+"""
 
 from collections.abc import Callable
 
@@ -6,17 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from agetransformer.classifier import AgeClassifier, ClassifierConfig
+from agetransformer.networks import Generator
+from train.forward import edit_at
 
 Pass = Callable[[Tensor], tuple[Tensor, ...]]
 
 
 class RecordedClassifier(nn.Module):
-    """A frozen V, in whose stead CUDA graphs run where a gradient of its chips is asked for.
-
-    A pass forward and one back are recorded for each shape of chips when it comes first. Their results stand until the
-    next pass of that shape: one pass a step, and back before the next. Elsewhere, on a CPU or without a gradient, V
-    runs as it is.
-    """
+    """A frozen V; where a gradient of its chips is asked for, recordings run in its stead, one for each shape."""
 
     def __init__(self, classifier: AgeClassifier, bf16: bool = True):
         """
@@ -56,3 +58,45 @@ class RecordedClassifier(nn.Module):
         sample = torch.zeros_like(chips).requires_grad_()
         with torch.autocast("cuda", enabled=False):  # around a recording, PyTorch refuses its cache
             return torch.cuda.make_graphed_callables(read, (sample,))
+
+
+class RecordedEdits:
+    """`edit_at` of a generator in training, whose weights get the gradient; the recording is of the newest shape."""
+
+    def __init__(self, generator: Generator, dtype: torch.dtype = torch.bfloat16):
+        """
+        Args:
+            generator: its weights may change, in place.
+            dtype: the precision of the convolutions.
+        """
+        self.generator = generator
+        self.dtype = dtype
+        self._shape: torch.Size | None = None
+        self._recorded: nn.Module | None = None
+
+    def __call__(self, images: Tensor, *ages: Tensor) -> list[Tensor]:
+        """See `edit_at`."""
+        if images.device.type != "cuda" or not torch.is_grad_enabled():
+            return edit_at(self.generator, images, *ages, dtype=self.dtype)
+        if self._recorded is None or images.shape != self._shape:
+            self._recorded = None  # its memory goes before the next one's comes
+            self._recorded, self._shape = self._record(images, ages), images.shape
+        return list(self._recorded(images, *ages))
+
+    def _record(self, images: Tensor, ages: tuple[Tensor, ...]) -> nn.Module:
+        edits = _Edits(self.generator, self.dtype)
+        samples = (images.clone(), *(each.clone() for each in ages))
+        # Unused: biases before an instance norm.
+        return torch.cuda.make_graphed_callables(edits, samples, allow_unused_input=True)
+
+
+class _Edits(nn.Module):
+    """`edit_at` as a module, by whose parameters PyTorch knows what else gets a gradient."""
+
+    def __init__(self, generator: Generator, dtype: torch.dtype):
+        super().__init__()
+        self.generator = generator
+        self.dtype = dtype
+
+    def forward(self, images: Tensor, *ages: Tensor) -> tuple[Tensor, ...]:
+        return tuple(edit_at(self.generator, images, *ages, dtype=self.dtype))
