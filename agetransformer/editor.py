@@ -38,10 +38,10 @@ from agetransformer.hair_colour import Hair, hair_change, measure_hair
 from agetransformer.hair_masks import fill_outline, fit_mask, own_part, whole_beard
 from agetransformer.hair_segmenter import HairSegmenter, HairSegmenterConfig
 from agetransformer.imageio import load_photo
+from agetransformer.lips import lips_mask, without_fuller_lips
 from agetransformer.networks import Generator, GeneratorConfig
 from agetransformer.openvino_classifier import OpenVinoClassifier
 from agetransformer.shading import luma
-from agetransformer.upper_lip import upper_lip_mask, without_shadow
 
 if TYPE_CHECKING:
     from agetransformer.alignment import FaceFinder, FaceGeometry
@@ -339,7 +339,7 @@ class AgeEditor:
             self.engine.decode(encoding.encoding, torch.tensor(targets)),
             [_recolour(encoding, target) if hair else () for target in targets],
             torch.from_numpy(compositing.face_mask(geometry, side)),
-            None if geometry is None else upper_lip_mask(geometry.landmarks_in_square, side),
+            None if geometry is None else lips_mask(geometry.landmarks_in_square, side),
         )
 
     def _calibrate(self, edits: "_Edits") -> list[float]:
@@ -431,7 +431,7 @@ class _Edits:
     edited: Tensor  # [A, 3, R, R] in [-1, 1]: the first pass
     hair: Sequence[tuple[HairChange, ...]]  # what hair and beard change by at each age
     mask: Tensor  # [R, R] in 0..1: what of the change is added
-    upper_lip: Tensor | None  # [R, R] in 0..1: the skin above it; None where no landmarks are known
+    lips: Tensor | None  # [R, R] in 0..1: with the skin around them; None where no landmarks are known
     second: dict[int, Tensor] = field(
         default_factory=dict
     )  # [3, R, R]: what the second pass changes, once it is asked for
@@ -442,7 +442,7 @@ class _Edits:
         if share > MOST:
             change = change + (share - MOST) * min(strength, 1.0) * self._second_change(index)
         grows_younger = self.targets[index] < self.encoding.face.age
-        return without_shadow(change, self.upper_lip) if grows_younger and self.upper_lip is not None else change
+        return without_fuller_lips(change, self.lips) if grows_younger and self.lips is not None else change
 
     def shown(self, index: int, share: float) -> Tensor:
         """[3, R, R] in [-1, 1]: the face with so much of the change and its hair, as V and the second pass see it."""

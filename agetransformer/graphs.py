@@ -1,7 +1,8 @@
 """A function of tensors as a CUDA graph: one launch instead of one for each of its kernels.
 
 Hosts that lend a GPU for one call (ZeroGPU) have no torch.compile, and a graph recorded in that call pays for itself
-only from the next one on. So the first call with certain shapes runs plainly and the second records.
+only from the next one on. So the first call with certain shapes runs plainly and the second records. The same goes for
+kernels that have to be compiled, or at least loaded, before they are quick.
 """
 
 from collections import Counter
@@ -54,12 +55,15 @@ def record_cuda_graph(function: Function, inputs: tuple[Tensor, ...]) -> Recordi
 class Graphed:
     """`function`, recorded once for all inputs of the same shapes. Calls from several threads take turns."""
 
-    def __init__(self, function: Function, record: Record = record_cuda_graph, kept: int = 4):
+    def __init__(
+        self, function: Function, first: Function | None = None, record: Record = record_cuda_graph, kept: int = 4
+    ):
         """
         Args:
+            first: does the same, for the first call with certain shapes; None: `function` does.
             kept: recordings at a time, each with the memory that it works in; the oldest goes first.
         """
-        self.function, self.record, self.kept = function, record, kept
+        self.function, self.first, self.record, self.kept = function, first or function, record, kept
         self._calls: Counter[Shapes] = Counter()
         self._recordings: dict[Shapes, Recording] = {}
         self._lock = Lock()
@@ -71,7 +75,7 @@ class Graphed:
         with self._lock:
             self._calls[shapes] += 1
             if self._calls[shapes] == 1:
-                return self.function(*inputs)
+                return self.first(*inputs)
             recording = self._recordings.get(shapes)
             if recording is None:
                 while len(self._recordings) >= self.kept:

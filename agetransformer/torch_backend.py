@@ -2,6 +2,7 @@
 
 import importlib.util
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,6 +66,11 @@ class Preferred(nn.Module):
         return self.second(*inputs)
 
 
+def in_a_tuple(function: Callable[..., Tensor]) -> Callable[..., tuple[Tensor]]:
+    """The function with its result as the only one of a tuple, which is what `Graphed` records."""
+    return lambda *inputs: (function(*inputs),)
+
+
 class TorchBackend:
     """Calls from several threads are safe."""
 
@@ -73,17 +79,18 @@ class TorchBackend:
         self.device = torch.device(config.device)
         self.memory_format = torch.channels_last if config.channels_last else torch.contiguous_format
         encoder, decoder = rewrite(generator, config.rewrites)
-        forms: tuple[nn.Module, nn.Module] = (encoder, decoder)
+        halves: tuple[nn.Module, nn.Module] = (encoder, decoder)
         if config.bordered:
-            forms = BorderedEncoder(encoder), BorderedDecoder(decoder)
+            halves = BorderedEncoder(encoder), BorderedDecoder(decoder)
+        first = halves
         if config.fused:
             from agetransformer.fused import FusedDecoder, FusedEncoder  # Triton, only where it is used
 
-            forms = Preferred(FusedEncoder(encoder), forms[0]), Preferred(FusedDecoder(decoder), forms[1])
-        self.encoder, self.decoder = map(self._prepared, forms)
-        self._encode = Graphed(self.encoder) if config.graphs else self.encoder
-        decode = self._decode_batch
-        self._decode = Graphed(decode) if config.graphs else decode
+            halves = Preferred(FusedEncoder(encoder), first[0]), Preferred(FusedDecoder(decoder), first[1])
+        self.encoder, self.decoder = map(self._prepared, halves)
+        self._encode = Graphed(self.encoder, first[0]) if config.graphs else self.encoder
+        decode, decode_first = in_a_tuple(self.decoder), in_a_tuple(first[1])
+        self._decode = Graphed(decode, decode_first) if config.graphs else decode
 
     def _prepared(self, module: nn.Module) -> nn.Module:
         """On the device, in the precision and memory format of the config."""
@@ -92,9 +99,6 @@ class TorchBackend:
             if id(weight) not in norms:
                 weight.data = weight.data.to(self.config.precision)
         return module.to(self.device).to(memory_format=self.memory_format)
-
-    def _decode_batch(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        return (self.decoder(*inputs),)
 
     @torch.inference_mode()
     def encode(self, images: Tensor) -> FastEncoding:

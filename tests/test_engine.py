@@ -277,11 +277,25 @@ def test_graphs_kept_at_a_time():
         recorded.append(len(inputs[0]))
         return record_on_the_cpu(function, inputs)
 
-    double = Graphed(lambda x: (2 * x,), record, kept=2)
+    double = Graphed(lambda x: (2 * x,), record=record, kept=2)
     for length in (1, 1, 2, 2, 3, 3, 3, 2, 1):
         x = torch.rand(length)
         assert torch.equal(double(x)[0], 2 * x)
     assert recorded == [1, 2, 3, 1]
+
+
+def test_the_first_call_of_a_shape_can_be_anothers():
+    """Of what needs nothing compiled, where a GPU is lent for one call."""
+    called = []
+
+    def double(name: str) -> Function:
+        return lambda x: called.append(name) or (2 * x,)
+
+    graphed = Graphed(double("recorded"), double("first"), record_on_the_cpu)
+    for length in (1, 2, 1):
+        x = torch.rand(length)
+        assert torch.equal(graphed(x)[0], 2 * x)
+    assert called[:2] == ["first", "first"] and set(called[2:]) == {"recorded"}
 
 
 def test_graphs_are_recorded_one_after_the_other():
@@ -295,7 +309,7 @@ def test_graphs_are_recorded_one_after_the_other():
         underway.clear()
         return record_on_the_cpu(function, inputs)
 
-    graphed = [Graphed(lambda x, factor=factor: (factor * x,), record) for factor in range(4)]
+    graphed = [Graphed(lambda x, factor=factor: (factor * x,), record=record) for factor in range(4)]
     with ThreadPoolExecutor(4) as pool:
         for _ in range(2):
             results = list(pool.map(lambda one: one(torch.ones(3))[0].tolist(), graphed))

@@ -1,0 +1,64 @@
+"""Around the mouth of who is made younger no lips are drawn, and nothing else is touched."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from agetransformer.alignment import DEFAULT_MODEL, FaceFinder
+from agetransformer.lips import lips_mask, without_fuller_lips
+from agetransformer.shading import luma
+
+SIDE = 384
+
+
+@pytest.fixture(scope="module")
+def landmarks() -> np.ndarray:
+    if not DEFAULT_MODEL.is_file():
+        pytest.skip("needs the face landmarker in checkpoints/")
+    with FaceFinder() as finder:
+        return finder.find(Image.open("assets/astronaut.jpg").convert("RGB"))[0].landmarks_in_square
+
+
+def test_the_mask_holds_the_lips_and_what_is_above_them(landmarks: np.ndarray) -> None:
+    mask = lips_mask(landmarks, SIDE)
+    assert mask.shape == (SIDE, SIDE) and mask.min() >= 0 and mask.max() > 0.9
+
+    def at(*points: int) -> float:
+        x, y = (landmarks[list(points)].mean(axis=0) * SIDE).astype(int)
+        return mask[y, x].item()
+
+    assert min(at(0, 2), at(0), at(17), at(13, 14)) > 0.9  # half way from the nose to the lip; lips and mouth
+    assert max(at(5), at(50), at(280), at(152)) < 0.1  # nose, cheeks, chin
+    assert 0.01 < mask.mean() < 0.06
+
+
+def lines(*deviations: float) -> torch.Tensor:
+    """A light line of some width along row 190, or several, on [SIDE, SIDE]."""
+    rows = torch.arange(SIDE) - 190.0
+    return sum(0.2 * torch.exp(-0.5 * (rows / each) ** 2) for each in deviations)[:, None].expand(SIDE, SIDE)
+
+
+def test_lines_as_of_lips_go_and_wrinkles_and_the_light_of_the_face_stay() -> None:
+    mask = torch.ones(SIDE, SIDE)
+
+    def left(light: torch.Tensor) -> float:
+        made = without_fuller_lips(light.expand(3, SIDE, SIDE).contiguous(), mask)
+        return (luma(made[None])[0, 190, 190] / light[190, 190]).item()
+
+    assert left(lines(4.0)) < 0.45 < 0.65 < left(lines(0.6))
+    assert left(lines(40.0)) > 0.9
+    assert left(-lines(4.0)) < 0.45
+    assert left(torch.full((SIDE, SIDE), -0.2)) == pytest.approx(2 / 127.5 / 0.2, rel=1e-3)  # a shadow as a whole
+    assert left(torch.full((SIDE, SIDE), 0.2)) == pytest.approx(1, rel=1e-3)
+
+
+def test_nothing_else_changes_and_colours_stay() -> None:
+    mask = torch.zeros(SIDE, SIDE)
+    mask[140:160] = 1
+    change = 0.2 * torch.randn(3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    made = without_fuller_lips(change, mask)
+    assert torch.equal(made[:, :140], change[:, :140]) and torch.equal(made[:, 160:], change[:, 160:])
+    assert (made[:, 140:160] - change[:, 140:160]).abs().max() > 0.01
+    for one, other in ((0, 1), (1, 2)):
+        assert torch.allclose(made[one] - made[other], change[one] - change[other], atol=1e-6)
