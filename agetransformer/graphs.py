@@ -1,8 +1,8 @@
 """A function of tensors as a CUDA graph: one launch instead of one for each of its kernels.
 
 Hosts that lend a GPU for one call (ZeroGPU) have no torch.compile, and a graph recorded in that call pays for itself
-only from the next one on. So the first call with certain shapes runs plainly and the second records. The same goes for
-kernels that have to be compiled, or at least loaded, before they are quick.
+only from the next one on. So the first call with certain shapes runs plainly and the second records. Nor does the first
+wait for kernels that have to be compiled, or at least loaded, before they are quick.
 """
 
 from collections import Counter

@@ -2,7 +2,7 @@
 
 The young have fuller lips, so the network draws a light line along their edges and darkens the skin beyond them. But
 it may hardly change colours, and a lip without its red is a pale line with a shadow. Around the mouth only what is
-finer, the wrinkles, and what is much coarser, the light of the face, change.
+finer, the wrinkles, and what is much coarser, the light of the face, change, and the latter may hardly darken.
 """
 
 import cv2
@@ -29,12 +29,13 @@ def lips_mask(landmarks: np.ndarray, side: int) -> Tensor:
     """
 
     def inside(outline: tuple[int, ...]) -> np.ndarray:
-        mask: np.ndarray = np.zeros((side, side), np.float32)
-        return cv2.fillPoly(mask, [np.round(landmarks[list(outline)] * side).astype(np.int32)], 1.0)
+        mask: np.ndarray = np.zeros((side, side), np.uint8)
+        return cv2.fillPoly(mask, [np.round(landmarks[list(outline)] * side).astype(np.int32)], 1)
 
     reach = 2 * round(_AROUND * side) + 1
     around = cv2.dilate(inside(LIPS), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
-    return torch.from_numpy(cv2.GaussianBlur(np.maximum(around, inside(UPPER_LIP)), (0, 0), _SOFT * side))
+    mask = np.maximum(around, inside(UPPER_LIP)).astype(np.float32)
+    return torch.from_numpy(cv2.GaussianBlur(mask, (0, 0), _SOFT * side))
 
 
 def without_fuller_lips(change: Tensor, mask: Tensor) -> Tensor:

@@ -146,7 +146,7 @@ def _apply(
     scale = tl.load(weight + channel) / tl.sqrt(tl.maximum(square - mean * mean, 0.0) + eps)
     value = value * scale[None, :] + (tl.load(bias + channel) - mean * scale)[None, :]
     value = tl.where(value > 0, value, value * slope)
-    if adds:  # a map with a border of one pixel, of one image
+    if adds:  # a map of each image, with a border of one pixel
         at = ((image * (height + 2) + row + 1) * (width + 2) + column + 1) * c
         value += tl.load(plus + at[:, None] + channel[None, :], mask=inside[:, None], other=0.0).to(tl.float32)
     tl.store(y + out[:, None] + channel[None, :], value.to(y.dtype.element_ty), mask=inside[:, None])
@@ -173,23 +173,29 @@ def norm_act(
         plus: [N, C, H + 2, W + 2], channels last; what is around its middle does not count.
         blocked: the result lies as `Layout.BLOCKS`.
     Returns:
-        [N, C, H + 2 border, W + 2 border], channels last, in x's precision; sums are float32.
+        [N, C, H + 2 border, W + 2 border], or its blocks, channels last, in x's precision; sums are float32.
+    Raises:
+        ValueError: a map is not channels last, or the result is not of whole blocks.
     """
     channels, height, width = pixels_of(x, layout)
     for each in (x, skip, plus):
         if each is not None and not each.is_contiguous(memory_format=torch.channels_last):
             raise ValueError(f"a map of {tuple(each.shape)} is not channels last")
+    tall, wide = height + 2 * border, width + 2 * border
+    if blocked and (tall % BLOCK or wide % BLOCK):
+        raise ValueError(f"{tall} x {wide} pixels are no blocks of {BLOCK} x {BLOCK}")
     tile = _VALUES // channels
     programs = triton.cdiv(height * width, tile * _TILES)
     parts = torch.empty(len(x), programs, 2, channels, device=x.device)
     shared = {"c": channels, "layout": int(layout), "skips": skip is not None}
-    _moments[(programs, len(x))](x, skip, parts, height, width, **shared, tile=tile, tiles=_TILES)
+    with torch.cuda.device_of(x):
+        _moments[(programs, len(x))](x, skip, parts, height, width, **shared, tile=tile, tiles=_TILES)
     sums = parts.sum(1)
-    tall, wide = height + 2 * border, width + 2 * border
     made = Layout.BLOCKS if blocked else Layout.PIXELS
     shape = (channels * BLOCK**2, tall // BLOCK, wide // BLOCK) if blocked else (channels, tall, wide)
     y = torch.empty((len(x), *shape), dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
     grid = (triton.cdiv(tall * wide, tile), len(x))
     kind = shared | {"border": border, "reflected": reflected, "adds": plus is not None, "made": int(made)}
-    _apply[grid](x, skip, plus, y, sums, norm.weight, norm.bias, norm.eps, _SLOPE, height, width, **kind, tile=tile)
+    with torch.cuda.device_of(x):
+        _apply[grid](x, skip, plus, y, sums, norm.weight, norm.bias, norm.eps, _SLOPE, height, width, **kind, tile=tile)
     return y

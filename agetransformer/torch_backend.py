@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from agetransformer.bordered import BorderedDecoder, BorderedEncoder
 from agetransformer.graphs import Graphed
 from agetransformer.networks import Generator
-from agetransformer.rewrites import FastEncoding, FastNorm, RewriteConfig, rewrite
+from agetransformer.rewrites import FastDecoder, FastEncoder, FastEncoding, FastNorm, RewriteConfig, rewrite
 
 _LOG = logging.getLogger(__name__)
+_SLOWER = "editing without Triton's kernels, which takes longer: %s"
 
 
 @dataclass(frozen=True)
@@ -58,17 +59,36 @@ class Preferred(nn.Module):
         if self._works:
             try:
                 return self.first(*inputs)
-            except torch.OutOfMemoryError:
-                raise
             except Exception as error:  # Triton's many: no C compiler, a GPU that is too old, a folder it cannot write
+                if _is_want_of_memory(error) or (
+                    torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
+                ):
+                    raise
                 self._works = False
-                _LOG.warning("editing without Triton's kernels, which takes longer: %s", error)
+                _LOG.warning(_SLOWER, error)
         return self.second(*inputs)
+
+
+def _is_want_of_memory(error: Exception) -> bool:
+    """Of PyTorch, Triton, cuDNN or cuBLAS."""
+    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error) or "ALLOC_FAILED" in str(error)
 
 
 def in_a_tuple(function: Callable[..., Tensor]) -> Callable[..., tuple[Tensor]]:
     """The function with its result as the only one of a tuple, which is what `Graphed` records."""
     return lambda *inputs: (function(*inputs),)
+
+
+def fused_halves(
+    encoder: FastEncoder, decoder: FastDecoder, others: tuple[nn.Module, nn.Module]
+) -> tuple[nn.Module, nn.Module]:
+    """In the form of `agetransformer.fused`, or `others` where that fails."""
+    try:
+        from agetransformer.fused import FusedDecoder, FusedEncoder  # Triton, only where it is used
+    except Exception as error:  # a Triton that does not go with this PyTorch or Python
+        _LOG.warning(_SLOWER, error)
+        return others
+    return Preferred(FusedEncoder(encoder), others[0]), Preferred(FusedDecoder(decoder), others[1])
 
 
 class TorchBackend:
@@ -84,9 +104,7 @@ class TorchBackend:
             halves = BorderedEncoder(encoder), BorderedDecoder(decoder)
         first = halves
         if config.fused:
-            from agetransformer.fused import FusedDecoder, FusedEncoder  # Triton, only where it is used
-
-            halves = Preferred(FusedEncoder(encoder), first[0]), Preferred(FusedDecoder(decoder), first[1])
+            halves = fused_halves(encoder, decoder, first)
         self.encoder, self.decoder = map(self._prepared, halves)
         self._encode = Graphed(self.encoder, first[0]) if config.graphs else self.encoder
         decode, decode_first = in_a_tuple(self.decoder), in_a_tuple(first[1])

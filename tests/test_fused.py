@@ -73,17 +73,24 @@ except ValueError as error:
     assert "not channels last" in str(error)
 else:
     raise AssertionError("a map that is not channels last was taken")
+try:
+    norm_act(laid_out(x, Layout.PIXELS), FastNorm(norm), 1, blocked=True)
+except ValueError as error:
+    assert "14 x 22 pixels are no blocks of 4 x 4" in str(error)
+else:
+    raise AssertionError("blocks were made of other sizes")
 """
 
 HALVES = """
 import torch
 from torch import nn
+from agetransformer.bordered import BorderedDecoder, BorderedEncoder
 from agetransformer.fused import FusedDecoder, FusedEncoder
 from agetransformer.networks import Generator, GeneratorConfig
 from agetransformer.rewrites import RewriteConfig, rewrite
 
 torch.manual_seed(0)
-generator = Generator(GeneratorConfig(32, age_sigma=4.0))
+generator = Generator(GeneratorConfig(36, age_sigma=4.0))
 for module in generator.modules():
     if isinstance(module, nn.InstanceNorm2d):
         nn.init.uniform_(module.weight, -0.5, 1.5)
@@ -92,13 +99,16 @@ nn.init.normal_(generator.modulation.linear.weight, std=8.0)
 generator.eval()
 with torch.inference_mode():
     encoder, decoder = rewrite(generator, RewriteConfig(row_pairs=False, row_sums=False, block=4))
-    image, w = torch.rand(1, 3, 28, 32) * 2 - 1, generator.modulation(torch.tensor([20.0, 69.0]))
+    image, w = torch.rand(1, 3, 36, 44) * 2 - 1, generator.modulation(torch.tensor([20.0, 69.0]))
     plain, fused = encoder(image), FusedEncoder(encoder).to(memory_format=torch.channels_last)(image)
     for name, expected, made in zip(plain._fields, plain, fused, strict=True):
         torch.testing.assert_close(made, expected, rtol=1e-4, atol=1e-4, msg=name)
     edits = decoder(*plain, w)
     assert edits.std() > 0.01 and (edits[0] - edits[1]).abs().max() > 0.01
-    torch.testing.assert_close(FusedDecoder(decoder)(*fused, w), edits, rtol=1e-4, atol=1e-4)
+    bordered = BorderedEncoder(encoder)(image)  # the first call's, as a rule
+    for decode in (FusedDecoder(decoder), BorderedDecoder(decoder)):
+        for encoding in (fused, bordered):
+            torch.testing.assert_close(decode(*encoding, w), edits, rtol=1e-4, atol=1e-4)
     try:
         FusedDecoder(rewrite(generator)[1])
     except ValueError as error:

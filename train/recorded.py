@@ -1,10 +1,11 @@
 """Networks whose passes are recorded: on a GPU their many small kernels take longer to launch than to run.
 
-A recording is a CUDA graph of the pass forward and one of the pass back, for one shape of inputs. Its results stand
-until the next pass: one pass a step, and back before the next. Elsewhere, on a CPU or without a gradient, networks run
-as they are.
+A recording is a CUDA graph of the pass forward and one of the pass back, for one shape of inputs. Its results and gradients
+are the same memory at each pass: one pass a step, back before the next, and gradients are set to None in between.
+Elsewhere, on a CPU or without a gradient, networks run as they are.
 """
 
+import gc
 from collections.abc import Callable
 
 import torch
@@ -79,7 +80,8 @@ class RecordedEdits:
         if images.device.type != "cuda" or not torch.is_grad_enabled():
             return edit_at(self.generator, images, *ages, dtype=self.dtype)
         if self._recorded is None or images.shape != self._shape:
-            self._recorded = None  # its memory goes before the next one's comes
+            self._recorded = None  # its memory goes before the next one's comes: it is part of a cycle
+            gc.collect()
             self._recorded, self._shape = self._record(images, ages), images.shape
         return list(self._recorded(images, *ages))
 
