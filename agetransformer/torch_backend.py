@@ -60,9 +60,8 @@ class Preferred(nn.Module):
             try:
                 return self.first(*inputs)
             except Exception as error:  # Triton's many: no C compiler, a GPU that is too old, a folder it cannot write
-                if _is_want_of_memory(error) or (
-                    torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
-                ):
+                recording = torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
+                if recording or _is_want_of_memory(error):
                     raise
                 self._works = False
                 _LOG.warning(_SLOWER, error)

@@ -317,12 +317,13 @@ def test_graphs_are_recorded_one_after_the_other():
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_engine_on_a_gpu():
+def test_engine_on_a_gpu(caplog):
     generator, image = random_generator(256, residual=True), random_image(256)
     engine = Engine(generator, "cuda")
     expected = reference(generator, image, AGES)
     for _ in range(3):  # plain, recorded, replayed
         assert error(engine.decode(engine.encode(image), AGES), expected).mean() < 0.01
+    assert not caplog.messages  # of Triton, that it failed
 
 
 @needs_openvino

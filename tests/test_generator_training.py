@@ -279,8 +279,9 @@ def test_reconstruction_improves(workspace, tmp_path):
     assert np.mean(seen[-10:]) < 0.6 * np.mean(seen[:5])
 
 
-@pytest.mark.parametrize("shading", [False, True])
-def test_the_training_forward_pass_equals_the_plain_one_with_its_gradients(shading):
+@pytest.mark.parametrize(("shading", "block"), [(False, 2), (True, 2), (True, 4)])
+def test_the_training_forward_pass_equals_the_plain_one_with_its_gradients(shading, block, monkeypatch):
+    monkeypatch.setattr("train.forward.block_side", lambda device: block)
     torch.manual_seed(0)
     plain = Generator(
         GeneratorConfig(residual=True, age_sigma=4.0, shading=shading)
@@ -392,6 +393,27 @@ def test_the_gender_is_also_held_by_a_classifier_that_asks_for_no_age(workspace)
         assert set(terms) == {"recon", "gender"}  # none of its age
         losses.append(terms["gender"].item())
     assert losses[0] < 1e-4 and losses[1] == pytest.approx(2 * 20, rel=1e-3)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_recorded_edits_follow_inputs_and_weights():
+    torch.manual_seed(0)
+    generator = Generator(GeneratorConfig(64, residual=True)).eval().cuda()  # power iteration off: same weights
+    optimizer = torch.optim.SGD(generator.parameters(), 1e-3)
+    recorded, plain = RecordedEdits(generator, torch.float32), partial(edit_at, generator, dtype=torch.float32)
+    for size in (64, 64, 128, 64):
+        images = torch.randn(2, 3, size, size, device="cuda")
+        ages = 20 + 50 * torch.rand(2, 2, device="cuda")
+        results = []
+        for edits in (recorded, plain):
+            optimizer.zero_grad(set_to_none=True)
+            made = edits(images, *ages)
+            sum(image.square().mean() for image in made).backward()
+            gradients = [p.grad.clone() for p in generator.parameters() if p.grad is not None]
+            results.append([image.detach().clone() for image in made] + gradients)
+        for one, other in zip(*results, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
+        optimizer.step()
 
 
 def test_without_a_gpu_recorded_edits_are_the_edits():

@@ -78,6 +78,11 @@ def upsample_for_training(x: Tensor, kernel: Tensor) -> Tensor:
     return PlaceWindows.apply(F.conv2d(replicate(x), windows))
 
 
+def block_side(device: torch.device) -> int:
+    """Of the blocks of pixels that the last convolution makes: what is quickest there, forward and backward."""
+    return 2 if device.type == "cpu" else 4
+
+
 def edit_at(generator: Generator, images: Tensor, *ages: Tensor, dtype: torch.dtype = torch.bfloat16) -> list[Tensor]:
     """G(x0, a) for each a.
 
@@ -97,7 +102,7 @@ def edit_at(generator: Generator, images: Tensor, *ages: Tensor, dtype: torch.dt
 
     kernel1 = upsampling_kernel(decoder.conv1.conv.weight).to(dtype)
     kernel2 = upsampling_kernel(decoder.conv2.conv.weight).to(dtype)
-    block = 2 if images.device.type == "cpu" else 4  # what is quickest there, forward and backward
+    block = block_side(images.device)
     kernel3 = blocked_kernel(decoder.conv3.weight, block).to(dtype)
     bias3 = decoder.conv3.bias.repeat_interleave(block**2).to(dtype)
     from_skip2, from_skip1 = upsample_for_training(skip2, kernel1[128:]), upsample_for_training(skip1, kernel2[64:])

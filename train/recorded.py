@@ -1,7 +1,7 @@
 """Networks whose passes are recorded: on a GPU their many small kernels take longer to launch than to run.
 
-A recording is a CUDA graph of the pass forward and one of the pass back, for one shape of inputs. Its results and gradients
-are the same memory at each pass: one pass a step, back before the next, and gradients are set to None in between.
+A recording is a CUDA graph of the pass forward and one of the pass back, for one shape of inputs. Its results and
+gradients are the same memory at each pass: one pass a step, back before the next, gradients set to None in between.
 Elsewhere, on a CPU or without a gradient, networks run as they are.
 """
 
