@@ -34,6 +34,7 @@ from agetransformer.faces import (
     see_neighbour,
     surroundings_side,
 )
+from agetransformer.folds import soften_folds
 from agetransformer.hair_colour import Hair, hair_change, measure_hair
 from agetransformer.hair_masks import fill_outline, fit_mask, own_part, whole_beard
 from agetransformer.hair_segmenter import HairSegmenter, HairSegmenterConfig
@@ -441,8 +442,9 @@ class _Edits:
         change = min(min(share, MOST) * strength, STRONGEST) * (self.edited[index] - self.encoding.reduced[0])
         if share > MOST:
             change = change + (share - MOST) * min(strength, 1.0) * self._second_change(index)
-        grows_younger = self.targets[index] < self.encoding.face.age
-        return without_fuller_lips(change, self.lips) if grows_younger and self.lips is not None else change
+        if self.targets[index] >= self.encoding.face.age:
+            return soften_folds(change, self.encoding.reduced[0])
+        return change if self.lips is None else without_fuller_lips(change, self.lips)
 
     def shown(self, index: int, share: float) -> Tensor:
         """[3, R, R] in [-1, 1]: the face with so much of the change and its hair, as V and the second pass see it."""

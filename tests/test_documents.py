@@ -146,12 +146,19 @@ REDUCED = {
         "ten minutes; tests/test_personalise.py fits a person with it"
     ),
     "python app.py --checkpoint runs/me/generator": Reduced("opens a page and stays; tests/test_app.py has it"),
-    "mkdir -p runs/11b runs/12b runs/13a runs/14a": Reduced("makes folders for the next four"),
+    "mkdir -p runs/11b runs/12b runs/13a runs/14a runs/18a runs/22a": Reduced("makes folders for the next six"),
     **{
         f"git archive {commit} checkpoints/generator | tar -x --strip-components 2 -C runs/{run}": Reduced(
             "wants all of the history, which a copy of the checkout may lack"
         )
-        for commit, run in (("6aec1be", "11b"), ("156d8cf", "12b"), ("c1f7140", "13a"), ("077f7ee", "14a"))
+        for commit, run in (
+            ("6aec1be", "11b"),
+            ("156d8cf", "12b"),
+            ("c1f7140", "13a"),
+            ("077f7ee", "14a"),
+            ("eb2bdc4", "18a"),
+            ("73b85e9", "22a"),
+        )
     },
     "cp runs/mine/generator/* checkpoints/generator/": Reduced("would change the checkpoint that others here use"),
     "python -m train.card --checkpoint checkpoints/generator --metrics runs/mine/evaluation/metrics.json": Reduced(
