@@ -79,6 +79,15 @@ def norm_act(x: Tensor, norm: FastNorm, border: int = 0) -> Tensor:
     return y
 
 
+def as_encoding(features: Tensor, skip2: Tensor, skip1: Tensor, plain: FastEncoder) -> FastEncoding:
+    """What an encoder has made, each with a border of one pixel, which is filled here."""
+    return FastEncoding(
+        fill_replicated(features),
+        upsample_padded(fill_replicated(skip2), plain.skip2),
+        upsample_padded(fill_replicated(skip1), plain.skip1),
+    )
+
+
 class BorderedEncoder(nn.Module):
     """A FastEncoder without pairs of rows; image [1, 3, H, W] -> FastEncoding."""
 
@@ -103,11 +112,7 @@ class BorderedEncoder(nn.Module):
             first, second = cast(Sequence[FastBlock], block)
             y = fill_reflected(norm_act(convolve(fill_reflected(x, 1), first), first.norm, 1), 1)
             middle(x, 1).add_(norm_act(convolve(y, second), second.norm))
-        return FastEncoding(
-            fill_replicated(x),
-            upsample_padded(fill_replicated(skip2), plain.skip2),
-            upsample_padded(fill_replicated(skip1), plain.skip1),
-        )
+        return as_encoding(x, skip2, skip1, plain)
 
 
 class BorderedDecoder(nn.Module):

@@ -7,16 +7,14 @@ light. In real faces a fold takes a fifth of it or so.
 import torch
 from torch import Tensor
 
-from agetransformer.shading import luma
+from agetransformer.shading import luma, share_of_light
 
 _FOLD = 0.16  # of the light: what a fold may take in full,
 _BEYOND = 0.35  # and how much of what it would take beyond that
-_BLACK = 0.04  # of the range 2: no pixel is so dark that its share becomes noise
 
 
 def soften_folds(change: Tensor, face: Tensor) -> Tensor:
     """A change [3, R, R] of a face [3, R, R] in [-1, 1] -> the same, weaker where it takes more than a fold."""
-    light = (luma(face[None])[0] + 1).clamp(min=0) + _BLACK
-    taken = -luma(change[None])[0] / light
+    taken = -share_of_light(luma(change[None])[0], luma(face[None])[0])
     kept = _FOLD + _BEYOND * (taken - _FOLD)
     return change * torch.where(taken > _FOLD, kept / taken.clamp(min=_FOLD), 1.0)

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from agetransformer.bordered import convolve, fill_replicated
+from agetransformer.bordered import as_encoding, convolve
 from agetransformer.norm_kernels import BLOCK, Layout, norm_act, to_blocks
 from agetransformer.quantization import window_kernels
 from agetransformer.rewrites import (
@@ -25,7 +25,6 @@ from agetransformer.rewrites import (
     frozen,
     modulate,
     reflect,
-    upsample_padded,
 )
 
 
@@ -48,11 +47,7 @@ class FusedEncoder(nn.Module):
             first, second = cast(Sequence[FastBlock], block)
             y = norm_act(convolve(x, first), first.norm, 1)
             x = norm_act(convolve(y, second), second.norm, 1, plus=x)
-        return FastEncoding(
-            fill_replicated(x),
-            upsample_padded(fill_replicated(skip2), plain.skip2),
-            upsample_padded(fill_replicated(skip1), plain.skip1),
-        )
+        return as_encoding(x, skip2, skip1, plain)
 
 
 class FusedDecoder(nn.Module):

@@ -6,7 +6,8 @@ wait for kernels that have to be compiled, or at least loaded, before they are q
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
 
@@ -33,22 +34,28 @@ class Recording:
 Record = Callable[[Function, tuple[Tensor, ...]], Recording]
 
 
+@contextmanager
+def _searching() -> Iterator[None]:
+    """cuDNN looks for its quickest convolution of each kind."""
+    before, cudnn.benchmark = cudnn.benchmark, True
+    try:
+        yield
+    finally:
+        cudnn.benchmark = before
+
+
 def record_cuda_graph(function: Function, inputs: tuple[Tensor, ...]) -> Recording:
     """Run `function` on `inputs`, on their GPU, and record it with the quickest convolutions that cuDNN finds."""
-    searching, cudnn.benchmark = cudnn.benchmark, True
-    try:
-        with torch.cuda.device(inputs[0].device):
-            side = torch.cuda.Stream()
-            side.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(side):
-                for _ in range(_WARM_UP):
-                    function(*inputs)
-            torch.cuda.current_stream().wait_stream(side)
-            graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads go on using the GPU
-                outputs = function(*inputs)
-    finally:
-        cudnn.benchmark = searching
+    with torch.cuda.device(inputs[0].device), _searching():
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(_WARM_UP):
+                function(*inputs)
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads go on using the GPU
+            outputs = function(*inputs)
     return Recording(inputs, outputs, graph.replay)
 
 

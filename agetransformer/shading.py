@@ -12,6 +12,11 @@ def luma(images: Tensor) -> Tensor:
     return (_LUMA[0] * red).add(green, alpha=_LUMA[1]).add(blue, alpha=_LUMA[2])
 
 
+def share_of_light(change: Tensor, light: Tensor) -> Tensor:
+    """What a change of luma is of the light that there is, luma in [-1, 1]; negative where it takes some."""
+    return change / ((light + 1).clamp(min=0) + _BLACK)
+
+
 def add_change(images: Tensor, change: Tensor, shading: bool) -> Tensor:
     """Images [1 or N, 3, H, W] in [-1, 1] and a change of them [N, 3, H, W] -> images [N, 3, H, W], not clamped.
 
@@ -25,5 +30,5 @@ def add_change(images: Tensor, change: Tensor, shading: bool) -> Tensor:
     if not shading:
         return changed
     lightness = luma(images)[:, None]
-    lost = (luma(change)[:, None] / ((lightness + 1).clamp(min=0) + _BLACK)).clamp(-1, 0)
+    lost = share_of_light(luma(change)[:, None], lightness).clamp(-1, 0)
     return changed.addcmul_(lost.to(changed.dtype), images - lightness.to(images.dtype))

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
+from random_networks import random_generator
 from torch import nn
 
 from agetransformer.bordered import (
@@ -24,14 +25,7 @@ CONFIG = RewriteConfig(row_pairs=False, row_sums=False, block=4)
 
 @pytest.fixture(scope="module")
 def generator() -> Generator:
-    torch.manual_seed(0)
-    network = Generator(GeneratorConfig(44, age_sigma=4.0))
-    for module in network.modules():
-        if isinstance(module, nn.InstanceNorm2d):
-            nn.init.uniform_(module.weight, -0.5, 1.5)
-            nn.init.normal_(module.bias)
-    nn.init.normal_(network.modulation.linear.weight, std=8.0)
-    return network.eval()
+    return random_generator(44, gains=(-0.5, 1.5))
 
 
 @pytest.mark.parametrize("border", [1, 4])

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from random_networks import random_generator
 from torch import nn
 
 from agetransformer import openvino_models
@@ -45,18 +46,6 @@ from agetransformer.torch_backend import TorchBackend, TorchBackendConfig
 AGES = torch.tensor([20.0, 33.5, 69.0])
 SHIPPED = Path(__file__).parents[1] / "checkpoints" / "generator"
 needs_openvino = pytest.mark.skipif(not openvino_models.available(), reason="OpenVINO is not installed")
-
-
-def random_generator(resolution: int, residual: bool = False, shading: bool = False) -> Generator:
-    """Every weight random, and the ages' channel weights far apart."""
-    torch.manual_seed(resolution)
-    generator = Generator(GeneratorConfig(resolution, residual, age_sigma=4.0, shading=shading))
-    for module in generator.modules():
-        if isinstance(module, nn.InstanceNorm2d):
-            nn.init.uniform_(module.weight, 0.3, 1.7)
-            nn.init.normal_(module.bias)
-    nn.init.normal_(generator.modulation.linear.weight, std=8.0)
-    return generator.eval()
 
 
 def random_image(resolution: int) -> torch.Tensor:

@@ -22,7 +22,8 @@ with_triton = pytest.mark.skipif(
 
 def interpreted(script: str) -> None:
     """Run it with Triton's interpreter, which has to be chosen before Triton is imported."""
-    environment = os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": str(ROOT)}
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    environment = os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": path}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
@@ -83,20 +84,12 @@ else:
 
 HALVES = """
 import torch
-from torch import nn
 from agetransformer.bordered import BorderedDecoder, BorderedEncoder
 from agetransformer.fused import FusedDecoder, FusedEncoder
-from agetransformer.networks import Generator, GeneratorConfig
 from agetransformer.rewrites import RewriteConfig, rewrite
+from random_networks import random_generator
 
-torch.manual_seed(0)
-generator = Generator(GeneratorConfig(36, age_sigma=4.0))
-for module in generator.modules():
-    if isinstance(module, nn.InstanceNorm2d):
-        nn.init.uniform_(module.weight, -0.5, 1.5)
-        nn.init.normal_(module.bias)
-nn.init.normal_(generator.modulation.linear.weight, std=8.0)
-generator.eval()
+generator = random_generator(36, gains=(-0.5, 1.5))
 with torch.inference_mode():
     encoder, decoder = rewrite(generator, RewriteConfig(row_pairs=False, row_sums=False, block=4))
     image, w = torch.rand(1, 3, 36, 44) * 2 - 1, generator.modulation(torch.tensor([20.0, 69.0]))

@@ -347,26 +347,35 @@ def test_face_only_leaves_the_background_to_the_penalties(workspace, weights, na
     assert gradient(edited)[..., row, column].abs().min() > 0  # without `face_only` they do
 
 
+class Says(torch.nn.Module):
+    """A reader that says the same of every chip."""
+
+    def __init__(self, config, age, gender):
+        super().__init__()
+        self.config = config
+        self.age, self.gender = age, gender
+
+    def forward(self, x):
+        return self.age.expand(len(x), -1), None if self.gender is None else self.gender.expand(len(x))
+
+
+def terms_by_traits(nets, config, weights, *traits):
+    """The losses of two faces with each of the given pairs of traits."""
+    images, ages = torch.zeros(2, 3, 64, 64), torch.tensor([30.0, 40])
+    for pair in map(torch.tensor, traits):
+        batch = Batch(images, ages, ages, pair, images, ages, pair, *2 * [background_prior(images.shape[-1])])
+        yield compute_generator_losses(nets, batch, images, images, images, weights, config, torch.Generator())
+
+
 def test_glasses_are_held_where_they_were(workspace):
     """The loss is low where the reader says of the edit what is true of the face, and high otherwise."""
     config = tiny(workspace, glasses_classifier=str(workspace / "classifier"), view_jitter=0.0)
     nets = build_networks(config, torch.device("cpu"))
-
-    class SaysGlasses(torch.nn.Module):
-        config = nets.glasses.config
-
-        def forward(self, x):
-            return torch.nn.functional.one_hot(torch.full((len(x),), 100), 101) * 20.0, None
-
-    nets = nets._replace(glasses=SaysGlasses())
-    images, ages = torch.zeros(2, 3, 64, 64), torch.tensor([30.0, 40])
-    losses = []
-    for traits in ([2, 3], [0, 1]):  # with glasses, without; a man and a woman each
-        traits = torch.tensor(traits)
-        batch = Batch(images, ages, ages, traits, images, ages, traits, *2 * [background_prior(images.shape[-1])])
-        weights = LossWeights(recon=0, gan=0, age=0, glasses=2)
-        terms = compute_generator_losses(nets, batch, images, images, images, weights, config, torch.Generator())
-        losses.append(terms["glasses"].item())
+    glasses = torch.nn.functional.one_hot(torch.tensor([100]), 101) * 20.0
+    nets = nets._replace(glasses=Says(nets.glasses.config, glasses, None))
+    weights = LossWeights(recon=0, gan=0, age=0, glasses=2)
+    # With glasses, without; a man and a woman each.
+    losses = [terms["glasses"].item() for terms in terms_by_traits(nets, config, weights, [2, 3], [0, 1])]
     assert losses[0] < 1e-4 and losses[1] == pytest.approx(2 * 20, rel=1e-3)
 
 
@@ -376,22 +385,10 @@ def test_the_gender_is_also_held_by_a_classifier_that_asks_for_no_age(workspace)
     weights = LossWeights(recon=0, gan=0, age=0, gender=2)
     config.phases = (Phase(8, 64, 2, 1e-3, weights),)
     nets = build_networks(config, torch.device("cpu"))
-
-    class SaysFemale(torch.nn.Module):
-        config = nets.gender.config
-
-        def forward(self, x):
-            return torch.zeros(len(x), 101), torch.full((len(x),), 20.0)
-
-    nets = nets._replace(gender=SaysFemale())
-    images, ages = torch.zeros(2, 3, 64, 64), torch.tensor([30.0, 40])
-    losses = []
-    for traits in ([1, 3], [0, 2]):  # women, men
-        traits = torch.tensor(traits)
-        batch = Batch(images, ages, ages, traits, images, ages, traits, *2 * [background_prior(images.shape[-1])])
-        terms = compute_generator_losses(nets, batch, images, images, images, weights, config, torch.Generator())
-        assert set(terms) == {"recon", "gender"}  # none of its age
-        losses.append(terms["gender"].item())
+    nets = nets._replace(gender=Says(nets.gender.config, torch.zeros(1, 101), torch.tensor([20.0])))
+    terms = list(terms_by_traits(nets, config, weights, [1, 3], [0, 2]))  # women, men
+    assert all(set(each) == {"recon", "gender"} for each in terms)  # none of its age
+    losses = [each["gender"].item() for each in terms]
     assert losses[0] < 1e-4 and losses[1] == pytest.approx(2 * 20, rel=1e-3)
 
 

@@ -385,13 +385,12 @@ def train_step(
     """D's step or two, one of G, one of the average; the losses by name, on the device: reading one waits for it."""
     device = batch.images.device.type
     random = torch.Generator().manual_seed(config.seed * 1_000_003 + step + 500_009)
-    dtype = torch.bfloat16 if config.bf16 else torch.float32
     if config.retouch > 0:  # the real ones too, here and below: D must not take it for an edit
         images, real = (retouch(x, config.retouch, random, batch.share) for x in (batch.images, batch.real))
         batch = batch._replace(images=images, real=real)
     taught = None
     if phase.weights.distillation > 0 and not phase.discriminator_only:
-        taught = teach(nets.teachers, batch.images, batch.targets, random, dtype, batch.share)
+        taught = teach(nets.teachers, batch.images, batch.targets, random, nets.edits.dtype, batch.share)
         times = torch.where(batch.targets < batch.ages, config.taught_younger, config.taught_older)
         taught = torch.lerp(batch.images, taught, times[:, None, None, None])
     for chance, spoil in ((config.relight, relight), (config.low_resolution, lose_resolution)):
