@@ -443,7 +443,7 @@ class _Edits:
         if share > MOST:
             change = change + (share - MOST) * min(strength, 1.0) * self._second_change(index)
         if self.targets[index] >= self.encoding.face.age:
-            return soften_folds(change, self.encoding.reduced[0])
+            return soften_folds(change[None], self.encoding.reduced)[0]
         return change if self.lips is None else without_fuller_lips(change, self.lips)
 
     def shown(self, index: int, share: float) -> Tensor:

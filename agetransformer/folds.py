@@ -13,8 +13,8 @@ _FOLD = 0.16  # of the light: what a fold may take in full,
 _BEYOND = 0.35  # and how much of what it would take beyond that
 
 
-def soften_folds(change: Tensor, face: Tensor) -> Tensor:
-    """A change [3, R, R] of a face [3, R, R] in [-1, 1] -> the same, weaker where it takes more than a fold."""
-    taken = -share_of_light(luma(change[None])[0], luma(face[None])[0])
+def soften_folds(change: Tensor, faces: Tensor) -> Tensor:
+    """A change of faces [N, 3, R, R] in [-1, 1] -> the same, weaker where it takes more than a fold."""
+    taken = -share_of_light(luma(change), luma(faces))[:, None]
     kept = _FOLD + _BEYOND * (taken - _FOLD)
     return change * torch.where(taken > _FOLD, kept / taken.clamp(min=_FOLD), 1.0)

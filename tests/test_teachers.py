@@ -5,12 +5,13 @@ import torch
 
 from agetransformer.checkpoint import save_checkpoint
 from agetransformer.networks import Generator, GeneratorConfig
+from agetransformer.shading import luma, share_of_light
 from train import generator
 from train.forward import edit_at
 from train.generator import GeneratorTraining, LossWeights, Phase, build_networks, open_phase, train_step
 from train.losses import compute_distillation_loss
 from train.parallel import Share
-from train.teachers import teach
+from train.teachers import teach, teach_mean
 
 MODEL = GeneratorConfig(resolution=64, residual=True)
 
@@ -78,6 +79,54 @@ def test_a_lesson_is_from_any_teacher_on_either_side(folder, tiny_faces, untrain
         for i in range(2)
     ]
     torch.testing.assert_close(torch.cat(parts), whole)
+
+
+def test_the_mean_lesson_is_from_all_teachers_each_on_either_side(folder, tiny_faces, untrained_classifier):
+    nets = build_networks(training(folder, tiny_faces, untrained_classifier), torch.device("cpu"))
+    images, ages = torch.rand(2, 3, 64, 64) * 2 - 1, torch.tensor([25.0, 60.0])
+    with torch.no_grad():
+        sides = [
+            (
+                edit_at(teacher, images, ages, dtype=torch.float32)[0],
+                edit_at(teacher, images.flip(3), ages, dtype=torch.float32)[0].flip(3),
+            )
+            for teacher in nets.teachers
+        ]
+    possible = torch.stack([(first + second) / 2 for first in sides[0] for second in sides[1]])
+    seen = set()
+    for seed in range(12):
+        random = torch.Generator().manual_seed(seed)
+        taught = teach_mean(nets.teachers, images, ages, random, torch.float32)
+        errors = (taught - possible).abs().amax(dim=(2, 3, 4))
+        assert (errors.amin(dim=0) < 1e-5).all()
+        seen |= set(enumerate(errors.argmin(dim=0).tolist()))
+        part = teach_mean(nets.teachers, images[1:], ages[1:], random.manual_seed(seed), torch.float32, Share(1, 2))
+        torch.testing.assert_close(part, taught[1:])
+    assert len(seen) > 4  # the side is drawn for each teacher and face
+
+
+def test_a_cored_lesson_has_no_weak_detail_and_no_scratch(folder, tiny_faces, untrained_classifier, lessons):
+    for coring in (0.0, 0.5):
+        config = training(
+            folder,
+            tiny_faces,
+            untrained_classifier,
+            taught_coring=coring,
+            taught_older=8.0,
+            teachers=(str(folder / "0"),),
+        )
+        nets = build_networks(config, torch.device("cpu"))
+        nets.teachers[0].decoder.conv3.bias.sub_(0.05)  # darkens, the same on either side: no detail
+        draw, _ = open_phase(config, nets, config.phases[0], 0, str(folder / "cache"))
+        batch = draw(2)
+        train_step(nets, batch, config.phases[0], config, 2)
+    older = batch.targets >= batch.ages
+    assert older.any() and not older.all()
+    plain, cored = (luma(lesson - batch.images) for lesson in lessons)
+    assert (cored.diff(dim=2).abs().mean() < 0.5 * plain.diff(dim=2).abs().mean()).item()
+    shares = [(-share_of_light(change, luma(batch.images)))[older] for change in (plain, cored)]
+    assert shares[1].max() < 0.7 * shares[0].max()
+    torch.testing.assert_close(cored[~older].mean(), plain[~older].mean(), atol=0.01, rtol=0)
 
 
 def test_a_teacher_of_another_resolution_teaches_its_change(folder, tiny_faces, untrained_classifier):

@@ -18,6 +18,7 @@ from torch.nn.utils.parametrize import cached
 
 from agetransformer.checkpoint import load_checkpoint, save_checkpoint
 from agetransformer.classifier import chip
+from agetransformer.folds import soften_folds
 from agetransformer.networks import Generator, GeneratorConfig
 from train.archives import is_sharded
 from train.attributes import AGE, find_attribute
@@ -25,6 +26,7 @@ from train.augment import jitter_view, lose_resolution, relight, retouch
 from train.averaging import update_average
 from train.batches import Batch, age_balance, assemble_batch, draw_batch, draw_targets
 from train.config import load_config, require_at_least_one
+from train.coring import core_change
 from train.data import Faces, held_out, move_images, open_faces, to_unit
 from train.deadline import Deadline
 from train.discriminators import build_discriminator
@@ -70,7 +72,7 @@ from train.samples import choose_samples
 from train.skin_maps import load_skin_maps
 from train.start import load_frozen, load_start
 from train.state import find_state, load_state, save_state, state_to_resume
-from train.teachers import teach
+from train.teachers import teach, teach_mean
 
 YOUNGEST, OLDEST = AGE.targets[0], AGE.targets[-1]  # Q of the paper
 
@@ -133,6 +135,8 @@ class GeneratorTraining:
     teachers: tuple[str, ...] = ()  # generator checkpoints; their mean edit is followed, see weights.distillation
     taught_older: float = 1.0  # times their change that is followed where a face grows older
     taught_younger: float = 1.0  # and where it grows younger
+    taught_coring: float = 0.0  # detail of a lesson that is weaker than this (of the range 2) goes, and of folds what
+    # is beyond a fold; each lesson is then the mean of all teachers instead of one's: 0.012; 0: off
     model: GeneratorConfig = field(default_factory=GeneratorConfig)
     phases: tuple[Phase, ...] = ()
     darkening_older: float = 0.2  # by how much a pixel of a face that grows older may darken, of the range 2
@@ -390,9 +394,14 @@ def train_step(
         batch = batch._replace(images=images, real=real)
     taught = None
     if phase.weights.distillation > 0 and not phase.discriminator_only:
-        taught = teach(nets.teachers, batch.images, batch.targets, random, nets.edits.dtype, batch.share)
-        times = torch.where(batch.targets < batch.ages, config.taught_younger, config.taught_older)
-        taught = torch.lerp(batch.images, taught, times[:, None, None, None])
+        make = teach_mean if config.taught_coring > 0 else teach
+        taught = make(nets.teachers, batch.images, batch.targets, random, nets.edits.dtype, batch.share)
+        grows_younger = (batch.targets < batch.ages)[:, None, None, None]
+        change = torch.where(grows_younger, config.taught_younger, config.taught_older) * (taught - batch.images)
+        if config.taught_coring > 0:
+            change = core_change(change, config.taught_coring)
+            change = torch.where(grows_younger, change, soften_folds(change, batch.images))
+        taught = batch.images + change
     for chance, spoil in ((config.relight, relight), (config.low_resolution, lose_resolution)):
         if chance > 0:
             before = random.get_state()

@@ -1,4 +1,8 @@
-"""Lessons from several generators: by its square error a student learns their mean, where the noise of each fades."""
+"""Lessons from several generators: in the mean of their edits the noise of each fades.
+
+A student learns that mean from any one of them at a time, by its square error; to core it (`train.coring`) it has to be
+there.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -40,6 +44,27 @@ def teach(
         own = (chosen == number).nonzero().flatten().to(images.device, non_blocking=True)
         lessons[own] = edit_at_own_resolution(teachers[number], seen[own], targets[own], dtype)
     return torch.where(mirrored, lessons.flip(3), lessons)
+
+
+@torch.no_grad()
+def teach_mean(
+    teachers: tuple[Generator, ...],
+    images: Tensor,
+    targets: Tensor,
+    random: torch.Generator,
+    dtype: torch.dtype = torch.bfloat16,
+    share: Share = WHOLE,
+) -> Tensor:
+    """Each face as all of the teachers edit it on average, each of which sees it mirrored or not by chance.
+
+    Arguments and result are those of `teach`.
+    """
+    total = torch.zeros_like(images)
+    for teacher in teachers:
+        mirrored = share.of(torch.rand(len(images) * share.count, 1, 1, 1, generator=random) < 0.5).to(images.device)
+        lessons = edit_at_own_resolution(teacher, torch.where(mirrored, images.flip(3), images), targets, dtype)
+        total += torch.where(mirrored, lessons.flip(3), lessons)
+    return total / len(teachers)
 
 
 def edit_at_own_resolution(teacher: Generator, images: Tensor, ages: Tensor, dtype: torch.dtype) -> Tensor:
