@@ -146,7 +146,9 @@ REDUCED = {
         "ten minutes; tests/test_personalise.py fits a person with it"
     ),
     "python app.py --checkpoint runs/me/generator": Reduced("opens a page and stays; tests/test_app.py has it"),
-    "mkdir -p runs/11b runs/12b runs/13a runs/14a runs/18a runs/22a": Reduced("makes folders for the next six"),
+    "mkdir -p runs/11b runs/12b runs/13a runs/14a runs/18a runs/22a runs/23c": Reduced(
+        "makes folders for the next seven"
+    ),
     **{
         f"git archive {commit} checkpoints/generator | tar -x --strip-components 2 -C runs/{run}": Reduced(
             "wants all of the history, which a copy of the checkout may lack"
@@ -158,6 +160,7 @@ REDUCED = {
             ("077f7ee", "14a"),
             ("eb2bdc4", "18a"),
             ("73b85e9", "22a"),
+            ("1df1e2c", "23c"),
         )
     },
     "cp runs/mine/generator/* checkpoints/generator/": Reduced("would change the checkpoint that others here use"),
