@@ -38,7 +38,7 @@ def teach(
     """
     count = len(images) * share.count
     chosen = share.of(torch.randint(len(teachers), (count,), generator=random))
-    mirrored = share.of(torch.rand(count, 1, 1, 1, generator=random) < 0.5).to(images.device, non_blocking=True)
+    mirrored = _draw_sides(images, random, share)
     seen, lessons = torch.where(mirrored, images.flip(3), images), torch.empty_like(images)
     for number in chosen.unique().tolist():
         own = (chosen == number).nonzero().flatten().to(images.device, non_blocking=True)
@@ -61,10 +61,16 @@ def teach_mean(
     """
     total = torch.zeros_like(images)
     for teacher in teachers:
-        mirrored = share.of(torch.rand(len(images) * share.count, 1, 1, 1, generator=random) < 0.5).to(images.device)
+        mirrored = _draw_sides(images, random, share)
         lessons = edit_at_own_resolution(teacher, torch.where(mirrored, images.flip(3), images), targets, dtype)
         total += torch.where(mirrored, lessons.flip(3), lessons)
     return total / len(teachers)
+
+
+def _draw_sides(images: Tensor, random: torch.Generator, share: Share) -> Tensor:
+    """Which of the images [N, ...] a teacher sees mirrored, [N, 1, 1, 1] on their device."""
+    mirrored = torch.rand(len(images) * share.count, 1, 1, 1, generator=random) < 0.5
+    return share.of(mirrored).to(images.device, non_blocking=True)
 
 
 def edit_at_own_resolution(teacher: Generator, images: Tensor, ages: Tensor, dtype: torch.dtype) -> Tensor:
