@@ -36,6 +36,9 @@ _STRAND = 1 / 400  # of the face's square: the Gaussian for what is a strand of 
 _FRINGE, _NEAR = 1 / 24, (0.01, 0.08)  # of the face's square: by this Gaussian of what is beside it, hair may end,
 _DARKER = (0.15, 0.35)  # if it is so much darker, as a share; less than the first is no edge, more than the second one
 _HIDDEN = (0.3, 0.8)  # of the way from skin to hair: a pixel is skin up to the first and hair from the second on
+_SHADED = (0.05, 0.3)  # the same: from the first on skin is in the shade of strands, and from the second on fully so,
+_REDDER = (1.1, 1.4)  # or of so many times the saturation of the face: lit strands are as light as skin;
+_BETWEEN = 0.75  # where it loses so much of the colour that they lose, or it looks like dyed hair
 _REDDEST, _BLUE = 1.75, (0.68, 1.05)  # of skin R / G at most, and B / G, in light that is white: nine FFHQ faces in ten
 _LEAST_SIGMA = 3  # px: a picture is shrunk before a wider blur, down to this one
 _LEAST_SHARE = 0.01  # nobody sees less
@@ -50,6 +53,7 @@ class Hair:
     tone: np.ndarray  # [H, H] float32, the luma of the hair around each pixel, 0..1
     greyness: np.ndarray  # [H, H] float32 in 0..1, how colourless it is around each pixel; a light beard may have some
     cover: np.ndarray  # [H, H] float32 in 0..1, how much of the skin below strands hide that can turn grey
+    fades: np.ndarray  # [H, H] float32 in 0..1, how much of the colour goes that grey hair loses; no less than `cover`
     shades: np.ndarray  # [H, H] float32, how light the hair is by its shadows alone, 1 usually
     left: float  # of the upper left pixel, in pixels of the face's square; may be negative
     top: float
@@ -120,25 +124,29 @@ def measure_hair(
     box = (slice(top, top + extent), slice(left, left + extent))
     usual = float((tone[box] * mask[box]).sum() / max(mask[box].sum(), 1e-6))
     shades = shadows(tone)
-    cover = np.ones((extent, extent), np.float32)
+    cover = fades = np.ones((extent, extent), np.float32)
     if beard:
         more_colourful = around(saturation, _TONE) / max(skin_saturation, _SATURATED) - 1
         covered, lit = _measure_strands(light, tone, more_colourful, face * (1 - mask) ** 2, skin_light, side)
-        cover, shades = covered[box].copy(), np.minimum(shades, _BRIGHTER * lit[box])
+        cover = fades = covered[box].copy()
+        shades = np.minimum(shades, _BRIGHTER * lit[box])
         light_enough = rising(tone / max(skin_light, 1e-3), *_LIGHT_BEARD)
         paler = 1 - rising(colourful, COLOURLESS[1], 1)  # than skin, which shows through
         greyness = np.maximum(greyness, light_enough * paler)
     elif head is not None and head.any():
-        hidden = _measure_fringe(light, mask, head, side)
+        hidden, shaded = _measure_fringe(light, mask, head, side)
         tone = around(light, _TONE, mask * hidden**2)  # what of the skin shows through is no part of it
         shades = np.minimum(shades, shadows(tone))
         cover = hidden[box].copy()
+        redder = rising(saturation[box] / max(skin_saturation, _SATURATED / 3), *_REDDER)
+        fades = np.maximum(cover, _BETWEEN * np.maximum(shaded[box], redder))
     return Hair(  # copies, or what is kept would keep the whole picture
         pixels[box].copy(),
         mask[box].copy(),
         tone[box].copy(),
         greyness[box].copy(),
         cover,
+        fades,
         shades,
         left - corner[0],
         top - corner[1],
@@ -171,13 +179,15 @@ def _measure_strands(
     return ((strands + _DENSE * thick) / _THICK).clip(0, 1), beside / max(skin_light, 1e-3)
 
 
-def _measure_fringe(light: np.ndarray, mask: np.ndarray, head: np.ndarray, side: int) -> np.ndarray:
-    """How much of each pixel is hair where dark hair ends on lighter skin, 1 elsewhere: [F, F] in 0..1.
+def _measure_fringe(light: np.ndarray, mask: np.ndarray, head: np.ndarray, side: int) -> tuple[np.ndarray, ...]:
+    """How much of each pixel is hair where dark hair ends on lighter skin, and how much at least its shade.
 
     A mask knows less well where it ends than the picture, and skin that turns grey with the hair glows.
 
     Args: as of `measure_hair`, and
         light: [F, F], of each pixel.
+    Returns:
+        both [F, F] float32 in 0..1, 1 elsewhere.
     """
     beside = (1 - mask) * head
     around = _blurred(beside, _FRINGE * side)
@@ -185,7 +195,8 @@ def _measure_fringe(light: np.ndarray, mask: np.ndarray, head: np.ndarray, side:
     near = rising(around, *_NEAR)
     darker = 1 - _blurred_within(mask * (1 - near), light, _LOCKS * side) / skin
     hidden = (1 - cv2.GaussianBlur(light, (0, 0), _STRAND * side) / skin) / darker.clip(_DARKER[0])
-    return 1 - near * rising(darker, *_DARKER) * (1 - rising(hidden, *_HIDDEN))
+    ends = near * rising(darker, *_DARKER)
+    return 1 - ends * (1 - rising(hidden, *_HIDDEN)), 1 - ends * (1 - rising(hidden, *_SHADED))
 
 
 def hair_change(hair: Hair, age: float, target: float) -> HairChange | None:
@@ -204,11 +215,11 @@ def grey_change(hair: Hair, share: float) -> np.ndarray:
     pixels, light = _values(hair)
     goal = hair.tone + share * (hair.grey * hair.shades - hair.tone).clip(0)
     gain = 1 + (_strand_gain(hair, goal, _LIGHT_STRANDS) - 1) * hair.cover
-    strands = gain * (light - hair.tone)
-    lost = _COLOUR_LOST * share
+    lighter = goal + gain * (light - hair.tone) - light
+    lost = _COLOUR_LOST * share * hair.fades[..., None]
     tint = 1 + lost * (hair.illuminant - 1)
-    grey = (goal + strands)[..., None] * tint + (1 - lost) * (pixels - light[..., None])
-    return 255 * (hair.mask * hair.cover)[..., None] * (grey.clip(0, 1) - pixels)
+    grey = (light + hair.cover * lighter)[..., None] * tint + (1 - lost) * (pixels - light[..., None])
+    return 255 * hair.mask[..., None] * (grey.clip(0, 1) - pixels)
 
 
 def brown_change(hair: Hair, share: float) -> np.ndarray:

@@ -445,18 +445,39 @@ def test_skin_beside_dark_hair_does_not_glow_where_the_mask_goes_too_far():
     rows = np.mgrid[:128, :128][0]
     pixels = np.where((rows < 40)[..., None], (40, 30, 25), (200, 160, 140)).astype(np.uint8)
     mask = ((48 - rows) / 4).clip(0, 1).astype(np.float32)  # into the forehead
-    skin, brows = rows > 60, rows < 0
-
-    def change(head: np.ndarray | None) -> np.ndarray:
-        hair = measure_hair(pixels, mask, skin, brows, 128, head=head)
-        changed = np.zeros(pixels.shape, np.float32)
-        here = (slice(int(hair.top), None), slice(int(hair.left), None))
-        made = grey_change(hair, 0.7)
-        changed[here][: len(made), : len(made)] = made
-        return changed
-
-    glowing, fitted = change(None), change(rows > 20)
+    glowing, fitted = (turned_grey(pixels, mask, rows > 60, head) for head in (None, rows > 20))
     assert np.abs(glowing[41:46]).max() > 20
     assert np.abs(fitted[41:]).max() < 3
     assert fitted[5:35].mean() > 30  # the hair itself turns grey as before
     assert np.abs(fitted[:20] - glowing[:20]).max() < 3
+
+
+def test_a_fringe_keeps_no_colour_where_light_falls_on_it_and_the_skin_below_does() -> None:
+    """Dark brown hair, which ends in strands as light as the skin, some of them orange, some of shaded skin."""
+    rows, columns = np.mgrid[:128, :128]
+    pixels = np.where((rows < 40)[..., None], (60, 30, 20), (200, 160, 140)).astype(np.uint8)
+    ends = (rows >= 40) & (rows < 48)
+    orange, shaded, lit = (ends & (columns // 16 % 3 == part) for part in range(3))
+    pixels[orange], pixels[shaded] = (240, 150, 90), (170, 136, 119)
+    mask = ((52 - rows) / 4).clip(0, 1).astype(np.float32)
+
+    after = pixels + turned_grey(pixels, mask, rows > 60, rows > 20)
+
+    def colour(picture: np.ndarray, where: np.ndarray) -> float:
+        """Red beyond blue, where it is sure to be one of the three."""
+        inner = where & (rows >= 42) & (rows < 46) & (columns % 16 > 3) & (columns % 16 < 12)
+        return float((picture[inner][:, 0].astype(float) - picture[inner][:, 2]).mean())
+
+    assert colour(after, orange) < 0.65 * colour(pixels, orange)
+    assert colour(after, shaded) < 0.75 * colour(pixels, shaded)
+    assert colour(after, lit) > 0.9 * colour(pixels, lit)
+    assert (after - pixels)[shaded & (rows >= 42) & (rows < 46)].mean() < 5  # it does not glow
+
+
+def turned_grey(pixels: np.ndarray, mask: np.ndarray, skin: np.ndarray, head: np.ndarray | None) -> np.ndarray:
+    """What a picture [F, F, 3] changes by where 0.7 of its hair turns grey: [F, F, 3]."""
+    hair = measure_hair(pixels, mask, skin, np.zeros_like(skin), len(pixels), head=head)
+    changed: np.ndarray = np.zeros(pixels.shape, np.float32)
+    made = grey_change(hair, 0.7)
+    changed[int(hair.top) :, int(hair.left) :][: len(made), : len(made)] = made
+    return changed
