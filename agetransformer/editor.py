@@ -24,6 +24,7 @@ from agetransformer.classifier import AgeClassifier, ClassifierConfig
 from agetransformer.efficientnet import fold_norms
 from agetransformer.engine import Engine, EngineEncoding
 from agetransformer.exposure import expose, missing_exposure
+from agetransformer.eyes import eyes_mask, with_clear_eyes
 from agetransformer.face_outline import BROWS, LIPS, MOUTH, NOSE, NOSE_END, OVAL, mean_outline, raised_outline
 from agetransformer.faces import (
     SURROUNDINGS,
@@ -42,6 +43,7 @@ from agetransformer.imageio import load_photo
 from agetransformer.lips import lips_mask, without_fuller_lips
 from agetransformer.networks import Generator, GeneratorConfig
 from agetransformer.openvino_classifier import OpenVinoClassifier
+from agetransformer.shade import soften_shade, warm_shade
 from agetransformer.shading import luma
 
 if TYPE_CHECKING:
@@ -341,6 +343,7 @@ class AgeEditor:
             [_recolour(encoding, target) if hair else () for target in targets],
             torch.from_numpy(compositing.face_mask(geometry, side)),
             None if geometry is None else lips_mask(geometry.landmarks_in_square, side),
+            None if geometry is None else eyes_mask(geometry.landmarks_in_square, side),
         )
 
     def _calibrate(self, edits: "_Edits") -> list[float]:
@@ -433,6 +436,7 @@ class _Edits:
     hair: Sequence[tuple[HairChange, ...]]  # what hair and beard change by at each age
     mask: Tensor  # [R, R] in 0..1: what of the change is added
     lips: Tensor | None  # [R, R] in 0..1: with the skin around them; None where no landmarks are known
+    eyes: Tensor | None  # [R, R] in 0..1: between the lids; None as well
     second: dict[int, Tensor] = field(
         default_factory=dict
     )  # [3, R, R]: what the second pass changes, once it is asked for
@@ -443,7 +447,9 @@ class _Edits:
         if share > MOST:
             change = change + (share - MOST) * min(strength, 1.0) * self._second_change(index)
         if self.targets[index] >= self.encoding.face.age:
-            return soften_folds(change[None], self.encoding.reduced)[0]
+            face = self.encoding.reduced
+            change = soften_shade(soften_folds(warm_shade(change[None], face), face), face)[0]
+            return change if self.eyes is None else with_clear_eyes(change, self.eyes)
         return change if self.lips is None else without_fuller_lips(change, self.lips)
 
     def shown(self, index: int, share: float) -> Tensor:

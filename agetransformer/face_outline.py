@@ -14,6 +14,12 @@ BROWS = (
     (300, 293, 334, 296, 336, 285, 295, 282, 283, 276),
 )
 
+# And along the lids of each eye.
+EYES = (
+    (33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7),
+    (263, 466, 388, 387, 386, 385, 384, 398, 362, 382, 381, 380, 374, 373, 390, 249),
+)
+
 # And around the skin between nose and mouth: along the upper lip's edge, then over the wings of the nose.
 UPPER_LIP = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 358, 327, 2, 98, 129)
 

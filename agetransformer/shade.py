@@ -1,0 +1,58 @@
+"""Shade that is no dirt: where somebody grows older, wide shade is light, and no shade is bluer than skin's.
+
+In one face out of some, one turned away or in low light above all, the network makes an eye bag or a hollow beside the
+nose as dark as a bruise, and purple.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from agetransformer.shading import luma, share_of_light
+
+_WIDE = 0.013  # of the side: the standard deviation of what is wide
+_SHRUNK = 4  # times smaller is the picture that is blurred
+_SHADE = 0.04  # of the light: what wide shade may take in full,
+_BEYOND = 0.3  # and how much of what it would take beyond that
+_TINTED = (0.02, 0.08)  # of the light: from what a pixel loses on its colour counts, and fully so
+_WARM = 0.7  # in shade skin's blue loses more than its green by so much of what its green loses more than its red
+
+
+def soften_shade(change: Tensor, faces: Tensor) -> Tensor:
+    """A change of faces [N, 3, R, R] in [-1, 1] -> the same, lighter where it shades more than a fold's width.
+
+    Folds and wrinkles, which are narrower, stay as deep below what is around them.
+    """
+    light = luma(faces)
+    taken = _wide(-share_of_light(luma(change), light).clamp(-1, 0))
+    beyond = (1 - _BEYOND) * (taken - _SHADE).clamp(min=0)
+    return change + (beyond * (light + 1))[:, None]
+
+
+def warm_shade(change: Tensor, faces: Tensor) -> Tensor:
+    """A change of faces [N, 3, R, R] in [-1, 1] -> the same, of the same luma, whose shade has less blue.
+
+    Blood takes more of the green than of the red from the light that comes out of skin, and skin more of the blue.
+    """
+    lit = (faces + 1).clamp(min=0.02)
+    red, green, blue = ((faces + change + 1).clamp(min=0.02) / lit).unbind(dim=1)
+    most = green - _WARM * (red - green).clamp(min=0)
+    lost = -share_of_light(luma(change), luma(faces))
+    tinted = ((lost - _TINTED[0]) / (_TINTED[1] - _TINTED[0])).clamp(0, 1)
+    bluer = tinted * (blue - most).clamp(min=0) * lit[:, 2]
+    less = torch.zeros_like(change)
+    less[:, 2] = -bluer
+    return change + less - luma(less)[:, None]
+
+
+def _wide(x: Tensor) -> Tensor:
+    """[N, R, R] blurred by a Gaussian of `_WIDE`, at a fraction of its size."""
+    side = x.shape[-1]
+    small = F.interpolate(x[:, None], (max(1, side // _SHRUNK),) * 2, mode="area")
+    deviation = _WIDE * small.shape[-1]
+    reach = torch.arange(-(radius := max(1, round(3 * deviation))), radius + 1, dtype=x.dtype, device=x.device)
+    kernel = torch.exp(-0.5 * (reach / deviation) ** 2)
+    kernel = kernel / kernel.sum()
+    padded = F.pad(small, (radius,) * 4, mode="replicate")
+    blurred = F.conv2d(F.conv2d(padded, kernel[None, None, None]), kernel[None, None, :, None])
+    return F.interpolate(blurred, x.shape[-2:], mode="bilinear", align_corners=False)[:, 0]
