@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+import cv2
 import numpy as np
 import torch
 from PIL import Image
@@ -25,7 +26,17 @@ from agetransformer.efficientnet import fold_norms
 from agetransformer.engine import Engine, EngineEncoding
 from agetransformer.exposure import expose, missing_exposure
 from agetransformer.eyes import eyes_mask, with_clear_eyes
-from agetransformer.face_outline import BROWS, LIPS, MOUTH, NOSE, NOSE_END, OVAL, mean_outline, raised_outline
+from agetransformer.face_outline import (
+    BROWS,
+    LIPS,
+    MOUTH,
+    NOSE,
+    NOSE_END,
+    OVAL,
+    UPPER_LIP,
+    mean_outline,
+    raised_outline,
+)
 from agetransformer.faces import (
     SURROUNDINGS,
     EditedFace,
@@ -57,6 +68,7 @@ STRONGEST = 1.5  # times the network's change; beyond that it looks painted
 _GREY = 4 / 127.5  # of the range 2: how far apart the channels of a grey pixel may be
 _INNER = 0.85  # of a face's outline: skin for sure
 _MOUSTACHE = 0.03  # of a face's square: moustaches begin so far above the nose's end
+_BEYOND_LIP = 0.03  # of a face's square: so far beyond the upper lip's skin they reach
 _WIDER_MOUTH = 1.15  # times what is inside of the lips: no tooth is a beard
 _LEAST_HAIR = 0.5  # of 0..1: where no pixel is so likely hair, there is none
 _MAX_SIDE = 1024  # px; a larger face keeps its detail in the photo itself, `paste` only adds the change
@@ -267,7 +279,11 @@ class AgeEditor:
             skin &= ~inside(LIPS)
             bearded = inside(OVAL) & ~inside(MOUTH, _WIDER_MOUTH) & ~inside(NOSE) & (crop == 1)
             bearded[: round((landmarks[NOSE_END, 1] - _MOUSTACHE / squares) * len(pixels))] = False
-            beard = whole_beard(beard, pixels, skin & (beard < _LEAST_HAIR), bearded, small.width)
+            reach = np.ones((2 * round(_BEYOND_LIP * small.width) + 1,) * 2, np.uint8)
+            moustache = cv2.dilate(inside(UPPER_LIP).astype(np.uint8), reach).astype(bool) & bearded
+            beard = whole_beard(
+                beard, pixels, skin & (beard < _LEAST_HAIR), bearded, moustache, inside(LIPS), small.width
+            )
         beard = np.minimum(beard, 1 - hair)
         skin &= beard < _LEAST_HAIR
         head = fill_outline(raised_outline(outline), len(pixels))

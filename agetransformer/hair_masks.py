@@ -17,6 +17,9 @@ COLOURLESS = (
 )  # of the skin's saturation: what has less than the first is grey or white, beyond the second not
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
 _LIGHT = (0.65, 0.85)  # times the skin's lightness: from the first on a beard may be white, from the second on it is
+_DARK = (0.6, 0.78)  # times how light skin is there: a dark moustache is less than the first, skin more than the second
+_REDDER = (0.95, 1.15)  # times the skin's red beyond green: hair has less than the first, lips more than the second
+_BESIDE = 1 / 16  # of the face's square: the Gaussian for how light skin is beside a moustache
 _PALE = (0.1, 0.2)  # skin of less saturation does not tell itself from a white beard
 _FOUND = (0.35, 0.7)  # from how likely a beard on its rest is looked for, and all of it; softly, or films would flicker
 _REACH = 1 / 10  # of the face's square: so far
@@ -80,14 +83,25 @@ def fill_outline(outline: np.ndarray, side: int, scale: float = 1.0) -> np.ndarr
     return mask > 0
 
 
-def whole_beard(beard: np.ndarray, pixels: np.ndarray, skin: np.ndarray, where: np.ndarray, side: int) -> np.ndarray:
-    """A mask of a beard with the rest of it where it is white: of white moustaches the segmenter finds the middle.
+def whole_beard(
+    beard: np.ndarray,
+    pixels: np.ndarray,
+    skin: np.ndarray,
+    where: np.ndarray,
+    moustache: np.ndarray,
+    lips: np.ndarray,
+    side: int,
+) -> np.ndarray:
+    """A mask of a beard with the rest of it where it is white, and of a dark moustache: often the segmenter finds the
+    middle.
 
     Args: of the surroundings of a face, F pixels wide,
         beard: [F, F] float32 in 0..1.
         pixels: [F, F, 3] uint8 RGB.
         skin: [F, F] bool, pixels of the face.
         where: [F, F] bool, where a beard may be: below the nose, and not in the mouth.
+        moustache: [F, F] bool, and where one that is dark may be: of the lips' pixels it is those that are not redder.
+        lips: [F, F] bool.
         side: of the face's square, in pixels.
     Returns:
         [F, F] float32 in 0..1, nowhere less than `beard`.
@@ -100,18 +114,50 @@ def whole_beard(beard: np.ndarray, pixels: np.ndarray, skin: np.ndarray, where: 
     margin = round((_REACH + 4 * _FINE) * side)  # only around the beard
     columns, rows = filled(seeds)
     box = tuple(slice(max(0, ends[0] - margin), ends[-1] + margin + 1) for ends in (rows, columns))
-    light, saturation = (cv2.GaussianBlur(values[box], (0, 0), _FINE * side) for values in (light, saturation))
+    dark = _dark_moustache(pixels[box], skin[box], side) * moustache[box]
+    dark *= np.where(lips[box], rising(usual_saturation, *_PALE), 1)  # in grey photos they are no redder
+    light, saturation = (_soft(values[box], _FINE * side) for values in (light, saturation))
     white = rising(light / max(usual_light, 1e-3), *_LIGHT) * where[box] * rising(usual_saturation, *_PALE)
     white *= 1 - rising(saturation / max(usual_saturation, 1e-3), *COLOURLESS)
-    height, width = white.shape
-    small = (max(1, width // _STEP), max(1, height // _STEP))
-    allowed, grown = (cv2.resize(x, small, interpolation=cv2.INTER_AREA) for x in (white, seeds[box] * white))
-    for _ in range(round(_REACH * side / _STEP)):  # from what is found through what is white
-        grown = np.minimum(cv2.dilate(grown, np.ones((3, 3), np.uint8)), allowed)
-    found = np.minimum(cv2.resize(grown, (width, height), interpolation=cv2.INTER_LINEAR), white)
+    found = np.maximum(_grown(seeds[box], white, side), _grown(seeds[box], dark, side))
     whole = beard.copy()
-    whole[box] = np.maximum(beard[box], cv2.GaussianBlur(found, (0, 0), _FINE * side) * where[box])
+    whole[box] = np.maximum(beard[box], _soft(found, _FINE * side) * where[box])
     return whole
+
+
+def _dark_moustache(pixels: np.ndarray, skin: np.ndarray, side: int) -> np.ndarray:
+    """What is darker than the skin beside it, and not as red as lips: [H, W] in 0..1.
+
+    Args:
+        pixels: [H, W, 3] uint8 RGB.
+        skin: [H, W] bool.
+        side: of the face's square, in pixels.
+    """
+    if not skin.any():
+        return np.zeros(skin.shape, np.float32)
+    values = pixels.astype(np.float32)
+    light, bare = cv2.transform(values, LUMA[None]), skin.astype(np.float32)
+    usual = np.median(values[skin], axis=0)
+    beside = _soft(light * bare, _BESIDE * side) / (_soft(bare, _BESIDE * side) + 1e-3)
+    beside = np.minimum(beside, usual @ LUMA).clip(1)
+    redder = _soft(values[..., 0] - values[..., 1], _FINE * side) / max(float(usual[0] - usual[1]), 1)
+    return (1 - rising(_soft(light, _FINE * side) / beside, *_DARK)) * (1 - rising(redder, *_REDDER))
+
+
+def _grown(seeds: np.ndarray, allowed: np.ndarray, side: int) -> np.ndarray:
+    """From the seeds through what is allowed, so far as `_REACH` of a face's square; all [H, W] in 0..1."""
+    height, width = allowed.shape
+    small = (max(1, width // _STEP), max(1, height // _STEP))
+    most, grown = (
+        cv2.resize(x.astype(np.float32), small, interpolation=cv2.INTER_AREA) for x in (allowed, seeds * allowed)
+    )
+    for _ in range(round(_REACH * side / _STEP)):
+        grown = np.minimum(cv2.dilate(grown, np.ones((3, 3), np.uint8)), most)
+    return np.minimum(cv2.resize(grown, (width, height), interpolation=cv2.INTER_LINEAR), allowed)
+
+
+def _soft(values: np.ndarray, deviation: float) -> np.ndarray:
+    return cv2.GaussianBlur(values, (0, 0), deviation)
 
 
 def rising(values: np.ndarray | float, low: float, high: float) -> np.ndarray:

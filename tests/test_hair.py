@@ -200,21 +200,44 @@ def moustache(colour: float = 1.0) -> tuple[np.ndarray, np.ndarray, np.ndarray, 
     return np.rint(pixels).astype(np.uint8), where_it_is, (rows < 220) & (columns < 230), where
 
 
+NOWHERE = np.zeros((256, 256), bool)
+
+
 def test_the_rest_of_a_white_moustache_is_found_and_nothing_else() -> None:
     pixels, white, skin, where = moustache()
     columns = np.mgrid[:256, :256][1]
     found = np.where(white & (np.abs(columns - 128) < 32), np.float32(0.9), np.float32(0))
-    whole = whole_beard(found, pixels, skin, where, 256)
+    whole = whole_beard(found, pixels, skin, where, NOWHERE, NOWHERE, 256)
     assert whole.dtype == np.float32 and (whole >= found).all()
     assert whole[148:156, 84:172].min() > 0.9
     assert whole[:132].max() == whole[164:176, 96:160].max() == whole[:, 200:].max() == 0
     assert whole[180:].max() < 0.03
     dark = np.where(white[..., None], np.uint8(60), pixels)
-    own = whole_beard(found, dark, skin, where, 256)
-    assert own[:, :90].max() < 0.2 and own[148:156, :90].max() < 0.05, "a dark one is left to the segmenter"
-    assert np.array_equal(whole_beard(0 * found, pixels, skin, where, 256), 0 * found)
+    own = whole_beard(found, dark, skin, where, NOWHERE, NOWHERE, 256)
+    assert own[:, :90].max() < 0.2 and own[148:156, :90].max() < 0.05, "what is dark may be a shadow"
+    assert np.array_equal(whole_beard(0 * found, pixels, skin, where, NOWHERE, NOWHERE, 256), 0 * found)
     grey, _, _, _ = moustache(colour=0.02)
-    assert np.array_equal(whole_beard(found, grey, skin, where, 256), found), "in grey photos skin is colourless too"
+    assert np.array_equal(whole_beard(found, grey, skin, where, NOWHERE, NOWHERE, 256), found), (
+        "in grey photos skin is colourless too"
+    )
+
+
+@pytest.mark.parametrize("colour", [1.0, 0.0])
+def test_the_rest_of_a_dark_moustache_is_found_and_no_lips(colour: float) -> None:
+    """It reaches the end of the upper lip on both sides, and half of the face is in the shade."""
+    rows, columns = np.mgrid[:256, :256]
+    pixels = np.full((256, 256, 3), (190, 140, 115), np.float32)
+    dark, lips = ((rows >= top) & (rows < top + 16) & (columns >= 84) & (columns < 172) for top in (140, 156))
+    pixels[dark], pixels[lips] = (75, 50, 40), (125, 62, 62)
+    pixels[:, 128:] *= 0.6
+    grey = pixels @ np.float32([0.299, 0.587, 0.114])
+    pixels = np.rint(grey[..., None] + colour * (pixels - grey[..., None])).astype(np.uint8)
+    found = np.where(dark & (np.abs(columns - 128) < 28), np.float32(0.9), np.float32(0))
+    skin, moustache = ~dark & ~lips, (rows >= 132) & (rows < 176)
+    whole = whole_beard(found, pixels, skin, rows >= 132, moustache, lips, 256)
+    assert whole[146:150, 90:166].min() > 0.65
+    assert whole[162:170].max() < 0.15, "lips are as dark"
+    assert whole[:, :74].max() < 0.1 and whole[136:176, 184:].max() < 0.1, "nor is skin in the shade a moustache"
 
 
 def test_a_white_moustache_does_not_come_and_go_in_a_film() -> None:
@@ -223,7 +246,9 @@ def test_a_white_moustache_does_not_come_and_go_in_a_film() -> None:
     columns = np.mgrid[:256, :256][1]
     middle = white & (np.abs(columns - 128) < 32)
     shown = [
-        float(whole_beard(middle * np.float32(likely), pixels, skin, where, 256)[148:156, 84:90].mean())
+        float(
+            whole_beard(middle * np.float32(likely), pixels, skin, where, NOWHERE, NOWHERE, 256)[148:156, 84:90].mean()
+        )
         for likely in np.arange(0.3, 0.8, 0.05)
     ]
     assert shown[0] == 0 and shown[-1] > 0.9 and np.diff(shown).min() >= 0 and np.diff(shown).max() < 0.2
@@ -239,7 +264,7 @@ def test_the_editor_knows_where_a_beard_may_be(editor: AgeEditor, monkeypatch: p
     monkeypatch.setattr("agetransformer.editor.whole_beard", note)
     (face,) = editor.find_faces(load_photo(ROOT / "assets" / "astronaut.jpg"))
     editor.encode(face)
-    ((_, skin, where, side),) = asked
+    ((_, skin, where, moustache, lips, side),) = asked
     size, landmarks = len(where), (face.geometry.landmarks_in_square - SURROUNDINGS[:2]) / SURROUNDINGS[2]
     points = {"nose": landmarks[1], "lip": landmarks[[2, 0, 0]].mean(axis=0), "teeth": landmarks[13:15].mean(axis=0)}
     points |= {"chin": landmarks[199], "brow": landmarks[105]}
@@ -248,6 +273,12 @@ def test_the_editor_knows_where_a_beard_may_be(editor: AgeEditor, monkeypatch: p
     assert may == {"nose": False, "lip": True, "teeth": False, "chin": True, "brow": False}
     wall = where[int(size * points["chin"][1]), : size // 4]
     assert not wall.any() and skin.any()
+
+    def dark_at(name: str) -> bool:
+        return bool(moustache[tuple((size * points[name][::-1]).astype(int))])
+
+    assert dark_at("lip") and not dark_at("chin") and not dark_at("teeth") and not (moustache & ~where).any()
+    assert lips.any() and not (lips & skin).any()
 
 
 def old_hair(colour: float = 1.0) -> Hair:
