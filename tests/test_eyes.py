@@ -1,0 +1,41 @@
+"""In the eyes of who grows older little changes, and nothing is held back beside them."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from agetransformer.alignment import DEFAULT_MODEL, FaceFinder
+from agetransformer.eyes import eyes_mask, with_clear_eyes
+
+SIDE = 384
+
+
+@pytest.fixture(scope="module")
+def landmarks() -> np.ndarray:
+    if not DEFAULT_MODEL.is_file():
+        pytest.skip("needs the face landmarker in checkpoints/")
+    with FaceFinder() as finder:
+        return finder.find(Image.open("assets/astronaut.jpg").convert("RGB"))[0].landmarks_in_square
+
+
+def test_the_mask_holds_both_irises_and_nothing_beside_the_eyes(landmarks: np.ndarray) -> None:
+    mask = eyes_mask(landmarks, SIDE)
+    assert mask.shape == (SIDE, SIDE) and mask.dtype == torch.float32 and mask.min() >= 0 and mask.max() < 1 + 1e-5
+
+    def at(point: int) -> float:
+        x, y = (landmarks[point] * SIDE).astype(int)
+        return mask[y, x].item()
+
+    assert min(at(468), at(473)) > 0.95  # the irises
+    assert max(at(point) for point in (105, 334, 6, 50, 280, 230, 450)) < 0.02  # brows, nose, cheeks, bags
+    assert 0.002 < mask.mean() < 0.02
+
+
+def test_little_changes_in_the_eyes_and_the_rest_as_before() -> None:
+    mask = torch.zeros(SIDE, SIDE)
+    mask[100:120] = 1
+    change = 0.2 * torch.randn(3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    made = with_clear_eyes(change, mask)
+    assert torch.allclose(made[:, 100:120], 0.3 * change[:, 100:120])
+    assert torch.equal(made[:, 120:], change[:, 120:]) and torch.equal(made[:, :100], change[:, :100])
