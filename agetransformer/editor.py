@@ -46,7 +46,6 @@ from agetransformer.faces import (
     see_neighbour,
     surroundings_side,
 )
-from agetransformer.folds import soften_folds
 from agetransformer.hair_colour import Hair, hair_change, measure_hair
 from agetransformer.hair_masks import fill_outline, fit_mask, own_part, whole_beard
 from agetransformer.hair_segmenter import HairSegmenter, HairSegmenterConfig
@@ -54,7 +53,7 @@ from agetransformer.imageio import load_photo
 from agetransformer.lips import lips_mask, without_fuller_lips
 from agetransformer.networks import Generator, GeneratorConfig
 from agetransformer.openvino_classifier import OpenVinoClassifier
-from agetransformer.shade import soften_shade, warm_shade
+from agetransformer.shade import soften_ageing
 from agetransformer.shading import luma
 
 if TYPE_CHECKING:
@@ -463,8 +462,7 @@ class _Edits:
         if share > MOST:
             change = change + (share - MOST) * min(strength, 1.0) * self._second_change(index)
         if self.targets[index] >= self.encoding.face.age:
-            face = self.encoding.reduced
-            change = soften_shade(soften_folds(warm_shade(change[None], face), face), face)[0]
+            change = soften_ageing(change[None], self.encoding.reduced)[0]
             return change if self.eyes is None else with_clear_eyes(change, self.eyes)
         return change if self.lips is None else without_fuller_lips(change, self.lips)
 

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from agetransformer.folds import soften_folds
 from agetransformer.shading import luma, share_of_light
 
 _WIDE = 0.013  # of the side: the standard deviation of what is wide
@@ -16,6 +17,11 @@ _SHADE = 0.04  # of the light: what wide shade may take in full,
 _BEYOND = 0.3  # and how much of what it would take beyond that
 _TINTED = (0.02, 0.08)  # of the light: from what a pixel loses on its colour counts, and fully so
 _WARM = 0.7  # in shade skin's blue loses more than its green by so much of what its green loses more than its red
+
+
+def soften_ageing(change: Tensor, faces: Tensor) -> Tensor:
+    """A change that makes faces [N, 3, R, R] in [-1, 1] older -> the same with folds and shade as skin has them."""
+    return soften_shade(soften_folds(warm_shade(change, faces), faces), faces)
 
 
 def soften_shade(change: Tensor, faces: Tensor) -> Tensor:

@@ -18,8 +18,8 @@ from torch.nn.utils.parametrize import cached
 
 from agetransformer.checkpoint import load_checkpoint, save_checkpoint
 from agetransformer.classifier import chip
-from agetransformer.folds import soften_folds
 from agetransformer.networks import Generator, GeneratorConfig
+from agetransformer.shade import soften_ageing
 from train.archives import is_sharded
 from train.attributes import AGE, find_attribute
 from train.augment import jitter_view, lose_resolution, relight, retouch
@@ -135,8 +135,8 @@ class GeneratorTraining:
     teachers: tuple[str, ...] = ()  # generator checkpoints; their mean edit is followed, see weights.distillation
     taught_older: float = 1.0  # times their change that is followed where a face grows older
     taught_younger: float = 1.0  # and where it grows younger
-    taught_coring: float = 0.0  # detail of a lesson that is weaker than this (of the range 2) goes, and of folds what
-    # is beyond a fold; each lesson is then the mean of all teachers instead of one's: 0.012; 0: off
+    taught_coring: float = 0.0  # detail of a lesson that is weaker than this (of the range 2) goes, and of folds and
+    # shade what is beyond them; each lesson is then the mean of all teachers instead of one's: 0.012; 0: off
     model: GeneratorConfig = field(default_factory=GeneratorConfig)
     phases: tuple[Phase, ...] = ()
     darkening_older: float = 0.2  # by how much a pixel of a face that grows older may darken, of the range 2
@@ -400,7 +400,7 @@ def train_step(
         change = torch.where(grows_younger, config.taught_younger, config.taught_older) * (taught - batch.images)
         if config.taught_coring > 0:
             change = core_change(change, config.taught_coring)
-            change = torch.where(grows_younger, change, soften_folds(change, batch.images))
+            change = torch.where(grows_younger, change, soften_ageing(change, batch.images))
         taught = batch.images + change
     for chance, spoil in ((config.relight, relight), (config.low_resolution, lose_resolution)):
         if chance > 0:
