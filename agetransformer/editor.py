@@ -321,7 +321,8 @@ class AgeEditor:
             return []
         edits = self._edits(encoding, targets, hair)
         shares = self._calibrate(edits) if shares is None else shares
-        change = torch.stack([edits.change(index, share, strength) for index, share in enumerate(shares)])
+        asked = [min(strength, STRONGEST / min(share, MOST)) for share in shares]
+        change = torch.stack([asked[index] * edits.change(index, share) for index, share in enumerate(shares)])
         if _is_colourless(encoding.reduced):
             change = luma(change)[:, None].expand_as(change)
         changes = change.permute(0, 2, 3, 1).numpy() * (127.5 / encoding.exposure)
@@ -452,15 +453,20 @@ class _Edits:
     mask: Tensor  # [R, R] in 0..1: what of the change is added
     lips: Tensor | None  # [R, R] in 0..1: with the skin around them; None where no landmarks are known
     eyes: Tensor | None  # [R, R] in 0..1: between the lids; None as well
-    second: dict[int, Tensor] = field(
-        default_factory=dict
-    )  # [3, R, R]: what the second pass changes, once it is asked for
+    second: dict[int, Tensor] = field(default_factory=dict)  # [3, R, R]: what the second pass changes, once asked for
+    changes: dict[tuple[int, float], Tensor] = field(default_factory=dict)  # [3, R, R]: what `change` was asked for
 
-    def change(self, index: int, share: float, strength: float = 1.0) -> Tensor:
-        """[3, R, R]: what is added to the face where V asks for `share` and the user for `strength` of it."""
-        change = min(min(share, MOST) * strength, STRONGEST) * (self.edited[index] - self.encoding.reduced[0])
-        if share > MOST:
-            change = change + (share - MOST) * min(strength, 1.0) * self._second_change(index)
+    def change(self, index: int, share: float) -> Tensor:
+        """[3, R, R]: what is added to the face where V asks for `share` of it."""
+        if (index, share) not in self.changes:
+            change = min(share, MOST) * (self.edited[index] - self.encoding.reduced[0])
+            if share > MOST:
+                change = change + (share - MOST) * self._second_change(index)
+            self.changes[index, share] = self._ruled(index, change)
+        return self.changes[index, share]
+
+    def _ruled(self, index: int, change: Tensor) -> Tensor:
+        """A change [3, R, R] without what no face does as it grows older or younger."""
         if self.targets[index] >= self.encoding.face.age:
             change = soften_ageing(change[None], self.encoding.reduced)[0]
             return change if self.eyes is None else with_clear_eyes(change, self.eyes)

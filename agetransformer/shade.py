@@ -9,13 +9,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from agetransformer.folds import soften_folds
-from agetransformer.shading import luma, share_of_light
+from agetransformer.shading import LUMA, luma, share_of_light
 
 _WIDE = 0.013  # of the side: the standard deviation of what is wide
 _SHRUNK = 4  # times smaller is the picture that is blurred
 _SHADE = 0.04  # of the light: what wide shade may take in full,
 _BEYOND = 0.3  # and how much of what it would take beyond that
 _TINTED = (0.02, 0.08)  # of the light: from what a pixel loses on its colour counts, and fully so
+_BLACK = 0.02  # of the range 2: no pixel is so dark that its ratios become noise
 _WARM = 0.7  # in shade skin's blue loses more than its green by so much of what its green loses more than its red
 
 
@@ -40,15 +41,14 @@ def warm_shade(change: Tensor, faces: Tensor) -> Tensor:
 
     Blood takes more of the green than of the red from the light that comes out of skin, and skin more of the blue.
     """
-    lit = (faces + 1).clamp(min=0.02)
-    red, green, blue = ((faces + change + 1).clamp(min=0.02) / lit).unbind(dim=1)
-    most = green - _WARM * (red - green).clamp(min=0)
+    lit = (faces + 1).clamp(min=_BLACK)
+    red, green, blue = (change / lit).unbind(dim=1)
+    bluer = (blue - green + _WARM * (red - green).clamp(min=0)).clamp(min=0) * lit[:, 2]
     lost = -share_of_light(luma(change), luma(faces))
-    tinted = ((lost - _TINTED[0]) / (_TINTED[1] - _TINTED[0])).clamp(0, 1)
-    bluer = tinted * (blue - most).clamp(min=0) * lit[:, 2]
-    less = torch.zeros_like(change)
-    less[:, 2] = -bluer
-    return change + less - luma(less)[:, None]
+    less = bluer * ((lost - _TINTED[0]) / (_TINTED[1] - _TINTED[0])).clamp(0, 1)
+    made = change + LUMA[2] * less[:, None]
+    made[:, 2] -= less
+    return made
 
 
 def _wide(x: Tensor) -> Tensor:

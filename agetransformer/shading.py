@@ -2,14 +2,14 @@
 
 from torch import Tensor
 
-_LUMA = (0.299, 0.587, 0.114)  # BT.601
+LUMA = (0.299, 0.587, 0.114)  # BT.601
 _BLACK = 0.04  # of the range 2: no pixel is so dark that its factor becomes noise
 
 
 def luma(images: Tensor) -> Tensor:
     """[N, 3, H, W] -> Y of BT.601, [N, H, W] float32; also of a difference of images."""
     red, green, blue = images.float().unbind(dim=1)
-    return (_LUMA[0] * red).add(green, alpha=_LUMA[1]).add(blue, alpha=_LUMA[2])
+    return (LUMA[0] * red).add(green, alpha=LUMA[1]).add(blue, alpha=LUMA[2])
 
 
 def share_of_light(change: Tensor, light: Tensor) -> Tensor:

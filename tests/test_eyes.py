@@ -1,10 +1,14 @@
 """In the eyes of who grows older little changes, and nothing is held back beside them."""
 
+from contextlib import closing
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from agetransformer import AgeEditor
 from agetransformer.alignment import DEFAULT_MODEL, FaceFinder
 from agetransformer.eyes import eyes_mask, with_clear_eyes
 
@@ -39,3 +43,19 @@ def test_little_changes_in_the_eyes_and_the_rest_as_before() -> None:
     made = with_clear_eyes(change, mask)
     assert torch.allclose(made[:, 100:120], 0.3 * change[:, 100:120])
     assert torch.equal(made[:, 120:], change[:, 120:]) and torch.equal(made[:, :100], change[:, :100])
+
+
+def test_in_the_app_eyes_stay_clear_in_who_grows_older_alone(embedded: None) -> None:
+    with closing(AgeEditor.from_pretrained(device="cpu")) as editor:
+        face = editor.find_faces("assets/astronaut.jpg")[0]
+        encoding = editor.encode(replace(face, age=45.0))
+        ages = (25.0, 65.0)
+        made = editor.decode(encoding, ages, hair=False, shares=[1.0, 1.0])
+        drawn = editor.engine.decode(encoding.encoding, torch.tensor(ages)) - encoding.reduced
+        eyes = eyes_mask(face.geometry.landmarks_in_square, editor.resolution) > 0.99
+    scale = 127.5 / encoding.exposure
+    younger, older = (
+        np.abs(one.change[eyes.numpy()]).mean() / (scale * plain[:, eyes].abs().mean().item())
+        for one, plain in zip(made, drawn, strict=True)
+    )
+    assert younger == pytest.approx(1, abs=0.02) and older == pytest.approx(0.3, abs=0.06)
