@@ -16,7 +16,7 @@ _SHRUNK = 4  # times smaller is the picture that is blurred
 _SHADE = 0.04  # of the light: what wide shade may take in full,
 _BEYOND = 0.3  # and how much of what it would take beyond that
 _TINTED = (0.02, 0.08)  # of the light: from what a pixel loses on its colour counts, and fully so
-_BLACK = 0.02  # of the range 2: no pixel is so dark that its ratios become noise
+_BLACK = 0.1  # of the range 2: no pixel is so dark that its ratios become noise
 _WARM = 0.7  # in shade skin's blue loses more than its green by so much of what its green loses more than its red
 
 
@@ -28,12 +28,12 @@ def soften_ageing(change: Tensor, faces: Tensor) -> Tensor:
 def soften_shade(change: Tensor, faces: Tensor) -> Tensor:
     """A change of faces [N, 3, R, R] in [-1, 1] -> the same, lighter where it shades more than a fold's width.
 
-    Folds and wrinkles, which are narrower, stay as deep below what is around them.
+    Its hue stays. Folds and wrinkles, which are narrower, stay as deep below what is around them, and nothing beside a
+    shade gets lighter.
     """
-    light = luma(faces)
-    taken = _wide(-share_of_light(luma(change), light).clamp(-1, 0))
-    beyond = (1 - _BEYOND) * (taken - _SHADE).clamp(min=0)
-    return change + (beyond * (light + 1))[:, None]
+    taken = -share_of_light(luma(change), luma(faces)).clamp(-1, 0)
+    beyond = (1 - _BEYOND) * (_wide(taken) - _SHADE).clamp(min=0)
+    return change + torch.minimum(beyond, taken)[:, None] * (faces + 1)
 
 
 def warm_shade(change: Tensor, faces: Tensor) -> Tensor:
@@ -43,9 +43,9 @@ def warm_shade(change: Tensor, faces: Tensor) -> Tensor:
     """
     lit = (faces + 1).clamp(min=_BLACK)
     red, green, blue = (change / lit).unbind(dim=1)
-    bluer = (blue - green + _WARM * (red - green).clamp(min=0)).clamp(min=0) * lit[:, 2]
-    lost = -share_of_light(luma(change), luma(faces))
-    less = bluer * ((lost - _TINTED[0]) / (_TINTED[1] - _TINTED[0])).clamp(0, 1)
+    bluer = (blue - green + _WARM * (red - green).clamp(min=0)).clamp(min=0)
+    lost = -share_of_light(luma(change), luma(faces)).clamp(-1, 0)
+    less = torch.minimum(bluer, lost) * ((lost - _TINTED[0]) / (_TINTED[1] - _TINTED[0])).clamp(0, 1) * lit[:, 2]
     made = change + LUMA[2] * less[:, None]
     made[:, 2] -= less
     return made
@@ -56,9 +56,9 @@ def _wide(x: Tensor) -> Tensor:
     side = x.shape[-1]
     small = F.interpolate(x[:, None], (max(1, side // _SHRUNK),) * 2, mode="area")
     deviation = _WIDE * small.shape[-1]
-    reach = torch.arange(-(radius := max(1, round(3 * deviation))), radius + 1, dtype=x.dtype, device=x.device)
-    kernel = torch.exp(-0.5 * (reach / deviation) ** 2)
-    kernel = kernel / kernel.sum()
+    radius = max(1, round(3 * deviation))
+    offsets = torch.arange(-radius, radius + 1, dtype=x.dtype, device=x.device)
+    kernel = torch.softmax(-0.5 * (offsets / deviation) ** 2, dim=0)
     padded = F.pad(small, (radius,) * 4, mode="replicate")
     blurred = F.conv2d(F.conv2d(padded, kernel[None, None, None]), kernel[None, None, :, None])
     return F.interpolate(blurred, x.shape[-2:], mode="bilinear", align_corners=False)[:, 0]

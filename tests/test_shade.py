@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from agetransformer.shade import soften_shade, warm_shade
+from agetransformer.shade import soften_ageing, soften_shade, warm_shade
 from agetransformer.shading import luma
 
 SIDE = 192
@@ -61,6 +61,31 @@ def test_shade_is_no_bluer_than_green_and_as_dark_as_before() -> None:
     red, green, blue = ((SKIN + made + 1) / (SKIN + 1))[0, :, 0, 0].tolist()
     assert blue < green < red
     assert blue == pytest.approx(0.80 - 0.7 * 0.04 + (green - 0.80), abs=0.02)
+
+
+def test_a_bruise_becomes_a_light_and_warm_shade() -> None:
+    bruise = spot(12, 0.3) * torch.tensor([1.0, 1.05, 0.85])[None, :, None, None]
+    made = soften_ageing(bruise, SKIN)
+    middle = (0, slice(None), SIDE // 2, SIDE // 2)
+    red, green, blue = ((made + SKIN + 1) / (SKIN + 1))[middle].tolist()
+    assert blue < green < red
+    assert luma(made).min() > 0.6 * luma(bruise).min()
+    plain = soften_ageing(spot(12, 0.3), SKIN)[middle] / (SKIN + 1)[middle]
+    assert plain.max() - plain.min() < 1e-3, "what has the hue of its skin keeps it"
+
+
+def test_nothing_beside_a_shade_gets_lighter() -> None:
+    half = torch.zeros(1, 3, SIDE, SIDE)
+    half[..., : SIDE // 2] = -0.3 * (SKIN[..., : SIDE // 2] + 1)
+    made = soften_shade(half, SKIN)
+    assert torch.equal(made[..., SIDE // 2 :], half[..., SIDE // 2 :]) and made.max() <= 0
+
+
+@pytest.mark.parametrize(("pixel", "change"), [((200, 2, 150), (-20, -5, -15)), ((60, 2, 220), (-6, -3, -20))])
+def test_under_coloured_lamps_no_colour_is_made_up(pixel: tuple[int, ...], change: tuple[int, ...]) -> None:
+    face, changes = (torch.tensor(x)[None, :, None, None].expand(1, 3, 8, 8) / 127.5 for x in (pixel, change))
+    moved = 127.5 * (warm_shade(changes, face - 1) - changes)
+    assert moved.abs().max() < 25
 
 
 def test_what_is_warm_or_light_keeps_its_colour() -> None:
