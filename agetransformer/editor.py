@@ -243,7 +243,7 @@ class AgeEditor:
     def _find_hair(self, face: Face, small: Image.Image, exposure: float) -> tuple[Hair, ...]:
         """Hair and beard in a face's surroundings, or where there are none in its square at the network's resolution.
 
-        Of white beards all is found only where the face's landmarks are known.
+        Of white beards and dark moustaches all is found only where the face's landmarks are known.
 
         Args:
             small: that square.
@@ -303,8 +303,9 @@ class AgeEditor:
     ) -> list[EditedFace]:
         """The face at each age; `EditedFace.image` is its aligned square, `paste` puts it into its photo.
 
-        What the network changes at its own resolution is enlarged and added to the face's own pixels; so is what the
-        hair changes by turning grey, or brown again (`agetransformer.hair_colour`, no part of the network).
+        What the network changes at its own resolution, without what no face does as it grows older or younger
+        (`agetransformer.shade`, `eyes` and `lips`), is enlarged and added to the face's own pixels; so is what the hair
+        changes by turning grey, or brown again (`agetransformer.hair_colour`, no part of the network).
 
         Args:
             ages: years within 20..69, fractions allowed.
@@ -321,7 +322,7 @@ class AgeEditor:
             return []
         edits = self._edits(encoding, targets, hair)
         shares = self._calibrate(edits) if shares is None else shares
-        asked = [min(strength, STRONGEST / min(share, MOST)) for share in shares]
+        asked = [min(strength, STRONGEST / max(min(share, MOST), 1.0)) for share in shares]
         change = torch.stack([asked[index] * edits.change(index, share) for index, share in enumerate(shares)])
         if _is_colourless(encoding.reduced):
             change = luma(change)[:, None].expand_as(change)
@@ -454,16 +455,16 @@ class _Edits:
     lips: Tensor | None  # [R, R] in 0..1: with the skin around them; None where no landmarks are known
     eyes: Tensor | None  # [R, R] in 0..1: between the lids; None as well
     second: dict[int, Tensor] = field(default_factory=dict)  # [3, R, R]: what the second pass changes, once asked for
-    changes: dict[tuple[int, float], Tensor] = field(default_factory=dict)  # [3, R, R]: what `change` was asked for
+    changes: dict[int, tuple[float, Tensor]] = field(default_factory=dict)  # the last share and `change` of each age
 
     def change(self, index: int, share: float) -> Tensor:
         """[3, R, R]: what is added to the face where V asks for `share` of it."""
-        if (index, share) not in self.changes:
+        if index not in self.changes or self.changes[index][0] != share:
             change = min(share, MOST) * (self.edited[index] - self.encoding.reduced[0])
             if share > MOST:
                 change = change + (share - MOST) * self._second_change(index)
-            self.changes[index, share] = self._ruled(index, change)
-        return self.changes[index, share]
+            self.changes[index] = share, self._ruled(index, change)
+        return self.changes[index][1]
 
     def _ruled(self, index: int, change: Tensor) -> Tensor:
         """A change [3, R, R] without what no face does as it grows older or younger."""

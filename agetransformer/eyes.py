@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from agetransformer.face_outline import EYES
+from agetransformer.hair_masks import fill_outline
 
 _KEPT = 0.3  # of the change in an eye
 _SOFT = 0.003  # of the side: the standard deviation of the mask's edge
@@ -25,9 +26,7 @@ def eyes_mask(landmarks: np.ndarray, side: int) -> Tensor:
     Returns:
         [side, side] float32 in 0..1.
     """
-    fine: np.ndarray = np.zeros((_FINER * side,) * 2, np.uint8)
-    for eye in EYES:
-        cv2.fillPoly(fine, [np.round(landmarks[list(eye)] * len(fine)).astype(np.int32)], 1)
+    fine = np.maximum(*(fill_outline(landmarks[list(eye)], _FINER * side) for eye in EYES))
     mask = cv2.resize(fine.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA)
     return torch.from_numpy(cv2.GaussianBlur(mask, (0, 0), _SOFT * side))
 

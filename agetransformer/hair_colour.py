@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from agetransformer.faces import HairChange
-from agetransformer.hair_masks import COLOURLESS, LUMA, filled, light_and_saturation, rising
+from agetransformer.hair_masks import COLOURLESS, LUMA, beside_hair, blurred, filled, light_and_saturation, rising
 
 _MOST, _HALF_AGE, _YEARS = 0.75, 55.0, 6.0  # the share of grey: a logistic curve of the age
 _GREY_BY_AGE = 0.3  # a share from which on hair without colour is grey by age; below it may be bleached, in proportion
@@ -40,7 +40,6 @@ _SHADED = (0.05, 0.3)  # the same: from the first on skin is in the shade of str
 _REDDER = (1.1, 1.4)  # or of so many times the saturation of the face: lit strands are as light as skin;
 _BETWEEN = 0.75  # where it loses so much of the colour that they lose, or it looks like dyed hair
 _REDDEST, _BLUE = 1.75, (0.68, 1.05)  # of skin R / G at most, and B / G, in light that is white: nine FFHQ faces in ten
-_LEAST_SIGMA = 3  # px: a picture is shrunk before a wider blur, down to this one
 _LEAST_SHARE = 0.01  # nobody sees less
 
 
@@ -138,6 +137,7 @@ def measure_hair(
         tone = around(light, _TONE, mask * hidden**2)  # what of the skin shows through is no part of it
         shades = np.minimum(shades, shadows(tone))
         cover = hidden[box].copy()
+        saturation = cv2.GaussianBlur(saturation, (0, 0), _STRAND * side)
         redder = rising(saturation[box] / max(skin_saturation, _SATURATED / 3), *_REDDER)
         fades = np.maximum(cover, _BETWEEN * np.maximum(shaded[box], redder))
     return Hair(  # copies, or what is kept would keep the whole picture
@@ -171,9 +171,7 @@ def _measure_strands(
         skin_light: of the face, which counts where none is near.
         side: of the face's square, in pixels.
     """
-    reach = _BESIDE * side
-    beside = (_blurred(light * bare, reach) + 1e-3 * skin_light) / (_blurred(bare, reach) + np.float32(1e-3))
-    beside = np.minimum(beside, skin_light).clip(1e-3)
+    beside = beside_hair(light, bare, skin_light, _BESIDE * side).clip(1e-3)
     strands = 1 - cv2.GaussianBlur(light, (0, 0), _STRAND * side) / beside
     thick = np.maximum(1 - tone / beside, more_colourful).clip(0)
     return ((strands + _DENSE * thick) / _THICK).clip(0, 1), beside / max(skin_light, 1e-3)
@@ -190,8 +188,8 @@ def _measure_fringe(light: np.ndarray, mask: np.ndarray, head: np.ndarray, side:
         both [F, F] float32 in 0..1, 1 elsewhere.
     """
     beside = (1 - mask) * head
-    around = _blurred(beside, _FRINGE * side)
-    skin = (_blurred(light * beside, _FRINGE * side) / around.clip(1e-3)).clip(1e-3)
+    around = blurred(beside, _FRINGE * side)
+    skin = (blurred(light * beside, _FRINGE * side) / around.clip(1e-3)).clip(1e-3)
     near = rising(around, *_NEAR)
     darker = 1 - _blurred_within(mask * (1 - near), light, _LOCKS * side) / skin
     hidden = (1 - cv2.GaussianBlur(light, (0, 0), _STRAND * side) / skin) / darker.clip(_DARKER[0])
@@ -254,15 +252,7 @@ def _square_around(mask: np.ndarray) -> tuple[int, int, int]:
 def _blurred_within(hair: np.ndarray, values: np.ndarray, sigma: float) -> np.ndarray:
     """`_blurred` values of the hair alone: what is beside it is no part of it."""
     weight = hair + np.float32(1e-4)
-    return _blurred(values * weight, sigma) / _blurred(weight, sigma)
-
-
-def _blurred(values: np.ndarray, sigma: float) -> np.ndarray:
-    """A Gaussian of `sigma` pixels; a wide one on a smaller picture, which is quicker and hardly another."""
-    small = max(1, round(len(values) / max(1, sigma // _LEAST_SIGMA)))
-    shrunk = cv2.resize(values, (small, small), interpolation=cv2.INTER_AREA)
-    blurred = cv2.GaussianBlur(shrunk, (0, 0), sigma * small / len(values))
-    return cv2.resize(blurred, values.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return blurred(values * weight, sigma) / blurred(weight, sigma)
 
 
 def _strand_gain(hair: Hair, goal: np.ndarray, power: float) -> np.ndarray:

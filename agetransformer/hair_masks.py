@@ -1,5 +1,5 @@
 """Where the hair of a face is, and its beard: what the segmenter says, fitted to the picture, and what it leaves out of
-white beards."""
+white beards and dark moustaches."""
 
 from collections.abc import Sequence
 
@@ -18,12 +18,17 @@ COLOURLESS = (
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
 _LIGHT = (0.65, 0.85)  # times the skin's lightness: from the first on a beard may be white, from the second on it is
 _DARK = (0.6, 0.78)  # times how light skin is there: a dark moustache is less than the first, skin more than the second
-_REDDER = (0.95, 1.15)  # times the skin's red beyond green: hair has less than the first, lips more than the second
-_BESIDE = 1 / 16  # of the face's square: the Gaussian for how light skin is beside a moustache
+_REDDER = (
+    0.75,
+    1.0,
+)  # times that skin's red beyond green: on lips, hair has less than the first, they more than the second
+_LEAST_RED = 4  # levels: of greyer skin lips are not told from hair
+_BESIDE = 1 / 16  # of the face's square: the Gaussian for how light and red skin is beside a moustache
+_LEAST_SIGMA = 3  # px: a picture is shrunk before a wider blur, down to this one
 _PALE = (0.1, 0.2)  # skin of less saturation does not tell itself from a white beard
 _FOUND = (0.35, 0.7)  # from how likely a beard on its rest is looked for, and all of it; softly, or films would flicker
 _REACH = 1 / 10  # of the face's square: so far
-_FINE = 1 / 128  # of the face's square: the Gaussian that joins the strands of a white beard
+_FINE = 1 / 128  # of the face's square: the Gaussian that joins the strands of a beard
 _STEP = 4  # px: the rest is looked for on a smaller picture
 
 
@@ -100,8 +105,8 @@ def whole_beard(
         pixels: [F, F, 3] uint8 RGB.
         skin: [F, F] bool, pixels of the face.
         where: [F, F] bool, where a beard may be: below the nose, and not in the mouth.
-        moustache: [F, F] bool, and where one that is dark may be: of the lips' pixels it is those that are not redder.
-        lips: [F, F] bool.
+        moustache: [F, F] bool, and where one that is dark may be.
+        lips: [F, F] bool, where it is less red than the skin beside it; in grey photos nowhere.
         side: of the face's square, in pixels.
     Returns:
         [F, F] float32 in 0..1, nowhere less than `beard`.
@@ -114,34 +119,32 @@ def whole_beard(
     margin = round((_REACH + 4 * _FINE) * side)  # only around the beard
     columns, rows = filled(seeds)
     box = tuple(slice(max(0, ends[0] - margin), ends[-1] + margin + 1) for ends in (rows, columns))
-    dark = _dark_moustache(pixels[box], skin[box], side) * moustache[box]
-    dark *= np.where(lips[box], rising(usual_saturation, *_PALE), 1)  # in grey photos they are no redder
-    light, saturation = (_soft(values[box], _FINE * side) for values in (light, saturation))
+    dark = _dark_moustache(pixels[box], skin[box], lips[box], side) * moustache[box]
+    light, saturation = (cv2.GaussianBlur(values[box], (0, 0), _FINE * side) for values in (light, saturation))
     white = rising(light / max(usual_light, 1e-3), *_LIGHT) * where[box] * rising(usual_saturation, *_PALE)
     white *= 1 - rising(saturation / max(usual_saturation, 1e-3), *COLOURLESS)
     found = np.maximum(_grown(seeds[box], white, side), _grown(seeds[box], dark, side))
     whole = beard.copy()
-    whole[box] = np.maximum(beard[box], _soft(found, _FINE * side) * where[box])
+    whole[box] = np.maximum(beard[box], cv2.GaussianBlur(found, (0, 0), _FINE * side) * where[box])
     return whole
 
 
-def _dark_moustache(pixels: np.ndarray, skin: np.ndarray, side: int) -> np.ndarray:
-    """What is darker than the skin beside it, and not as red as lips: [H, W] in 0..1.
+def _dark_moustache(pixels: np.ndarray, skin: np.ndarray, lips: np.ndarray, side: int) -> np.ndarray:
+    """What is darker than the skin beside it and, on the lips, less red: [H, W] in 0..1.
 
     Args:
         pixels: [H, W, 3] uint8 RGB.
-        skin: [H, W] bool.
+        skin, lips: [H, W] bool.
         side: of the face's square, in pixels.
     """
     if not skin.any():
         return np.zeros(skin.shape, np.float32)
-    values = pixels.astype(np.float32)
-    light, bare = cv2.transform(values, LUMA[None]), skin.astype(np.float32)
-    usual = np.median(values[skin], axis=0)
-    beside = _soft(light * bare, _BESIDE * side) / (_soft(bare, _BESIDE * side) + 1e-3)
-    beside = np.minimum(beside, usual @ LUMA).clip(1)
-    redder = _soft(values[..., 0] - values[..., 1], _FINE * side) / max(float(usual[0] - usual[1]), 1)
-    return (1 - rising(_soft(light, _FINE * side) / beside, *_DARK)) * (1 - rising(redder, *_REDDER))
+    values, bare, reach = pixels.astype(np.float32), skin.astype(np.float32), _BESIDE * side
+    light, red = cv2.transform(values, LUMA[None]), values[..., 0] - values[..., 1]
+    beside, beside_red = (beside_hair(x, bare, float(np.median(x[skin])), reach) for x in (light, red))
+    dark = 1 - rising(cv2.GaussianBlur(light, (0, 0), _FINE * side) / beside.clip(1), *_DARK)
+    redder = rising(cv2.GaussianBlur(red, (0, 0), _FINE * side) / beside_red.clip(_LEAST_RED), *_REDDER)
+    return dark * np.where(lips, (1 - redder) * (beside_red >= _LEAST_RED), 1)
 
 
 def _grown(seeds: np.ndarray, allowed: np.ndarray, side: int) -> np.ndarray:
@@ -156,8 +159,26 @@ def _grown(seeds: np.ndarray, allowed: np.ndarray, side: int) -> np.ndarray:
     return np.minimum(cv2.resize(grown, (width, height), interpolation=cv2.INTER_LINEAR), allowed)
 
 
-def _soft(values: np.ndarray, deviation: float) -> np.ndarray:
-    return cv2.GaussianBlur(values, (0, 0), deviation)
+def beside_hair(values: np.ndarray, bare: np.ndarray, usual: float, sigma: float) -> np.ndarray:
+    """What the skin around each pixel has of something, [H, W]: at most `usual`, which counts where none is near.
+
+    Args:
+        values: [H, W] float32.
+        bare: [H, W] float32 in 0..1, how much of each pixel is skin.
+        sigma: of the Gaussian, in pixels.
+    """
+    few = np.float32(1e-3)
+    return np.minimum((blurred(values * bare, sigma) + few * usual) / (blurred(bare, sigma) + few), usual)
+
+
+def blurred(values: np.ndarray, sigma: float) -> np.ndarray:
+    """A Gaussian of `sigma` pixels; a wide one on a smaller picture, which is quicker and hardly another."""
+    height, width = values.shape
+    shrink = max(1, sigma // _LEAST_SIGMA)
+    small = (max(1, round(width / shrink)), max(1, round(height / shrink)))
+    shrunk = cv2.resize(values, small, interpolation=cv2.INTER_AREA)
+    wide = cv2.GaussianBlur(shrunk, (0, 0), sigma / shrink)
+    return cv2.resize(wide, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def rising(values: np.ndarray | float, low: float, high: float) -> np.ndarray:
