@@ -63,6 +63,7 @@ Photo = str | os.PathLike[str] | bytes | BinaryIO | Image.Image
 
 AGES = (20, 69)  # Q of the paper, section 3: the target ages that the generator is trained for
 MOST_FACES = 32  # that are found in a photo
+_RULED_FROM = 3.0  # years away from its own age a face has all of the rules, nearer by less: or a film would jump
 STRONGEST = 1.5  # times the network's change; beyond that it looks painted
 _GREY = 4 / 127.5  # of the range 2: how far apart the channels of a grey pixel may be
 _INNER = 0.85  # of a face's outline: skin for sure
@@ -468,10 +469,14 @@ class _Edits:
 
     def _ruled(self, index: int, change: Tensor) -> Tensor:
         """A change [3, R, R] without what no face does as it grows older or younger."""
-        if self.targets[index] >= self.encoding.face.age:
-            change = soften_ageing(change[None], self.encoding.reduced)[0]
-            return change if self.eyes is None else with_clear_eyes(change, self.eyes)
-        return change if self.lips is None else without_fuller_lips(change, self.lips)
+        gap = self.targets[index] - self.encoding.face.age
+        ruled = change
+        if gap > 0:
+            ruled = soften_ageing(change[None], self.encoding.reduced)[0]
+            ruled = ruled if self.eyes is None else with_clear_eyes(ruled, self.eyes)
+        elif self.lips is not None:
+            ruled = without_fuller_lips(change, self.lips)
+        return torch.lerp(change, ruled, min(1.0, abs(gap) / _RULED_FROM))
 
     def shown(self, index: int, share: float) -> Tensor:
         """[3, R, R] in [-1, 1]: the face with so much of the change and its hair, as V and the second pass see it."""

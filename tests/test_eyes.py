@@ -59,3 +59,11 @@ def test_in_the_app_eyes_stay_clear_in_who_grows_older_alone(embedded: None) -> 
         for one, plain in zip(made, drawn, strict=True)
     )
     assert younger == pytest.approx(1, abs=0.02) and older == pytest.approx(0.3, abs=0.06)
+
+
+def test_a_film_passes_the_own_age_without_a_jump_in_the_eyes(embedded: None) -> None:
+    with closing(AgeEditor.from_pretrained(device="cpu")) as editor:
+        face = replace(editor.find_faces("assets/astronaut.jpg")[0], age=32.0)
+        ages = (31.99, 32.01)
+        before, after = editor.decode(editor.encode(face, hair=False), ages, shares=[1.0, 1.0])
+    assert np.abs(after.change - before.change).max() < 1  # of 255
