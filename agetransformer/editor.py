@@ -34,6 +34,7 @@ from agetransformer.face_outline import (
     NOSE_END,
     OVAL,
     UPPER_LIP,
+    fill_outline,
     mean_outline,
     raised_outline,
 )
@@ -47,7 +48,7 @@ from agetransformer.faces import (
     surroundings_side,
 )
 from agetransformer.hair_colour import Hair, hair_change, measure_hair
-from agetransformer.hair_masks import fill_outline, fit_mask, own_part, whole_beard
+from agetransformer.hair_masks import fit_mask, own_part, whole_beard
 from agetransformer.hair_segmenter import HairSegmenter, HairSegmenterConfig
 from agetransformer.imageio import load_photo
 from agetransformer.lips import lips_mask, without_fuller_lips

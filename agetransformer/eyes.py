@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agetransformer.face_outline import EYES
-from agetransformer.hair_masks import fill_outline
+from agetransformer.face_outline import EYES, fill_outline
 
 _KEPT = 0.3  # of the change in an eye
 _SOFT = 0.003  # of the side: the standard deviation of the mask's edge

@@ -1,5 +1,6 @@
 """The closed line around a face as MediaPipe draws it, [K, 2] as fractions of an FFHQ-aligned square's side."""
 
+import cv2
 import numpy as np
 
 # Its landmarks along it: FACE_LANDMARKS_FACE_OVAL.
@@ -46,3 +47,11 @@ def raised_outline(outline: np.ndarray) -> np.ndarray:
     centre = (outline.min(axis=0) + outline.max(axis=0)) / 2
     x, y = (outline - centre).T
     return centre + np.column_stack([x * _ACROSS, y * np.where(y < 0, _UP, _DOWN)])
+
+
+def fill_outline(outline: np.ndarray, side: int, scale: float = 1.0) -> np.ndarray:
+    """[side, side] bool: inside a closed line [K, 2] of fractions of the side, scaled about its middle."""
+    centre = outline.mean(axis=0)
+    mask: np.ndarray = np.zeros((side, side), np.uint8)
+    cv2.fillPoly(mask, [np.round((centre + scale * (outline - centre)) * side).astype(np.int32)], 1)
+    return mask > 0

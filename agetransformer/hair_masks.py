@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from agetransformer.face_outline import raised_outline
+from agetransformer.face_outline import fill_outline, raised_outline
 
 _EDGE, _CONTRAST = 1 / 72, 0.04  # of the picture's side; of 0..1: a weaker edge is none
 _FAINT, _SURE = 0.15, 0.9  # of 0..1: a fitted mask is 0 where it is less than the first, 1 from the second on: no halos
@@ -18,10 +18,7 @@ COLOURLESS = (
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
 _LIGHT = (0.65, 0.85)  # times the skin's lightness: from the first on a beard may be white, from the second on it is
 _DARK = (0.6, 0.78)  # times how light skin is there: a dark moustache is less than the first, skin more than the second
-_REDDER = (
-    0.75,
-    1.0,
-)  # times that skin's red beyond green: on lips, hair has less than the first, they more than the second
+_REDDER = (0.75, 1.0)  # times that skin's red beyond green: hair on lips has less than the first, they the second
 _LEAST_RED = 4  # levels: of greyer skin lips are not told from hair
 _BESIDE = 1 / 16  # of the face's square: the Gaussian for how light and red skin is beside a moustache
 _LEAST_SIGMA = 3  # px: a picture is shrunk before a wider blur, down to this one
@@ -78,14 +75,6 @@ def fit_mask(mask: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     guide = np.ascontiguousarray(pixels[box])
     fitted[box] = cv2.ximgproc.guidedFilter(guide, large, radius, (255 * _CONTRAST) ** 2)
     return rising(fitted, _FAINT, _SURE)
-
-
-def fill_outline(outline: np.ndarray, side: int, scale: float = 1.0) -> np.ndarray:
-    """[side, side] bool: inside a closed line [K, 2] of fractions of the side, scaled about its middle."""
-    centre = outline.mean(axis=0)
-    mask: np.ndarray = np.zeros((side, side), np.uint8)
-    cv2.fillPoly(mask, [np.round((centre + scale * (outline - centre)) * side).astype(np.int32)], 1)
-    return mask > 0
 
 
 def whole_beard(

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agetransformer.face_outline import LIPS, UPPER_LIP
+from agetransformer.face_outline import LIPS, UPPER_LIP, fill_outline
 from agetransformer.shading import luma
 
 _SHADE = 2 / 127.5  # of the range 2: by how much the coarse part of the change may darken
@@ -27,14 +27,10 @@ def lips_mask(landmarks: np.ndarray, side: int) -> Tensor:
     Returns:
         [side, side] float32 in 0..1.
     """
-
-    def inside(outline: tuple[int, ...]) -> np.ndarray:
-        mask: np.ndarray = np.zeros((side, side), np.uint8)
-        return cv2.fillPoly(mask, [np.round(landmarks[list(outline)] * side).astype(np.int32)], 1)
-
+    lips, skin_above = (fill_outline(landmarks[list(line)], side) for line in (LIPS, UPPER_LIP))
     reach = 2 * round(_AROUND * side) + 1
-    around = cv2.dilate(inside(LIPS), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
-    mask = np.maximum(around, inside(UPPER_LIP)).astype(np.float32)
+    around = cv2.dilate(lips.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
+    mask = np.maximum(around, skin_above).astype(np.float32)
     return torch.from_numpy(cv2.GaussianBlur(mask, (0, 0), _SOFT * side))
 
 

@@ -62,3 +62,14 @@ def tiny_faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
             writer.writerow([f"x{index:03d}.png", 20 + index, ("male", "female")[index % 2]])
         archive.writestr("labels.csv", table.getvalue())
     return path
+
+
+@pytest.fixture(scope="session")
+def landmarks() -> np.ndarray:
+    """MediaPipe's of the portrait in assets/, [478, 2] fractions of the side of its aligned square."""
+    from agetransformer.alignment import DEFAULT_MODEL, FaceFinder  # here, because MediaPipe takes seconds to load
+
+    if not DEFAULT_MODEL.is_file():
+        pytest.skip("needs the face landmarker in checkpoints/")
+    with FaceFinder() as finder:
+        return finder.find(Image.open("assets/astronaut.jpg").convert("RGB"))[0].landmarks_in_square

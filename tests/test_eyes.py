@@ -6,21 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from agetransformer import AgeEditor
-from agetransformer.alignment import DEFAULT_MODEL, FaceFinder
 from agetransformer.eyes import eyes_mask, with_clear_eyes
 
 SIDE = 384
-
-
-@pytest.fixture(scope="module")
-def landmarks() -> np.ndarray:
-    if not DEFAULT_MODEL.is_file():
-        pytest.skip("needs the face landmarker in checkpoints/")
-    with FaceFinder() as finder:
-        return finder.find(Image.open("assets/astronaut.jpg").convert("RGB"))[0].landmarks_in_square
 
 
 def test_the_mask_holds_both_irises_and_nothing_beside_the_eyes(landmarks: np.ndarray) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 from agetransformer import AgeEditor
 from agetransformer.alignment import FaceGeometry
 from agetransformer.compositing import paste
-from agetransformer.face_outline import OVAL, mean_outline
+from agetransformer.face_outline import OVAL, fill_outline, mean_outline
 from agetransformer.faces import SURROUNDINGS, EditedFace, Face, HairChange, see_neighbour, surroundings_side
 from agetransformer.hair_colour import (
     Hair,
@@ -23,7 +23,7 @@ from agetransformer.hair_colour import (
     lost_grey,
     measure_hair,
 )
-from agetransformer.hair_masks import fill_outline, fit_mask, own_part, whole_beard
+from agetransformer.hair_masks import fit_mask, own_part, whole_beard
 from agetransformer.imageio import load_photo
 from tests.test_editor import geometry
 from tests.test_hair_training import paint_beard

@@ -3,21 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
-from agetransformer.alignment import DEFAULT_MODEL, FaceFinder
 from agetransformer.lips import lips_mask, without_fuller_lips
 from agetransformer.shading import luma
 
 SIDE = 384
-
-
-@pytest.fixture(scope="module")
-def landmarks() -> np.ndarray:
-    if not DEFAULT_MODEL.is_file():
-        pytest.skip("needs the face landmarker in checkpoints/")
-    with FaceFinder() as finder:
-        return finder.find(Image.open("assets/astronaut.jpg").convert("RGB"))[0].landmarks_in_square
 
 
 def test_the_mask_holds_the_lips_and_what_is_above_them(landmarks: np.ndarray) -> None:
