@@ -4,8 +4,9 @@ python -m agetransformer.face_worker < requests > answers
 
 As in agetransformer/json_lines.py, a picture a line:
 Request:  {"side": S, "pixels": base64 of S * S * 3 bytes, RGB}
-Answer:   of the largest face {"blendshapes": {name: 0..1}, "oval": [[x, y], ...], "mouth": [[x, y], ...]}, the outlines
-          of the face and of the inside of the lips as fractions of S; {"blendshapes": null} where there is no face
+Answer:   of the largest face {"blendshapes": {name: 0..1}, "oval": [[x, y], ...], "mouth": [[x, y], ...],
+          "eyes": [[[x, y], ...], [[x, y], ...]]}, the outlines of the face, of the inside of the lips and of both eyes
+          between their lids, as fractions of S; {"blendshapes": null} where there is no face
 """
 
 import base64
@@ -14,11 +15,8 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from agetransformer.face_outline import OVAL
+from agetransformer.face_outline import EYES, MOUTH, OVAL
 from agetransformer.json_lines import serve
-
-# The inner ones of MediaPipe's FACE_LANDMARKS_LIPS, in order.
-MOUTH = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191)
 
 
 @contextmanager
@@ -35,8 +33,8 @@ def reading() -> Iterator[Callable[[dict], dict]]:
             if not faces:
                 return {"blendshapes": None}
             points = (faces[0].landmarks / side).round(4)
-            oval, mouth = (points[list(line)].tolist() for line in (OVAL, MOUTH))
-            return {"blendshapes": faces[0].blendshapes, "oval": oval, "mouth": mouth}
+            oval, mouth, *eyes = (points[list(line)].tolist() for line in (OVAL, MOUTH, *EYES))
+            return {"blendshapes": faces[0].blendshapes, "oval": oval, "mouth": mouth, "eyes": eyes}
 
         yield answer
 

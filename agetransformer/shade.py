@@ -1,7 +1,8 @@
-"""Shade that is no dirt: where somebody grows older, wide shade is light, and no shade is bluer than skin's.
+"""Shade that is no dirt, and folds without ridges: where somebody grows older, wide shade is light, no shade is bluer
+than skin's, and nothing narrow gets much lighter than what is around it.
 
 In one face out of some, one turned away or in low light above all, the network makes an eye bag or a hollow beside the
-nose as dark as a bruise, and purple.
+nose as dark as a bruise, and purple; in others it draws a light line along each fold, as scars have.
 """
 
 import torch
@@ -17,12 +18,14 @@ _SHADE = 0.04  # of the light: what wide shade may take in full,
 _BEYOND = 0.3  # and how much of what it would take beyond that
 _TINTED = (0.02, 0.08)  # of the light: from what a pixel loses on its colour counts, and fully so
 _BLACK = 0.1  # of the range 2: no pixel is so dark that its ratios become noise
+_RIDGE = 0.02  # of the light around: by how much more than before something narrow may stand out in full,
+_BEYOND_RIDGE = 0.2  # and how much of what it would beyond that
 _WARM = 0.7  # in shade skin's blue loses more than its green by so much of what its green loses more than its red
 
 
 def soften_ageing(change: Tensor, faces: Tensor) -> Tensor:
     """A change that makes faces [N, 3, R, R] in [-1, 1] older -> the same with folds and shade as skin has them."""
-    return soften_shade(soften_folds(warm_shade(change, faces), faces), faces)
+    return soften_ridges(soften_shade(soften_folds(warm_shade(change, faces), faces), faces), faces)
 
 
 def soften_shade(change: Tensor, faces: Tensor) -> Tensor:
@@ -49,6 +52,22 @@ def warm_shade(change: Tensor, faces: Tensor) -> Tensor:
     made = change + LUMA[2] * less[:, None]
     made[:, 2] -= less
     return made
+
+
+def soften_ridges(change: Tensor, faces: Tensor) -> Tensor:
+    """A change of faces [N, 3, R, R] in [-1, 1] -> the same with lower ridges: narrow, and lighter than what is around.
+
+    What gets as light as its surroundings and no lighter stays, as a brow that turns grey. No pixel gets darker than
+    it was.
+    """
+    edited = faces + change
+    light = luma(edited) + 1
+    around = _wide(light).clamp(min=_BLACK)
+    before = luma(faces) + 1
+    stood_out = (before / _wide(before).clamp(min=_BLACK) - 1).clamp(min=0)
+    beyond = (light / around - 1 - stood_out - _RIDGE).clamp(min=0)
+    lower = torch.minimum((1 - _BEYOND_RIDGE) * beyond * around, luma(change).clamp(min=0))
+    return change - (lower / light.clamp(min=_BLACK))[:, None] * (edited + 1)
 
 
 def _wide(x: Tensor) -> Tensor:

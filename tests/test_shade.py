@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from agetransformer.shade import soften_ageing, soften_shade, warm_shade
+from agetransformer.shade import soften_ageing, soften_ridges, soften_shade, warm_shade
 from agetransformer.shading import luma
 
 SIDE = 192
@@ -81,6 +81,28 @@ def test_nothing_beside_a_shade_gets_lighter() -> None:
     assert torch.equal(made[..., SIDE // 2 :], half[..., SIDE // 2 :]) and made.max() <= 0
 
 
+def test_a_ridge_beside_a_fold_is_lower_and_the_fold_as_deep() -> None:
+    fold, ridge = line(0.12), -line(0.12).roll(3, dims=3)
+    made = soften_ridges(fold + ridge, SKIN)
+    light, fold_at = luma(SKIN)[0, 0, 0] + 1, SIDE // 2
+    before, after = (luma(x)[0, 10] / light for x in (fold + ridge, made))
+    assert before[fold_at + 3] == pytest.approx(0.12, abs=0.001)
+    assert 0.01 < after[fold_at + 3] < 0.07, "it still stands out"
+    assert torch.allclose(after[: fold_at + 1], before[: fold_at + 1], atol=1e-6)
+    hue = (SKIN + made + 1) / (SKIN + 1)
+    assert torch.allclose(hue.amax(dim=1), hue.amin(dim=1), atol=1e-5)
+
+
+def test_what_gets_as_light_as_its_surroundings_is_no_ridge() -> None:
+    brow = SKIN + line(0.5)
+    assert torch.allclose(soften_ridges(-line(0.45), brow), -line(0.45), atol=1e-6), "a brow turns grey"
+    glossy = SKIN - line(0.3)
+    brighter = torch.full_like(SKIN, 0.1)
+    assert torch.allclose(soften_ridges(brighter, glossy), brighter, atol=1e-6), "a shine was there before"
+    for change in (spot(12, 0.2), line(0.2)):
+        assert torch.equal(soften_ridges(change, SKIN), change), "nothing got lighter"
+
+
 @pytest.mark.parametrize(("pixel", "change"), [((200, 2, 150), (-20, -5, -15)), ((60, 2, 220), (-6, -3, -20))])
 def test_under_coloured_lamps_no_colour_is_made_up(pixel: tuple[int, ...], change: tuple[int, ...]) -> None:
     face, changes = (torch.tensor(x)[None, :, None, None].expand(1, 3, 8, 8) / 127.5 for x in (pixel, change))
@@ -96,7 +118,7 @@ def test_what_is_warm_or_light_keeps_its_colour() -> None:
 
 def test_each_face_of_a_batch_is_its_own_and_black_is_no_division_by_zero() -> None:
     changes, faces = torch.cat([spot(12, 0.3), line(0.3)]), SKIN.repeat(2, 1, 1, 1)
-    for rule in (soften_shade, warm_shade):
+    for rule in (soften_shade, warm_shade, soften_ridges):
         both = rule(changes, faces)
         assert torch.allclose(both[1:], rule(changes[1:], faces[1:]), atol=1e-6)
         assert rule(changes, torch.full_like(faces, -1.0)).isfinite().all()

@@ -31,6 +31,7 @@ def ellipse(centre: tuple[float, float], radii: tuple[float, float]) -> np.ndarr
 
 
 OVAL, MOUTH = ellipse((0.5, 0.57), (0.25, 0.3)), ellipse((0.5, 0.75), (0.08, 0.04))
+EYES = np.stack([ellipse((x, 0.48), (0.05, 0.02)) for x in (0.38, 0.62)])
 
 
 def face(shine: bool = False) -> np.ndarray:
@@ -50,30 +51,34 @@ def at(skin: np.ndarray, x: float, y: float) -> float:
     return float(skin[int(y * SIDE), int(x * SIDE)]) / 255
 
 
-def test_a_map_is_the_skin_without_hair_mouth_and_background():
-    skin = draw_skin_map(face(), OVAL, MOUTH)
+def test_a_map_is_the_skin_without_hair_eyes_mouth_and_background():
+    skin = draw_skin_map(face(), OVAL, MOUTH, EYES)
     assert skin.shape == (SIDE, SIDE) and skin.dtype == np.uint8
     for x, y in ((0.35, 0.6), (0.65, 0.6), (0.5, 0.5), (0.5, 0.35), (0.5, 0.83)):  # cheeks, brow, forehead, chin
         assert at(skin, x, y) > 0.95, (x, y)
-    for x, y in ((0.5, 0.2), (0.5, 0.28), (0.5, 0.75), (0.1, 0.6), (0.9, 0.6), (0.5, 0.96)):  # hair, mouth, ground
+    for x, y in ((0.5, 0.2), (0.5, 0.28), (0.5, 0.75), (0.38, 0.48), (0.62, 0.48)):  # hair, mouth, eyes
+        assert at(skin, x, y) < 0.05, (x, y)
+    for x, y in ((0.38, 0.44), (0.62, 0.52)):  # lid and bag
+        assert at(skin, x, y) > 0.9, (x, y)
+    for x, y in ((0.1, 0.6), (0.9, 0.6), (0.5, 0.96)):  # ground
         assert at(skin, x, y) < 0.05, (x, y)
 
 
 def test_skin_keeps_off_the_hair_line():
-    skin = draw_skin_map(face(), OVAL, MOUTH)
+    skin = draw_skin_map(face(), OVAL, MOUTH, EYES)
     column = skin[:, SIDE // 2] / 255
     assert column[int(0.31 * SIDE)] < 0.3  # two pixels of the map below the hair
     assert column[int(0.36 * SIDE)] > 0.9
 
 
 def test_a_shine_with_skin_all_around_it_is_skin():
-    assert at(draw_skin_map(face(), OVAL, MOUTH), 0.5, 0.39) > 0.95
-    assert at(draw_skin_map(face(shine=True), OVAL, MOUTH), 0.5, 0.39) > 0.95
+    assert at(draw_skin_map(face(), OVAL, MOUTH, EYES), 0.5, 0.39) > 0.95
+    assert at(draw_skin_map(face(shine=True), OVAL, MOUTH, EYES), 0.5, 0.39) > 0.95
 
 
 def test_maps_come_back_by_name_and_others_are_the_mean_oval(tmp_path):
     path = tmp_path / "deep" / "skin.npz"
-    drawn = draw_skin_map(face(), OVAL, MOUTH)
+    drawn = draw_skin_map(face(), OVAL, MOUTH, EYES)
     save_maps(path, {f"{letter}.png": drawn for letter in "acde"})
     maps = load_skin_maps(path, ["b.png", "a.png", "c.png", "d.png", "e.png"])
     assert maps.shape == (5, 1, SIDE, SIDE) and np.array_equal(maps[1, 0], drawn)
@@ -198,6 +203,7 @@ def test_the_command_maps_a_portrait(archive, tmp_path, monkeypatch, capsys):
     skin = load_skin_maps(out, ["her.png"])[0, 0].numpy()
     assert at(skin, 0.37, 0.57) > 0.9 and at(skin, 0.62, 0.57) > 0.9  # cheeks
     assert at(skin, 0.48, 0.64) < 0.2  # she smiles: teeth
+    assert at(skin, 0.39, 0.44) < 0.1 and at(skin, 0.59, 0.45) < 0.1  # eyes
     assert at(skin, 0.5, 0.29) < 0.3  # her fringe
     assert at(skin, 0.08, 0.5) < 0.05 and at(skin, 0.92, 0.5) < 0.05 and at(skin, 0.5, 0.05) < 0.05
     assert 0.1 < (skin / 255).mean() < 0.5

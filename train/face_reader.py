@@ -19,6 +19,7 @@ class Reading:
     blendshapes: dict[str, float]  # muscle group -> 0..1
     oval: np.ndarray  # [36, 2], the closed outline of the face
     mouth: np.ndarray  # [20, 2], the closed outline of what is between the lips
+    eyes: np.ndarray  # [2, 16, 2], the same between the lids
 
 
 class FaceReader:
@@ -48,7 +49,8 @@ class FaceReader:
             raise FaceReaderError(f"the process that reads faces died on a picture ({error})") from error
         if answer["blendshapes"] is None:
             return None
-        return Reading(answer["blendshapes"], np.array(answer["oval"]), np.array(answer["mouth"]))
+        outlines = (np.array(answer[name]) for name in ("oval", "mouth", "eyes"))
+        return Reading(answer["blendshapes"], *outlines)
 
     def close(self) -> None:
         """End the process; closing twice is fine."""

@@ -1,10 +1,10 @@
-"""Where a face may age: its skin, without hair, hat, background and the inside of the mouth.
+"""Where a face may age: its skin, without hair, hat, background, eyes and the inside of the mouth.
 
 python -m train.map_skin --data FFHQ.zip --out runs/skin.npz [--workers 2]
 
 The map is MediaPipe's outline of the face, raised to the hair line, less what near its border has not the colour of the
 rest. It is rough, and only weighs losses (`skin_maps` of train.generator): V and D see no change elsewhere, so neither
-asks for grey hair on a forehead, blue teeth or folds on the collar. The photos are read by processes of
+asks for grey hair on a forehead, blue teeth, milky eyes or folds on the collar. The photos are read by processes of
 `agetransformer.face_worker`, which needs requirements.txt.
 """
 
@@ -44,13 +44,14 @@ _SPREAD = (8.5, 2.5, 3.0)  # L, a, b: the least deviation that is no difference;
 _SAME, _OTHER = 2.0, 3.5  # deviations: up to the first skin, from the second on something else
 
 
-def draw_skin_map(image: np.ndarray, oval: np.ndarray, mouth: np.ndarray) -> np.ndarray:
+def draw_skin_map(image: np.ndarray, oval: np.ndarray, mouth: np.ndarray, eyes: np.ndarray) -> np.ndarray:
     """The map of one face.
 
     Args:
         image: FFHQ-aligned square [S, S, 3] uint8.
         oval: closed outline of the face [K, 2], fractions of the side.
         mouth: the same of what is between the lips.
+        eyes: the same of what is between the lids, [2, K, 2].
     Returns:
         [SIDE, SIDE] uint8: 255 where the face may age, 0 where it may not.
     """
@@ -62,7 +63,7 @@ def draw_skin_map(image: np.ndarray, oval: np.ndarray, mouth: np.ndarray) -> np.
     sure[: round(_SIDE * (oval[:, 1].min() + _BROWS * np.ptp(oval[:, 1])))] = False
     other = ((distance - _SAME) / (_OTHER - _SAME)).clip(0, 1) * ~sure
     other = ndimage.median_filter(other, 5)  # single hairs and spots
-    lips = ndimage.binary_dilation(_fill(mouth), iterations=1).astype(np.float32)
+    inside = ndimage.binary_dilation(_fill(mouth), iterations=1) | _fill(eyes[0]) | _fill(eyes[1])
     upper = _fill(raised_outline(oval))
     alike = (face | upper) & (other < 0.5)
     shine = ndimage.binary_fill_holes(alike) & ~alike  # on the forehead, with skin all around it
@@ -70,8 +71,8 @@ def draw_skin_map(image: np.ndarray, oval: np.ndarray, mouth: np.ndarray) -> np.
     outline = np.maximum(face, _HAIR_LINE * upper)
     skin = ndimage.gaussian_filter(outline.astype(np.float32), _FEATHER) * (1 - other)
     skin = ndimage.grey_erosion(skin, (_EDGE, _EDGE))
-    skin = ndimage.gaussian_filter(skin * (1 - lips), 1)
-    return np.asarray(Image.fromarray((255 * skin).round().astype(np.uint8)).resize((SIDE, SIDE), Image.Resampling.BOX))
+    skin = (255 * ndimage.gaussian_filter(skin * ~inside, 1)).round().astype(np.uint8)
+    return np.asarray(Image.fromarray(skin).resize((SIDE, SIDE), Image.Resampling.BOX))
 
 
 def read_skin_map(square: np.ndarray, reader: FaceReader) -> np.ndarray | None:
@@ -85,7 +86,7 @@ def read_skin_map(square: np.ndarray, reader: FaceReader) -> np.ndarray | None:
     # Another face may stand beside the one that the square was aligned to.
     if face is None or np.abs(face.oval.mean(axis=0) - 0.5).max() > 0.2:
         return None
-    return draw_skin_map(image, face.oval, face.mouth)
+    return draw_skin_map(image, face.oval, face.mouth, face.eyes)
 
 
 def _difference(lab: np.ndarray, sample: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Skin maps: where each face of a data set may age. `python -m train.map_skin` draws them.
 
 A map is [SIDE, SIDE] in the frame of the FFHQ-aligned square: 1 (255 on disk) on skin, brows and beard, 0 on hair, hat,
-background and the inside of the mouth.
+background, eyes and the inside of the mouth.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from torch import Tensor
 from train.face_maps import read_maps
 from train.losses import background_prior
 
-SIDE = 96
+SIDE = 128
 _MOST_MISSING = 0.2  # of the faces: in some MediaPipe finds none
 
 
