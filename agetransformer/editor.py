@@ -47,6 +47,7 @@ from agetransformer.faces import (
     see_neighbour,
     surroundings_side,
 )
+from agetransformer.frown import frown_mask, without_frown
 from agetransformer.hair_colour import Hair, hair_change, measure_hair
 from agetransformer.hair_masks import fit_mask, own_part, whole_beard
 from agetransformer.hair_segmenter import HairSegmenter, HairSegmenterConfig
@@ -306,8 +307,8 @@ class AgeEditor:
         """The face at each age; `EditedFace.image` is its aligned square, `paste` puts it into its photo.
 
         What the network changes at its own resolution, without what no face does as it grows older or younger
-        (`agetransformer.shade`, `eyes` and `lips`), is enlarged and added to the face's own pixels; so is what the hair
-        changes by turning grey, or brown again (`agetransformer.hair_colour`, no part of the network).
+        (`agetransformer.shade`, `eyes`, `frown` and `lips`), is enlarged and added to the face's own pixels; so is what
+        the hair changes by turning grey, or brown again (`agetransformer.hair_colour`, no part of the network).
 
         Args:
             ages: years within 20..69, fractions allowed.
@@ -361,8 +362,7 @@ class AgeEditor:
             self.engine.decode(encoding.encoding, torch.tensor(targets)),
             [_recolour(encoding, target) if hair else () for target in targets],
             torch.from_numpy(compositing.face_mask(geometry, side)),
-            None if geometry is None else lips_mask(geometry.landmarks_in_square, side),
-            None if geometry is None else eyes_mask(geometry.landmarks_in_square, side),
+            None if geometry is None else _Places.of(geometry.landmarks_in_square, side),
         )
 
     def _calibrate(self, edits: "_Edits") -> list[float]:
@@ -445,6 +445,20 @@ class AgeEditor:
 
 
 @dataclass(frozen=True, eq=False)
+class _Places:
+    """Where in a face some changes are held back; masks [R, R] in 0..1."""
+
+    lips: Tensor  # with the skin around them
+    eyes: Tensor  # between the lids
+    frown: Tensor  # between the brows
+
+    @classmethod
+    def of(cls, landmarks: np.ndarray, side: int) -> "_Places":
+        """Of MediaPipe's landmarks [478, 2], fractions of the square's side, and its side in pixels."""
+        return cls(*(mask(landmarks, side) for mask in (lips_mask, eyes_mask, frown_mask)))
+
+
+@dataclass(frozen=True, eq=False)
 class _Edits:
     """A face at some ages as the network makes it, in one pass and, where that is not enough, in two."""
 
@@ -454,8 +468,7 @@ class _Edits:
     edited: Tensor  # [A, 3, R, R] in [-1, 1]: the first pass
     hair: Sequence[tuple[HairChange, ...]]  # what hair and beard change by at each age
     mask: Tensor  # [R, R] in 0..1: what of the change is added
-    lips: Tensor | None  # [R, R] in 0..1: with the skin around them; None where no landmarks are known
-    eyes: Tensor | None  # [R, R] in 0..1: between the lids; None as well
+    places: "_Places | None"  # None where no landmarks are known
     second: dict[int, Tensor] = field(default_factory=dict)  # [3, R, R]: what the second pass changes, once asked for
     changes: dict[int, tuple[float, Tensor]] = field(default_factory=dict)  # the last share and `change` of each age
 
@@ -474,9 +487,11 @@ class _Edits:
         ruled = change
         if gap > 0:
             ruled = soften_ageing(change[None], self.encoding.reduced)[0]
-            ruled = ruled if self.eyes is None else with_clear_eyes(ruled, self.eyes)
-        elif self.lips is not None:
-            ruled = without_fuller_lips(change, self.lips)
+            if self.places is not None:
+                ruled = with_clear_eyes(ruled, self.places.eyes)
+                ruled = without_frown(ruled, self.encoding.reduced[0], self.places.frown)
+        elif self.places is not None:
+            ruled = without_fuller_lips(change, self.places.lips)
         return torch.lerp(change, ruled, min(1.0, abs(gap) / _RULED_FROM))
 
     def shown(self, index: int, share: float) -> Tensor:
