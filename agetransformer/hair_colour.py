@@ -19,7 +19,7 @@ _LOCKS = 1 / 16  # the same for how grey a lock is
 _LIGHT = 1.1  # how light grey hair is, as a multiple of the skin's lightness in the photo,
 _LEAST_LIGHT, _MOST_LIGHT = 0.4, 0.75  # and within these bounds, as multiples of what is white in the photo:
 _WHITE, _WHITEST = 0.98, 0.85  # this quantile of its lightness, up to that
-_SHADES, _SHADING = (0.3, 1.5), 0.7  # the new colour has the shadows of the old one, so far and by this power
+_SHADES, _SHADING = 1.5, 0.7  # the new colour is as light by place as the old one, up to this and by this power
 _COLOUR_LOST = 0.85  # of the colour, where all is grey
 _LIGHT_STRANDS, _MOST_STRANDS = 0.6, 2.2  # strands gain contrast by this power of the tone's gain, so much at most,
 _DARK_STRANDS = 0.15  # and lose it by this one: of white hair they differ by less than of dark
@@ -110,7 +110,7 @@ def measure_hair(
         return _blurred_within(hair, what, reach * side)
 
     def shadows(tone: np.ndarray) -> np.ndarray:
-        return cv2.pow((tone[box] / max(usual, 1e-3)).clip(*_SHADES), _SHADING)
+        return cv2.pow((tone[box] / max(usual, 1e-3)).clip(max=_SHADES), _SHADING)
 
     face = skin if skin.any() else np.ones_like(skin)
     skin_light, skin_saturation = float(np.median(light[face])), float(np.median(saturation[face]))

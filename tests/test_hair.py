@@ -122,6 +122,17 @@ def test_white_hair_stays_and_the_dark_does_not_glow():
     assert (hair.pixels + grey_change(hair, 0.7))[8:24].mean() < 92
 
 
+def test_a_black_ground_that_the_mask_takes_for_hair_is_no_fog() -> None:
+    columns = np.mgrid[:128, :128][1]
+    pixels = np.where((columns < 64)[..., None], (90, 60, 40), (4, 4, 4)).astype(np.uint8)
+    pixels[100:] = (200, 160, 140)
+    mask = np.where(columns < 90, 1, 0).astype(np.float32)
+    mask[100:] = 0
+    change = turned_grey(pixels, mask, mask == 0, None)
+    assert change[20:80, 10:54].mean() > 30
+    assert change[20:80, 76:90].max() < 9, "15 levels and more are seen on black"
+
+
 def test_skin_that_shows_through_a_beard_stays() -> None:
     skin, dark, ginger = (200, 150, 125), (90, 70, 60), (190, 120, 50)
     pixels: np.ndarray = np.full((64, 64, 3), skin, np.uint8)
