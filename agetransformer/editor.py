@@ -22,6 +22,7 @@ from agetransformer import compositing, hub, openvino_models
 from agetransformer.calibration import MOST, READINGS, calibrated_share, expected_reading
 from agetransformer.checkpoint import fits_half, load_checkpoint
 from agetransformer.classifier import AgeClassifier, ClassifierConfig
+from agetransformer.detail import kept_detail
 from agetransformer.efficientnet import fold_norms
 from agetransformer.engine import Engine, EngineEncoding
 from agetransformer.exposure import expose, missing_exposure
@@ -331,11 +332,12 @@ class AgeEditor:
             change = luma(change)[:, None].expand_as(change)
         changes = change.permute(0, 2, 3, 1).numpy() * (127.5 / encoding.exposure)
         faces = []
-        for one, parts, target in zip(changes, edits.hair, targets, strict=True):
+        for index, (one, target) in enumerate(zip(changes, targets, strict=True)):
             added = np.ascontiguousarray(one)
             # All of a colour is the most: twice the way from white to brown is black.
-            hairs = tuple(replace(part, values=min(strength, 1.0) * part.values) for part in parts)
-            faces.append(EditedFace(encoding.face, target, added, hairs))
+            hairs = tuple(replace(part, values=min(strength, 1.0) * part.values) for part in edits.hair[index])
+            kept = kept_detail(encoding.reduced[0], change[index]) if target < encoding.face.age else None
+            faces.append(EditedFace(encoding.face, target, added, hairs, kept))
         return faces
 
     @torch.inference_mode()

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from agetransformer.compositing import add_change, face_mask, own_share
+from agetransformer.detail import finer_detail
 from agetransformer.face_outline import OVAL
 
 if TYPE_CHECKING:
@@ -96,11 +97,12 @@ class EditedFace:
     age: float  # years
     change: np.ndarray  # [R, R, 3] float32 in levels of 255: what the network adds to the square
     hair: "tuple[HairChange, ...]" = ()  # what hair and beard add by their colour
+    kept: np.ndarray | None = None  # [R, R] float32 in 0..1: what stays of finer detail; None is all
 
     @property
     def image(self) -> Image.Image:
         """The face's square at that age, all of it as the network makes it; RGB, of the size of `face.image`."""
-        return Image.fromarray(self._add(np.asarray(self.face.image), _resize(self.change, self.face.image.width)))
+        return Image.fromarray(self._add(np.asarray(self.face.image), self._change()))
 
     @property
     def masked(self) -> Image.Image:
@@ -129,7 +131,16 @@ class EditedFace:
             mask = mask * own_share(
                 face.position.in_square(face.position.landmarks[list(OVAL)]).mean(axis=0), others, side
             )
-        return _resize(self.change, side) * mask[..., None]
+        return self._change() * mask[..., None]
+
+    def _change(self) -> np.ndarray:
+        """[S, S, 3]: what the network changes, and what goes of the detail that is finer than it sees."""
+        side = self.face.image.width
+        change = _resize(self.change, side)
+        if self.kept is None or side <= len(self.change):
+            return change
+        lost = 1 - _resize(self.kept, side)
+        return change - lost[..., None] * finer_detail(np.asarray(self.face.image), len(self.change))
 
     def _add(self, square: np.ndarray, change: np.ndarray) -> np.ndarray:
         """A picture of the face's square with a change of it [S, S, 3] and those of hair and beard."""
@@ -150,7 +161,7 @@ def hair_within(hair: Sequence[HairChange], side: int) -> np.ndarray:
 
 
 def _resize(change: np.ndarray, side: int) -> np.ndarray:
-    """[R, R, 3] float32 -> [side, side, 3]; antialiased when it shrinks."""
+    """[R, R, ...] float32 -> [side, side, ...]; antialiased when it shrinks."""
     if side == len(change):
         return change
     interpolation = cv2.INTER_AREA if side < len(change) else cv2.INTER_CUBIC
