@@ -34,9 +34,9 @@ def kept_detail(face: Tensor, change: Tensor) -> np.ndarray:
 
 def finer_detail(pixels: np.ndarray, side: int) -> np.ndarray:
     """What a picture [S, S, 3] uint8 loses where it shrinks to `side` pixels: [S, S, 3] float32 in levels of 255."""
-    size = (len(pixels), len(pixels))
-    small = cv2.resize(pixels.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA)
-    return pixels - cv2.resize(small, size, interpolation=cv2.INTER_CUBIC)
+    small = cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA)
+    seen = cv2.resize(small, pixels.shape[:2], interpolation=cv2.INTER_CUBIC)
+    return cv2.subtract(pixels, seen, dtype=cv2.CV_32F)
 
 
 def _strength(light: np.ndarray) -> np.ndarray:

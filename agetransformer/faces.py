@@ -139,8 +139,9 @@ class EditedFace:
         change = _resize(self.change, side)
         if self.kept is None or side <= len(self.change):
             return change
-        lost = 1 - _resize(self.kept, side)
-        return change - lost[..., None] * finer_detail(np.asarray(self.face.image), len(self.change))
+        lost = cv2.merge(3 * [_resize(1 - self.kept, side)])
+        gone = cv2.multiply(lost, finer_detail(np.asarray(self.face.image), len(self.change)))
+        return cv2.subtract(change, gone, dst=change)
 
     def _add(self, square: np.ndarray, change: np.ndarray) -> np.ndarray:
         """A picture of the face's square with a change of it [S, S, 3] and those of hair and beard."""
