@@ -23,6 +23,7 @@ _SHADES, _SHADING = 1.5, 0.7  # the new colour is as light by place as the old o
 _COLOUR_LOST = 0.85  # of the colour, where all is grey
 _LIGHT_STRANDS, _MOST_STRANDS = 0.6, 2.2  # strands gain contrast by this power of the tone's gain, so much at most,
 _DARK_STRANDS = 0.15  # and lose it by this one: of white hair they differ by less than of dark
+_BROWN_STRANDS, _MOST_BROWN_STRANDS = 0.4, 2.5  # of its tone, how much those of brown hair differ; gained at most
 _BROWN = np.array([0.26, -0.08, -0.30], np.float32)  # R, G, B of brown hair beyond its tone, as shares of it
 _SATURATED = 0.25  # skin of less saturation is in a paler photo, where brown is paler too
 _DARKEST, _USUAL, _LIGHTEST = 0.22, 0.32, 0.42  # how light brown hair is, as multiples of the skin's lightness
@@ -40,6 +41,10 @@ _SHADED = (0.05, 0.3)  # the same: from the first on skin is in the shade of str
 _REDDER = (1.1, 1.4)  # or of so many times the saturation of the face: lit strands are as light as skin;
 _BETWEEN = 0.75  # where it loses so much of the colour that they lose, or it looks like dyed hair
 _REDDEST, _BLUE = 1.75, (0.68, 1.05)  # of skin R / G at most, and B / G, in light that is white: nine FFHQ faces in ten
+_ENDS, _ENDING = 1 / 64, 0.4  # of the face's square: the Gaussian for where white strands end on skin; by how much
+_THIN, _LOCK, _WISPS = 1 / 480, 1 / 96, 1 / 48  # a strand that is lighter than what is around it is more of the mask:
+_SEEN = 0.015  # between the first two Gaussians, as a multiple of what is usual by the third and this, of 0..1
+_ON_SKIN = (0.3, 0.7)  # of the head around, by the Gaussian of a fringe: from the first on such an end lies on skin
 _LEAST_SHARE = 0.01  # nobody sees less
 
 
@@ -53,6 +58,7 @@ class Hair:
     greyness: np.ndarray  # [H, H] float32 in 0..1, how colourless it is around each pixel; a light beard may have some
     cover: np.ndarray  # [H, H] float32 in 0..1, how much of the skin below strands hide that can turn grey
     fades: np.ndarray  # [H, H] float32 in 0..1, how much of the colour goes that grey hair loses; no less than `cover`
+    ends: np.ndarray  # [H, H] float32 in 0..1, the mask with white strands where they end on skin, each by its light
     shades: np.ndarray  # [H, H] float32, how light the hair is by its shadows alone, 1 usually
     left: float  # of the upper left pixel, in pixels of the face's square; may be negative
     top: float
@@ -124,6 +130,7 @@ def measure_hair(
     usual = float((tone[box] * mask[box]).sum() / max(mask[box].sum(), 1e-6))
     shades = shadows(tone)
     cover = fades = np.ones((extent, extent), np.float32)
+    ends = mask
     if beard:
         more_colourful = around(saturation, _TONE) / max(skin_saturation, _SATURATED) - 1
         covered, lit = _measure_strands(light, tone, more_colourful, face * (1 - mask) ** 2, skin_light, side)
@@ -140,6 +147,7 @@ def measure_hair(
         saturation = cv2.GaussianBlur(saturation, (0, 0), _STRAND * side)
         redder = rising(saturation[box] / max(skin_saturation, _SATURATED / 3), *_REDDER)
         fades = np.maximum(cover, _BETWEEN * np.maximum(shaded[box], redder))
+        ends = _strand_ends(light, mask, greyness, head, side)
     return Hair(  # copies, or what is kept would keep the whole picture
         pixels[box].copy(),
         mask[box].copy(),
@@ -147,6 +155,7 @@ def measure_hair(
         greyness[box].copy(),
         cover,
         fades,
+        ends[box].copy(),
         shades,
         left - corner[0],
         top - corner[1],
@@ -197,6 +206,24 @@ def _measure_fringe(light: np.ndarray, mask: np.ndarray, head: np.ndarray, side:
     return 1 - ends * (1 - rising(hidden, *_HIDDEN)), 1 - ends * (1 - rising(hidden, *_SHADED))
 
 
+def _strand_ends(light: np.ndarray, mask: np.ndarray, greyness: np.ndarray, head: np.ndarray, side: int) -> np.ndarray:
+    """A mask of hair that ends on skin in strands, where these are grey or white and lighter than the skin.
+
+    A mask's own end there is soft and straight: as white hair it passes, but as brown hair it is felt.
+
+    Args: as of `measure_hair`, and
+        light, greyness: [F, F] in 0..1, of each pixel.
+    Returns:
+        [F, F] float32 in 0..1; 0 where the mask is.
+    """
+    thin = cv2.GaussianBlur(light, (0, 0), _THIN * side) - cv2.GaussianBlur(light, (0, 0), _LOCK * side)
+    usual = np.sqrt(blurred(thin**2, _WISPS * side)) + _SEEN
+    edge = cv2.GaussianBlur(mask, (0, 0), _ENDS * side)
+    ending = 4 * edge * (1 - edge) * greyness * rising(blurred(head.astype(np.float32), _FRINGE * side), *_ON_SKIN)
+    strands = mask + _ENDING * ending * (thin / usual).clip(-1.5, 1.5)
+    return (strands.clip(0, 1) * (mask > 0)).astype(np.float32)
+
+
 def hair_change(hair: Hair, age: float, target: float) -> HairChange | None:
     """What the hair of somebody who is `age` changes by at the age `target`, both in years; None: by nothing."""
     if (share := grown_grey(age, target)) > _LEAST_SHARE:
@@ -229,8 +256,9 @@ def brown_change(hair: Hair, share: float) -> np.ndarray:
     darker = 1 - (goal + 0.02) / (hair.tone + 0.02)  # dark hair needs no colour
     covered = (_COVERED * darker).clip(0, 1) * hair.greyness
     own = gain * (1 - covered / 2)
+    gain = gain * (1 + (_missing_contrast(hair, light) - 1) * darker.clip(0))
     brown = (goal + gain * (light - hair.tone))[..., None] * (1 + hair.colour * covered[..., None] * _BROWN)
-    return 255 * hair.mask[..., None] * ((brown + own[..., None] * (pixels - light[..., None])).clip(0, 1) - pixels)
+    return 255 * hair.ends[..., None] * ((brown + own[..., None] * (pixels - light[..., None])).clip(0, 1) - pixels)
 
 
 def _values(hair: Hair) -> tuple[np.ndarray, np.ndarray]:
@@ -258,6 +286,16 @@ def _blurred_within(hair: np.ndarray, values: np.ndarray, sigma: float) -> np.nd
 def _strand_gain(hair: Hair, goal: np.ndarray, power: float) -> np.ndarray:
     """[H, H]: by how much strands differ more where the tone becomes `goal`."""
     return cv2.pow((goal + 0.02) / (hair.tone + 0.02), power).clip(max=_MOST_STRANDS)
+
+
+def _missing_contrast(hair: Hair, light: np.ndarray) -> float:
+    """How many times more strands would have to differ to be those of brown hair, 1 at least.
+
+    White hair is full of light, and of its strands little is seen: made brown as it is, it would be felt.
+    """
+    weight = hair.mask**2
+    differs = np.sqrt((weight * (light - hair.tone) ** 2).sum() / max(weight.sum(), 1e-6))
+    return float(np.clip(_BROWN_STRANDS * hair.brown / max(differs, 1e-3), 1, _MOST_BROWN_STRANDS))
 
 
 def _illuminant(skin: np.ndarray) -> np.ndarray:

@@ -337,6 +337,50 @@ def test_grey_hair_turns_brown_and_keeps_its_strands():
     assert np.ptp(shades, axis=-1).max() < 1 and shades.mean() < 70  # a black and white photo stays one
 
 
+def white_hair(differ: float, ends: float = 0.0) -> tuple[Hair, np.ndarray]:
+    """White hair above skin, 128 px, and its picture; its strands differ by so many levels of light, its end's too."""
+    rows, columns = np.mgrid[:128, :128]
+    strand = np.where(columns // 2 % 2 == 0, 1, -1)
+    pixels = np.where((rows < 40)[..., None], (215, 213, 210), (200, 160, 140)).astype(np.float32)
+    pixels += (strand * np.where(rows < 40, differ, np.where(rows < 56, ends, 0)))[..., None]
+    mask = ((56 - rows) / 16).clip(0, 1).astype(np.float32)
+    head = (rows > 30) & (rows < 120) & (columns > 8) & (columns < 120)
+    picture = pixels.round().astype(np.uint8)
+    return measure_hair(picture, mask, rows > 64, np.zeros_like(head), 128, head=head), picture
+
+
+def test_white_hair_that_shows_few_strands_is_no_felt_in_brown() -> None:
+    flat, rich = white_hair(6)[0], white_hair(40)[0]
+
+    def contrast(picture: np.ndarray) -> float:
+        light = picture[8:24, 16:112].mean(axis=(0, 2))
+        return float(light.std() / light.mean())
+
+    made = [contrast(hair.pixels + brown_change(hair, 0.95)) for hair in (flat, rich)]
+    plain = [contrast(hair.pixels.astype(np.float32)) for hair in (flat, rich)]
+    assert made[0] > 4 * plain[0] and made[0] > 0.1
+    assert made[1] < 4.5 * plain[1], "strands that are seen are not made more"
+
+
+def test_white_hair_ends_on_skin_in_its_own_strands() -> None:
+    hair, picture = white_hair(10, ends=10)
+    strands = picture[50].mean(axis=1)[int(hair.left) :][: len(hair.mask)]
+    inner = (np.arange(len(strands)) > 24) & (np.arange(len(strands)) < 104)
+    light, dark = inner & (strands > strands.mean()), inner & (strands <= strands.mean())
+
+    def more(hair: Hair) -> float:
+        """How much more than skin between them light strands darken at their ends."""
+        change = brown_change(hair, 0.95)[48 - int(hair.top) :][:4].mean(axis=(0, 2))
+        return float(change[light].mean() / change[dark].mean())
+
+    assert more(hair) > 1.3 > 1.15 > more(replace(hair, ends=hair.mask))
+    smooth, _ = white_hair(10)
+    assert (
+        np.abs(smooth.ends - smooth.mask)[52 - int(smooth.top) : 60 - int(smooth.top)].max() < 0.05
+    )  # no strands there
+    assert hair.ends[hair.mask == 0].max() == 0
+
+
 def test_hair_that_is_not_grey_keeps_its_colour():
     blond = np.tile(np.float32([190, 150, 100]), (64, 64, 1))
     blond[32:] = (204, 153, 128)
