@@ -138,7 +138,7 @@ def unalign_parts(
     if left >= right or top >= bottom:
         raise ValueError(f"the face lies outside a photo of {width} x {height}; pass the photo that it was found in")
     to_crop: np.ndarray = cv2.invertAffineTransform(geometry.crop_to_photo(len(crop)))
-    # A change has no detail that Lanczos would keep better, in six times the time; but OpenCV's cubic bends a ramp by
+    # Lanczos would keep little of a change better, in six times the time; but OpenCV's cubic bends a ramp by
     # up to 6 % of a crop's pixel, which shows where that is many of the photo's.
     interpolation = cv2.INTER_LANCZOS4 if geometry.side > 2 * len(crop) else cv2.INTER_CUBIC
     rows = rows if geometry.side >= len(crop) else height

@@ -3,11 +3,13 @@ it sees.
 
 The change is made at the network's resolution and added to the photo at its own, so of a large face the finest wrinkles
 would be left where the network smooths all coarser ones. Detail of neighbouring scales is alike in skin: where the
-network takes half of the finest that it sees, half of what is finer goes too.
+network takes half of the finest that it sees, half of what is finer goes too, down to the pixels of the face's square
+(`Face.image`); what a photo has beyond those stays.
 """
 
 import cv2
 import numpy as np
+from PIL import Image
 from torch import Tensor
 
 from agetransformer.shading import luma
@@ -28,22 +30,22 @@ def kept_detail(face: Tensor, change: Tensor) -> np.ndarray:
     Returns:
         [R, R] float32 in 0.4..1.
     """
-    before, after = (_strength(luma(x[None])[0].numpy()) for x in (face, face + change))
-    return np.clip(after / before, _LEAST, 1)
+    light = luma(face[None])[0].numpy()
+    noise = _NOISE * (_blur(light + 1, _AROUND).clip(0) + _BLACK)
+    before, after = (_strength(x) for x in (light, light + luma(change[None])[0].numpy()))
+    return np.sqrt((after + noise**2) / (before + noise**2)).clip(_LEAST, 1)
 
 
-def finer_detail(pixels: np.ndarray, side: int) -> np.ndarray:
-    """What a picture [S, S, 3] uint8 loses where it shrinks to `side` pixels: [S, S, 3] float32 in levels of 255."""
-    small = cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA)
-    seen = cv2.resize(small, pixels.shape[:2], interpolation=cv2.INTER_CUBIC)
-    return cv2.subtract(pixels, seen, dtype=cv2.CV_32F)
+def finer_detail(square: Image.Image, side: int) -> np.ndarray:
+    """What a face's square of S pixels loses where the network sees it at `side`: [S, S, 3] float32, levels of 255."""
+    small = np.asarray(square.resize((side, side), Image.Resampling.LANCZOS))  # as `AgeEditor.encode`: nothing twice
+    seen = cv2.resize(small, square.size, interpolation=cv2.INTER_CUBIC)
+    return cv2.subtract(np.asarray(square), seen, dtype=cv2.CV_32F)
 
 
 def _strength(light: np.ndarray) -> np.ndarray:
-    """How much of its light a picture's finest detail varies by around each pixel, [R, R]; luma in [-1, 1]."""
-    band = _blur(light, _FINE) - _blur(light, _COARSE)
-    share = _blur(band**2, _AROUND) / (_blur(light + 1, _AROUND).clip(0) + _BLACK) ** 2
-    return np.sqrt(share + _NOISE**2)
+    """The mean square of the finest detail of a luma around each pixel, [R, R]."""
+    return _blur((_blur(light, _FINE) - _blur(light, _COARSE)) ** 2, _AROUND)
 
 
 def _blur(x: np.ndarray, deviation: float) -> np.ndarray:

@@ -74,7 +74,7 @@ _MOUSTACHE = 0.03  # of a face's square: moustaches begin so far above the nose'
 _BEYOND_LIP = 0.03  # of a face's square: so far beyond the upper lip's skin they reach
 _WIDER_MOUTH = 1.15  # times what is inside of the lips: no tooth is a beard
 _LEAST_HAIR = 0.5  # of 0..1: where no pixel is so likely hair, there is none
-_MAX_SIDE = 1024  # px; a larger face keeps its detail in the photo itself, `paste` only adds the change
+_MAX_SIDE = 1024  # px; a larger face keeps what is finer in the photo itself, `paste` only adds the change
 
 
 @dataclass(frozen=True, eq=False)
@@ -309,7 +309,8 @@ class AgeEditor:
 
         What the network changes at its own resolution, without what no face does as it grows older or younger
         (`agetransformer.shade`, `eyes`, `frown` and `lips`), is enlarged and added to the face's own pixels; so is what
-        the hair changes by turning grey, or brown again (`agetransformer.hair_colour`, no part of the network).
+        the hair changes by turning grey, or brown again (`agetransformer.hair_colour`, no part of the network). Of who
+        grows younger detail goes that is finer than the network sees (`agetransformer.detail`).
 
         Args:
             ages: years within 20..69, fractions allowed.
@@ -336,7 +337,9 @@ class AgeEditor:
             added = np.ascontiguousarray(one)
             # All of a colour is the most: twice the way from white to brown is black.
             hairs = tuple(replace(part, values=min(strength, 1.0) * part.values) for part in edits.hair[index])
-            kept = kept_detail(encoding.reduced[0], change[index]) if target < encoding.face.age else None
+            kept, gap = None, encoding.face.age - target
+            if gap > 0:
+                kept = 1 - min(1.0, gap / _RULED_FROM) * (1 - kept_detail(encoding.reduced[0], change[index]))
             faces.append(EditedFace(encoding.face, target, added, hairs, kept))
         return faces
 

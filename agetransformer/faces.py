@@ -91,7 +91,7 @@ class HairChange:
 
 @dataclass(frozen=True, eq=False)
 class EditedFace:
-    """A face at another age. What changes is kept at the network's resolution, R pixels to the face's square."""
+    """A face at another age: what changes, at the network's resolution of R pixels to the face's square."""
 
     face: Face
     age: float  # years
@@ -140,7 +140,7 @@ class EditedFace:
         if self.kept is None or side <= len(self.change):
             return change
         lost = cv2.merge(3 * [_resize(1 - self.kept, side)])
-        gone = cv2.multiply(lost, finer_detail(np.asarray(self.face.image), len(self.change)))
+        gone = cv2.multiply(lost, finer_detail(self.face.image, len(self.change)))
         return cv2.subtract(change, gone, dst=change)
 
     def _add(self, square: np.ndarray, change: np.ndarray) -> np.ndarray:

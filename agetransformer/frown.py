@@ -12,7 +12,8 @@ from agetransformer.shading import luma, share_of_light
 _FOLD = 0.05  # of the light: what a fold between the brows may take in full,
 _BEYOND = 0.25  # and how much of what it would take beyond that
 _BETWEEN = (107, 336, 55, 285, 9, 8)  # MediaPipe's landmarks: both brows' inner ends, above and below, and the middle
-_WIDTH, _HEIGHT = 1.24, 1.6  # of the place, times the distance of the brows' inner ends
+_NOSE = (8, 2)  # from between the eyes to its end
+_WIDTH, _HEIGHT = 1.24, 0.83  # of the place: times the distance of the brows' inner ends, and times the nose's length
 
 
 def frown_mask(landmarks: np.ndarray, side: int) -> Tensor:
@@ -27,11 +28,12 @@ def frown_mask(landmarks: np.ndarray, side: int) -> Tensor:
     points = landmarks[list(_BETWEEN)] * side
     across = points[1] - points[0]
     distance = max(1.0, float(np.linalg.norm(across)))
+    nose = max(1.0, float(np.linalg.norm(np.subtract(*landmarks[list(_NOSE)])) * side))  # not shorter in a turned face
     x, y = across / distance
     rows, columns = np.mgrid[:side, :side] + 0.5
     right, down = columns - points[:, 0].mean(), rows - points[:, 1].mean()
     along = (right * x + down * y) / (_WIDTH / 2 * distance)
-    upright = (down * x - right * y) / (_HEIGHT / 2 * distance)
+    upright = (down * x - right * y) / (_HEIGHT / 2 * nose)
     return torch.from_numpy(np.exp(-((along**2 + upright**2) ** 2)).astype(np.float32))
 
 

@@ -1,7 +1,7 @@
 """Hair that turns grey with the years, and grey hair that was brown once: a rule, and no part of the network.
 
-Grey strands are light and colourless, in the light that is there; what tells strand from strand stays, and so do the
-shadows. What colour grey hair had, nobody can see: it becomes brown, as dark as the brows.
+Grey strands are light and colourless, in the light that is there; what tells strand from strand stays or grows, and the
+shadows stay. What colour grey hair had, nobody can see: it becomes brown, as dark as the brows.
 """
 
 from dataclasses import dataclass
@@ -41,9 +41,11 @@ _SHADED = (0.05, 0.3)  # the same: from the first on skin is in the shade of str
 _REDDER = (1.1, 1.4)  # or of so many times the saturation of the face: lit strands are as light as skin;
 _BETWEEN = 0.75  # where it loses so much of the colour that they lose, or it looks like dyed hair
 _REDDEST, _BLUE = 1.75, (0.68, 1.05)  # of skin R / G at most, and B / G, in light that is white: nine FFHQ faces in ten
+_GRAIN = (0.01, 0.025)  # of 0..1: what differs by less than the first is a camera's noise
 _ENDS, _ENDING = 1 / 64, 0.4  # of the face's square: the Gaussian for where white strands end on skin; by how much
 _THIN, _LOCK, _WISPS = 1 / 480, 1 / 96, 1 / 48  # a strand that is lighter than what is around it is more of the mask:
 _SEEN = 0.015  # between the first two Gaussians, as a multiple of what is usual by the third and this, of 0..1
+_LIGHTER = (0.0, 0.15)  # than that skin, as a share: from the first on strands may be seen by their light
 _ON_SKIN = (0.3, 0.7)  # of the head around, by the Gaussian of a fringe: from the first on such an end lies on skin
 _LEAST_SHARE = 0.01  # nobody sees less
 
@@ -140,14 +142,14 @@ def measure_hair(
         paler = 1 - rising(colourful, COLOURLESS[1], 1)  # than skin, which shows through
         greyness = np.maximum(greyness, light_enough * paler)
     elif head is not None and head.any():
-        hidden, shaded = _measure_fringe(light, mask, head, side)
+        hidden, shaded, darker = _measure_fringe(light, mask, head, side)
         tone = around(light, _TONE, mask * hidden**2)  # what of the skin shows through is no part of it
         shades = np.minimum(shades, shadows(tone))
         cover = hidden[box].copy()
         saturation = cv2.GaussianBlur(saturation, (0, 0), _STRAND * side)
         redder = rising(saturation[box] / max(skin_saturation, _SATURATED / 3), *_REDDER)
         fades = np.maximum(cover, _BETWEEN * np.maximum(shaded[box], redder))
-        ends = _strand_ends(light, mask, greyness, head, side)
+        ends = _strand_ends(light, mask, greyness * rising(-darker, *_LIGHTER), head, side)
     return Hair(  # copies, or what is kept would keep the whole picture
         pixels[box].copy(),
         mask[box].copy(),
@@ -187,14 +189,15 @@ def _measure_strands(
 
 
 def _measure_fringe(light: np.ndarray, mask: np.ndarray, head: np.ndarray, side: int) -> tuple[np.ndarray, ...]:
-    """How much of each pixel is hair where dark hair ends on lighter skin, and how much at least its shade.
+    """How much of each pixel is hair where dark hair ends on lighter skin, how much at least its shade, and by how much
+    it is darker.
 
     A mask knows less well where it ends than the picture, and skin that turns grey with the hair glows.
 
     Args: as of `measure_hair`, and
         light: [F, F], of each pixel.
     Returns:
-        both [F, F] float32 in 0..1, 1 elsewhere.
+        [F, F] float32 each: two in 0..1, 1 elsewhere, and the share of the skin's light that the hair lacks.
     """
     beside = (1 - mask) * head
     around = blurred(beside, _FRINGE * side)
@@ -203,23 +206,24 @@ def _measure_fringe(light: np.ndarray, mask: np.ndarray, head: np.ndarray, side:
     darker = 1 - _blurred_within(mask * (1 - near), light, _LOCKS * side) / skin
     hidden = (1 - cv2.GaussianBlur(light, (0, 0), _STRAND * side) / skin) / darker.clip(_DARKER[0])
     ends = near * rising(darker, *_DARKER)
-    return 1 - ends * (1 - rising(hidden, *_HIDDEN)), 1 - ends * (1 - rising(hidden, *_SHADED))
+    return 1 - ends * (1 - rising(hidden, *_HIDDEN)), 1 - ends * (1 - rising(hidden, *_SHADED)), darker
 
 
-def _strand_ends(light: np.ndarray, mask: np.ndarray, greyness: np.ndarray, head: np.ndarray, side: int) -> np.ndarray:
-    """A mask of hair that ends on skin in strands, where these are grey or white and lighter than the skin.
+def _strand_ends(light: np.ndarray, mask: np.ndarray, white: np.ndarray, head: np.ndarray, side: int) -> np.ndarray:
+    """A mask of hair that ends on skin in strands, where these are lighter than the skin.
 
     A mask's own end there is soft and straight: as white hair it passes, but as brown hair it is felt.
 
     Args: as of `measure_hair`, and
-        light, greyness: [F, F] in 0..1, of each pixel.
+        light: [F, F], of each pixel.
+        white: [F, F] in 0..1, how sure the hair there is grey or white and lighter than the skin.
     Returns:
         [F, F] float32 in 0..1; 0 where the mask is.
     """
     thin = cv2.GaussianBlur(light, (0, 0), _THIN * side) - cv2.GaussianBlur(light, (0, 0), _LOCK * side)
     usual = np.sqrt(blurred(thin**2, _WISPS * side)) + _SEEN
     edge = cv2.GaussianBlur(mask, (0, 0), _ENDS * side)
-    ending = 4 * edge * (1 - edge) * greyness * rising(blurred(head.astype(np.float32), _FRINGE * side), *_ON_SKIN)
+    ending = 4 * edge * (1 - edge) * white * rising(blurred(head.astype(np.float32), _FRINGE * side), *_ON_SKIN)
     strands = mask + _ENDING * ending * (thin / usual).clip(-1.5, 1.5)
     return (strands.clip(0, 1) * (mask > 0)).astype(np.float32)
 
@@ -295,7 +299,8 @@ def _missing_contrast(hair: Hair, light: np.ndarray) -> float:
     """
     weight = hair.mask**2
     differs = np.sqrt((weight * (light - hair.tone) ** 2).sum() / max(weight.sum(), 1e-6))
-    return float(np.clip(_BROWN_STRANDS * hair.brown / max(differs, 1e-3), 1, _MOST_BROWN_STRANDS))
+    more = np.clip(_BROWN_STRANDS * hair.brown / max(differs, 1e-3), 1, _MOST_BROWN_STRANDS)
+    return float(1 + (more - 1) * rising(differs, *_GRAIN))
 
 
 def _illuminant(skin: np.ndarray) -> np.ndarray:

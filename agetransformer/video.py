@@ -22,7 +22,7 @@ from agetransformer.mp4 import add_h264, to_frame, writing_mp4
 from agetransformer.sound import Sound
 from agetransformer.tracking import Track, TrackConfig, follow_face, smooth_track
 
-_LARGEST_SQUARE = 1024  # px; the change has the network's resolution, so twice that is enough
+_LARGEST_SQUARE = 1024  # px; all but what is taken of finer detail has the network's resolution
 _READINGS = 5  # frames that V tells the age from
 _TRACKING = 0.35  # about the part of the work that is done when the faces are found
 

@@ -42,7 +42,9 @@ def test_detail_goes_as_far_as_the_network_smooths(share: float, least: float, m
 
 def test_light_alone_takes_no_detail() -> None:
     face = wrinkles()
-    assert kept_detail(face, 0.1 * (face + 1)).min() > 0.97  # brighter, and the lines with it
+    for skin in (face, 0.1 * (face + 1) - 1):  # and dark skin
+        assert kept_detail(skin, 0.1 * (skin + 1)).min() > 0.97  # brighter, and the lines with it
+        assert kept_detail(skin, torch.full_like(skin, 0.1)).min() > 0.97
     black, smooth = torch.full((3, SIDE, SIDE), -1.0), torch.full((3, SIDE, SIDE), 0.2)
     assert np.isfinite(kept_detail(black, 0 * black)).all()
     assert (kept_detail(smooth, 0.002 * torch.randn(3, SIDE, SIDE)) > 0.98).all()  # noise tells nothing
@@ -51,9 +53,10 @@ def test_light_alone_takes_no_detail() -> None:
 def test_finer_detail_is_what_shrinking_loses() -> None:
     rows = np.mgrid[: 4 * SIDE, : 4 * SIDE][0]
     fine, coarse = np.sin(2 * np.pi * rows / 4), np.sin(2 * np.pi * rows / 64)
-    made = [
-        finer_detail(np.repeat((128 + 60 * x).round().astype(np.uint8)[..., None], 3, 2), SIDE) for x in (fine, coarse)
+    pictures = [
+        Image.fromarray(np.repeat((128 + 60 * x).round().astype(np.uint8)[..., None], 3, 2)) for x in (fine, coarse)
     ]
+    made = [finer_detail(picture, SIDE) for picture in pictures]
     inner = slice(16, -16)
     assert np.allclose(made[0][inner, inner, 0], 60 * fine[inner, inner], atol=3)
     assert np.abs(made[1][inner, inner]).max() < 4
@@ -95,9 +98,10 @@ def test_in_the_app_fine_wrinkles_go_with_the_coarse_ones_in_who_grows_younger_a
         encoding = editor.encode(replace(face, image=large, age=60.0), hair=False)
         smooth = F.avg_pool2d(encoding.reduced, 5, stride=1, padding=2, count_include_pad=False)
         monkeypatch.setattr(editor.engine, "decode", lambda _, ages: smooth.expand(len(ages), -1, -1, -1))
-        younger, older = editor.decode(encoding, [25.0, 65.0], hair=False, shares=[1.0, 1.0])
+        younger, beside, older = editor.decode(encoding, [25.0, 59.95, 65.0], hair=False, shares=[1.0, 1.0, 1.0])
         (same,) = editor.decode(encoding, [25.0], strength=0.0, hair=False, shares=[1.0])
-    assert older.kept is None and younger.kept.shape == (editor.resolution,) * 2 and younger.kept.min() < 0.7
+    assert older.kept is None and beside.kept.min() > 0.98, "no film jumps at the own age"
+    assert younger.kept.shape == (editor.resolution,) * 2 and younger.kept.min() < 0.7
     assert np.array_equal(np.asarray(same.image), np.asarray(large))
 
     def fine(picture: Image.Image) -> np.ndarray:

@@ -337,11 +337,15 @@ def test_grey_hair_turns_brown_and_keeps_its_strands():
     assert np.ptp(shades, axis=-1).max() < 1 and shades.mean() < 70  # a black and white photo stays one
 
 
-def white_hair(differ: float, ends: float = 0.0) -> tuple[Hair, np.ndarray]:
-    """White hair above skin, 128 px, and its picture; its strands differ by so many levels of light, its end's too."""
+def white_hair(differ: float, ends: float = 0.0, light: float = 1.0) -> tuple[Hair, np.ndarray]:
+    """White hair above skin, or in less light grey hair, 128 px, and its picture.
+
+    Its strands differ by so many levels of light, those of its end on the skin too.
+    """
     rows, columns = np.mgrid[:128, :128]
     strand = np.where(columns // 2 % 2 == 0, 1, -1)
     pixels = np.where((rows < 40)[..., None], (215, 213, 210), (200, 160, 140)).astype(np.float32)
+    pixels[:40] *= light
     pixels += (strand * np.where(rows < 40, differ, np.where(rows < 56, ends, 0)))[..., None]
     mask = ((56 - rows) / 16).clip(0, 1).astype(np.float32)
     head = (rows > 30) & (rows < 120) & (columns > 8) & (columns < 120)
@@ -360,6 +364,8 @@ def test_white_hair_that_shows_few_strands_is_no_felt_in_brown() -> None:
     plain = [contrast(hair.pixels.astype(np.float32)) for hair in (flat, rich)]
     assert made[0] > 4 * plain[0] and made[0] > 0.1
     assert made[1] < 4.5 * plain[1], "strands that are seen are not made more"
+    noise = white_hair(1)[0]
+    assert contrast(noise.pixels + brown_change(noise, 0.95)) < 5 * contrast(noise.pixels.astype(np.float32))
 
 
 def test_white_hair_ends_on_skin_in_its_own_strands() -> None:
@@ -374,6 +380,8 @@ def test_white_hair_ends_on_skin_in_its_own_strands() -> None:
         return float(change[light].mean() / change[dark].mean())
 
     assert more(hair) > 1.3 > 1.15 > more(replace(hair, ends=hair.mask))
+    darker, _ = white_hair(10, ends=-10, light=0.6)
+    assert np.abs(darker.ends - darker.mask).max() < 0.05, "what is lighter than grey hair is the skin between"
     smooth, _ = white_hair(10)
     assert (
         np.abs(smooth.ends - smooth.mask)[52 - int(smooth.top) : 60 - int(smooth.top)].max() < 0.05

@@ -89,6 +89,8 @@ def test_a_ridge_beside_a_fold_is_lower_and_the_fold_as_deep() -> None:
     assert before[fold_at + 3] == pytest.approx(0.12, abs=0.001)
     assert 0.01 < after[fold_at + 3] < 0.07, "it still stands out"
     assert torch.allclose(after[: fold_at + 1], before[: fold_at + 1], atol=1e-6)
+    both = soften_ageing(fold + ridge, SKIN)
+    assert luma(both)[0, 10, fold_at + 3] < 0.07 * light, "in the app and in lessons"
     hue = (SKIN + made + 1) / (SKIN + 1)
     assert torch.allclose(hue.amax(dim=1), hue.amin(dim=1), atol=1e-5)
 

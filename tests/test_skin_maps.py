@@ -86,6 +86,9 @@ def test_maps_come_back_by_name_and_others_are_the_mean_oval(tmp_path):
     assert [entry.name for entry in path.parent.iterdir()] == ["skin.npz"]
     resized = resize_skin(maps, 48)
     assert resized.shape == (5, 1, 48, 48) and resized.min() >= 0 and resized.max() == 1
+    save_maps(path, {"a.png": drawn[::2, ::2]})
+    with pytest.raises(ValueError, match="drawn by another version; please draw them anew"):
+        load_skin_maps(path, ["a.png"])
 
 
 def test_maps_are_written_without_a_second_copy_of_them(tmp_path):

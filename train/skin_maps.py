@@ -23,9 +23,12 @@ def load_skin_maps(path: str | Path, names: Sequence[str]) -> Tensor:
     """The maps of the faces `names`: [N, 1, SIDE, SIDE] uint8; the mean face's oval where a face has none.
 
     Raises:
-        FileNotFoundError, ValueError: see `read_maps`; or so many have none that they were drawn of other data.
+        FileNotFoundError, ValueError: see `read_maps`; or so many have none that they were drawn of other data; or an
+            earlier version drew them.
     """
     maps = read_maps(path, names, "train.map_skin")
+    if any(one is not None and one.shape != (SIDE, SIDE) for one in maps):
+        raise ValueError(f"{path}: drawn by another version; please draw them anew with `python -m train.map_skin`")
     missing = sum(one is None for one in maps)
     if missing > _MOST_MISSING * len(maps):
         raise ValueError(
