@@ -87,6 +87,17 @@ class FaceEncoding:
     hair: tuple[Hair, ...] = ()  # of the head, and the beard; what was found
     exposure: float = 1.0  # how many times brighter than it is the network saw the face
 
+    @cached_property
+    def mask(self) -> Tensor:
+        """[R, R] float32 in 0..1: what of a change is added."""
+        return torch.from_numpy(compositing.face_mask(self.face.geometry, self.reduced.shape[-1]))
+
+    @cached_property
+    def places(self) -> "_Places | None":
+        """Where some changes are held back; None where no landmarks are known."""
+        geometry = self.face.geometry
+        return None if geometry is None else _Places.of(geometry.landmarks_in_square, self.reduced.shape[-1])
+
 
 class AgeEditor:
     """Generator, age classifier and face finder behind one door; holds no state of any photo.
@@ -359,15 +370,12 @@ class AgeEditor:
 
     def _edits(self, encoding: FaceEncoding, targets: Sequence[float], hair: bool) -> "_Edits":
         """What the network makes of a face at each age, in one pass."""
-        geometry, side = encoding.face.geometry, self.resolution
         return _Edits(
             self.engine,
             encoding,
             targets,
             self.engine.decode(encoding.encoding, torch.tensor(targets)),
             [_recolour(encoding, target) if hair else () for target in targets],
-            torch.from_numpy(compositing.face_mask(geometry, side)),
-            None if geometry is None else _Places.of(geometry.landmarks_in_square, side),
         )
 
     def _calibrate(self, edits: "_Edits") -> list[float]:
@@ -472,8 +480,6 @@ class _Edits:
     targets: Sequence[float]  # years
     edited: Tensor  # [A, 3, R, R] in [-1, 1]: the first pass
     hair: Sequence[tuple[HairChange, ...]]  # what hair and beard change by at each age
-    mask: Tensor  # [R, R] in 0..1: what of the change is added
-    places: "_Places | None"  # None where no landmarks are known
     second: dict[int, Tensor] = field(default_factory=dict)  # [3, R, R]: what the second pass changes, once asked for
     changes: dict[int, tuple[float, Tensor]] = field(default_factory=dict)  # the last share and `change` of each age
 
@@ -488,20 +494,20 @@ class _Edits:
 
     def _ruled(self, index: int, change: Tensor) -> Tensor:
         """A change [3, R, R] without what no face does as it grows older or younger."""
-        gap = self.targets[index] - self.encoding.face.age
+        gap, places = self.targets[index] - self.encoding.face.age, self.encoding.places
         ruled = change
         if gap > 0:
             ruled = soften_ageing(change[None], self.encoding.reduced)[0]
-            if self.places is not None:
-                ruled = with_clear_eyes(ruled, self.places.eyes)
-                ruled = without_frown(ruled, self.encoding.reduced[0], self.places.frown)
-        elif self.places is not None:
-            ruled = without_fuller_lips(change, self.places.lips)
+            if places is not None:
+                ruled = with_clear_eyes(ruled, places.eyes)
+                ruled = without_frown(ruled, self.encoding.reduced[0], places.frown)
+        elif places is not None:
+            ruled = without_fuller_lips(change, places.lips)
         return torch.lerp(change, ruled, min(1.0, abs(gap) / _RULED_FROM))
 
     def shown(self, index: int, share: float) -> Tensor:
         """[3, R, R] in [-1, 1]: the face with so much of the change and its hair, as V and the second pass see it."""
-        return self.encoding.reduced[0] + self.mask * self.change(index, share) + self._grown[index]
+        return self.encoding.reduced[0] + self.encoding.mask * self.change(index, share) + self._grown[index]
 
     @cached_property
     def _grown(self) -> Tensor:
