@@ -15,6 +15,15 @@ _BEYOND = 0.35  # and how much of what it would take beyond that
 
 def soften_folds(change: Tensor, faces: Tensor) -> Tensor:
     """A change of faces [N, 3, R, R] in [-1, 1] -> the same, weaker where it takes more than a fold."""
+    return change * kept_of_folds(change, faces, _FOLD, _BEYOND)
+
+
+def kept_of_folds(change: Tensor, faces: Tensor, fold: float, beyond: float) -> Tensor:
+    """What part of a change of faces [N, 3, R, R] in [-1, 1] stays: [N, 1, R, R] in 0..1.
+
+    Args:
+        fold: the share of the light that it may take in full.
+        beyond: how much of what it would take beyond that.
+    """
     taken = -share_of_light(luma(change), luma(faces))[:, None]
-    kept = _FOLD + _BEYOND * (taken - _FOLD)
-    return change * torch.where(taken > _FOLD, kept / taken.clamp(min=_FOLD), 1.0)
+    return torch.where(taken > fold, (fold + beyond * (taken - fold)) / taken.clamp(min=fold), 1.0)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agetransformer.shading import luma, share_of_light
+from agetransformer.folds import kept_of_folds
 
 _FOLD = 0.05  # of the light: what a fold between the brows may take in full,
 _BEYOND = 0.25  # and how much of what it would take beyond that
@@ -39,6 +39,5 @@ def frown_mask(landmarks: np.ndarray, side: int) -> Tensor:
 
 def without_frown(change: Tensor, face: Tensor, mask: Tensor) -> Tensor:
     """A change [3, R, R] of a face [3, R, R] in [-1, 1] -> the same with light folds where the mask [R, R] is 1."""
-    taken = -share_of_light(luma(change[None]), luma(face[None]))[0]
-    kept = torch.where(taken > _FOLD, (_FOLD + _BEYOND * (taken - _FOLD)) / taken.clamp(min=_FOLD), 1.0)
+    kept = kept_of_folds(change[None], face[None], _FOLD, _BEYOND)[0]
     return change * (1 - mask * (1 - kept))

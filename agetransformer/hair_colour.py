@@ -220,11 +220,13 @@ def _strand_ends(light: np.ndarray, mask: np.ndarray, white: np.ndarray, head: n
     Returns:
         [F, F] float32 in 0..1; 0 where the mask is.
     """
+    shown = white * rising(blurred(head.astype(np.float32), _FRINGE * side), *_ON_SKIN)
+    if not shown.any():
+        return mask
     thin = cv2.GaussianBlur(light, (0, 0), _THIN * side) - cv2.GaussianBlur(light, (0, 0), _LOCK * side)
     usual = np.sqrt(blurred(thin**2, _WISPS * side)) + _SEEN
     edge = cv2.GaussianBlur(mask, (0, 0), _ENDS * side)
-    ending = 4 * edge * (1 - edge) * white * rising(blurred(head.astype(np.float32), _FRINGE * side), *_ON_SKIN)
-    strands = mask + _ENDING * ending * (thin / usual).clip(-1.5, 1.5)
+    strands = mask + _ENDING * 4 * edge * (1 - edge) * shown * (thin / usual).clip(-1.5, 1.5)
     return (strands.clip(0, 1) * (mask > 0)).astype(np.float32)
 
 
