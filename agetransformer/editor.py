@@ -37,7 +37,6 @@ from agetransformer.face_outline import (
     UPPER_LIP,
     fill_outline,
     mean_outline,
-    raised_outline,
 )
 from agetransformer.faces import (
     SURROUNDINGS,
@@ -300,11 +299,10 @@ class AgeEditor:
             )
         beard = np.minimum(beard, 1 - hair)
         skin &= beard < _LEAST_HAIR
-        head = fill_outline(raised_outline(outline), len(pixels))
         face_at = (float(-corner[0]) * small.width, float(-corner[1]) * small.width)
         found = [(part, part is beard) for part in (hair, beard) if part.max() >= _LEAST_HAIR]
         return tuple(
-            measure_hair(pixels, part, skin, brows, small.width, face_at, is_beard, head) for part, is_beard in found
+            measure_hair(pixels, part, skin, brows, small.width, face_at, is_beard) for part, is_beard in found
         )
 
     @torch.inference_mode()

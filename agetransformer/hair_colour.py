@@ -11,6 +11,7 @@ import numpy as np
 
 from agetransformer.faces import HairChange
 from agetransformer.hair_masks import COLOURLESS, LUMA, beside_hair, blurred, filled, light_and_saturation, rising
+from agetransformer.hair_matting import Matte, matte_hair
 
 _MOST, _HALF_AGE, _YEARS = 0.75, 55.0, 6.0  # the share of grey: a logistic curve of the age
 _GREY_BY_AGE = 0.3  # a share from which on hair without colour is grey by age; below it may be bleached, in proportion
@@ -34,19 +35,8 @@ _BESIDE = 1 / 10  # of the face's square: the Gaussian for how light the skin be
 _BRIGHTER = 1.15  # times the light that falls there: no grey beard has more than this of its usual tone
 _DENSE = 0.3  # how much it counts for a pixel that others around it are strands
 _STRAND = 1 / 400  # of the face's square: the Gaussian for what is a strand of a beard
-_FRINGE, _NEAR = 1 / 24, (0.01, 0.08)  # of the face's square: by this Gaussian of what is beside it, hair may end,
-_DARKER = (0.15, 0.35)  # if it is so much darker, as a share; less than the first is no edge, more than the second one
-_HIDDEN = (0.3, 0.8)  # of the way from skin to hair: a pixel is skin up to the first and hair from the second on
-_SHADED = (0.05, 0.3)  # the same: from the first on skin is in the shade of strands, and from the second on fully so,
-_REDDER = (1.1, 1.4)  # or of so many times the saturation of the face: lit strands are as light as skin;
-_BETWEEN = 0.75  # where it loses so much of the colour that they lose, or it looks like dyed hair
 _REDDEST, _BLUE = 1.75, (0.68, 1.05)  # of skin R / G at most, and B / G, in light that is white: nine FFHQ faces in ten
 _GRAIN = (0.01, 0.025)  # of 0..1: what differs by less than the first is a camera's noise
-_ENDS, _ENDING = 1 / 64, 0.4  # of the face's square: the Gaussian for where white strands end on skin; by how much
-_THIN, _LOCK, _WISPS = 1 / 480, 1 / 96, 1 / 48  # a strand that is lighter than what is around it is more of the mask:
-_SEEN = 0.015  # between the first two Gaussians, as a multiple of what is usual by the third and this, of 0..1
-_LIGHTER = (0.0, 0.15)  # than that skin, as a share: from the first on strands may be seen by their light
-_ON_SKIN = (0.3, 0.7)  # of the head around, by the Gaussian of a fringe: from the first on such an end lies on skin
 _LEAST_SHARE = 0.01  # nobody sees less
 
 
@@ -54,13 +44,11 @@ _LEAST_SHARE = 0.01  # nobody sees less
 class Hair:
     """The hair in a picture of a face, as it is: the square around it."""
 
-    pixels: np.ndarray  # [H, H, 3] uint8 RGB
-    mask: np.ndarray  # [H, H] float32 in 0..1, where hair is
+    pixels: np.ndarray  # [H, H, 3] uint8 RGB, of the hair in each pixel alone
+    mask: np.ndarray  # [H, H] float32 in 0..1, how much of each pixel is hair
     tone: np.ndarray  # [H, H] float32, the luma of the hair around each pixel, 0..1
     greyness: np.ndarray  # [H, H] float32 in 0..1, how colourless it is around each pixel; a light beard may have some
-    cover: np.ndarray  # [H, H] float32 in 0..1, how much of the skin below strands hide that can turn grey
-    fades: np.ndarray  # [H, H] float32 in 0..1, how much of the colour goes that grey hair loses; no less than `cover`
-    ends: np.ndarray  # [H, H] float32 in 0..1, the mask with white strands where they end on skin, each by its light
+    cover: np.ndarray  # [H, H] float32 in 0..1, how much of each pixel can turn grey: below a beard skin shows through
     shades: np.ndarray  # [H, H] float32, how light the hair is by its shadows alone, 1 usually
     left: float  # of the upper left pixel, in pixels of the face's square; may be negative
     top: float
@@ -98,70 +86,56 @@ def measure_hair(
     side: int,
     corner: tuple[float, float] = (0, 0),
     beard: bool = False,
-    head: np.ndarray | None = None,
 ) -> Hair:
     """What `hair_change` needs to know.
 
     Args: of the surroundings of a face, F pixels wide,
         pixels: [F, F, 3] uint8 RGB.
-        mask: [F, F] float32 in 0..1, how much of each pixel is hair.
+        mask: [F, F] float32 in 0..1, how likely each pixel is hair.
         skin: [F, F] bool, pixels of the face.
         brows: [F, F] bool, pixels of the brows; where there are none, those of most people are taken.
         side: of the face's square, in pixels.
         corner: x and y of its upper left pixel.
         beard: the skin shows through, and turns no greyer.
-        head: [F, F] bool, the face up to the hair line, where hair of a head ends on skin; None: nowhere.
     """
-    light, saturation = light_and_saturation(pixels)
-
-    def around(what: np.ndarray, reach: float, hair: np.ndarray = mask) -> np.ndarray:
-        return _blurred_within(hair, what, reach * side)
-
-    def shadows(tone: np.ndarray) -> np.ndarray:
-        return cv2.pow((tone[box] / max(usual, 1e-3)).clip(max=_SHADES), _SHADING)
-
+    photo_light, photo_saturation = light_and_saturation(pixels)
     face = skin if skin.any() else np.ones_like(skin)
-    skin_light, skin_saturation = float(np.median(light[face])), float(np.median(saturation[face]))
+    skin_light, skin_saturation = (float(np.median(values[face])) for values in (photo_light, photo_saturation))
+    white = min(float(np.quantile(photo_light, _WHITE)), _WHITEST)
+    brow = float(np.quantile(photo_light[brows], 0.25)) if brows.any() else _USUAL * skin_light
+
+    matte = Matte(mask, pixels) if beard else matte_hair(pixels, mask, side)
+    light, saturation = light_and_saturation(matte.colours)
+
+    def around(what: np.ndarray, reach: float) -> np.ndarray:
+        return _blurred_within(matte.mask, what, reach * side)
+
     tone = around(light, _TONE)
     colourful = around(saturation, _LOCKS) / max(skin_saturation, _SATURATED / 3)
-    white = min(float(np.quantile(light, _WHITE)), _WHITEST)
-    brow = float(np.quantile(light[brows], 0.25)) if brows.any() else _USUAL * skin_light
     greyness = 1 - rising(colourful, *COLOURLESS)
-    left, top, extent = _square_around(mask)
+    left, top, extent = _square_around(matte.mask)
     box = (slice(top, top + extent), slice(left, left + extent))
-    usual = float((tone[box] * mask[box]).sum() / max(mask[box].sum(), 1e-6))
-    shades = shadows(tone)
-    cover = fades = np.ones((extent, extent), np.float32)
-    ends = mask
+    usual = float((tone[box] * matte.mask[box]).sum() / max(matte.mask[box].sum(), 1e-6))
+    shades = cv2.pow((tone[box] / max(usual, 1e-3)).clip(max=_SHADES), _SHADING)
+    cover = np.ones((extent, extent), np.float32)
     if beard:
         more_colourful = around(saturation, _TONE) / max(skin_saturation, _SATURATED) - 1
         covered, lit = _measure_strands(light, tone, more_colourful, face * (1 - mask) ** 2, skin_light, side)
-        cover = fades = covered[box].copy()
+        cover = covered[box].copy()
         shades = np.minimum(shades, _BRIGHTER * lit[box])
         light_enough = rising(tone / max(skin_light, 1e-3), *_LIGHT_BEARD)
         paler = 1 - rising(colourful, COLOURLESS[1], 1)  # than skin, which shows through
         greyness = np.maximum(greyness, light_enough * paler)
-    elif head is not None and head.any():
-        hidden, shaded, darker = _measure_fringe(light, mask, head, side)
-        tone = around(light, _TONE, mask * hidden**2)  # what of the skin shows through is no part of it
-        shades = np.minimum(shades, shadows(tone))
-        cover = hidden[box].copy()
-        saturation = cv2.GaussianBlur(saturation, (0, 0), _STRAND * side)
-        redder = rising(saturation[box] / max(skin_saturation, _SATURATED / 3), *_REDDER)
-        fades = np.maximum(cover, _BETWEEN * np.maximum(shaded[box], redder))
-        ends = _strand_ends(light, mask, greyness * rising(-darker, *_LIGHTER), head, side)
     return Hair(  # copies, or what is kept would keep the whole picture
-        pixels[box].copy(),
-        mask[box].copy(),
+        matte.colours[box].copy(),
+        matte.mask[box].copy(),
         tone[box].copy(),
         greyness[box].copy(),
         cover,
-        fades,
-        ends[box].copy(),
         shades,
         left - corner[0],
         top - corner[1],
-        float(np.clip(_LIGHT * light[face].mean(), _LEAST_LIGHT * white, _MOST_LIGHT * white)),
+        float(np.clip(_LIGHT * photo_light[face].mean(), _LEAST_LIGHT * white, _MOST_LIGHT * white)),
         float(np.clip(brow, _DARKEST * skin_light, _LIGHTEST * skin_light)),
         min(1.0, skin_saturation / _SATURATED),
         _illuminant(np.median(pixels[face], axis=0)),
@@ -188,48 +162,6 @@ def _measure_strands(
     return ((strands + _DENSE * thick) / _THICK).clip(0, 1), beside / max(skin_light, 1e-3)
 
 
-def _measure_fringe(light: np.ndarray, mask: np.ndarray, head: np.ndarray, side: int) -> tuple[np.ndarray, ...]:
-    """How much of each pixel is hair where dark hair ends on lighter skin, how much at least its shade, and by how much
-    it is darker.
-
-    A mask knows less well where it ends than the picture, and skin that turns grey with the hair glows.
-
-    Args: as of `measure_hair`, and
-        light: [F, F], of each pixel.
-    Returns:
-        [F, F] float32 each: two in 0..1, 1 elsewhere, and the share of the skin's light that the hair lacks.
-    """
-    beside = (1 - mask) * head
-    around = blurred(beside, _FRINGE * side)
-    skin = (blurred(light * beside, _FRINGE * side) / around.clip(1e-3)).clip(1e-3)
-    near = rising(around, *_NEAR)
-    darker = 1 - _blurred_within(mask * (1 - near), light, _LOCKS * side) / skin
-    hidden = (1 - cv2.GaussianBlur(light, (0, 0), _STRAND * side) / skin) / darker.clip(_DARKER[0])
-    ends = near * rising(darker, *_DARKER)
-    return 1 - ends * (1 - rising(hidden, *_HIDDEN)), 1 - ends * (1 - rising(hidden, *_SHADED)), darker
-
-
-def _strand_ends(light: np.ndarray, mask: np.ndarray, white: np.ndarray, head: np.ndarray, side: int) -> np.ndarray:
-    """A mask of hair that ends on skin in strands, where these are lighter than the skin.
-
-    A mask's own end there is soft and straight: as white hair it passes, but as brown hair it is felt.
-
-    Args: as of `measure_hair`, and
-        light: [F, F], of each pixel.
-        white: [F, F] in 0..1, how sure the hair there is grey or white and lighter than the skin.
-    Returns:
-        [F, F] float32 in 0..1; 0 where the mask is.
-    """
-    shown = white * rising(blurred(head.astype(np.float32), _FRINGE * side), *_ON_SKIN)
-    if not shown.any():
-        return mask
-    thin = cv2.GaussianBlur(light, (0, 0), _THIN * side) - cv2.GaussianBlur(light, (0, 0), _LOCK * side)
-    usual = np.sqrt(blurred(thin**2, _WISPS * side)) + _SEEN
-    edge = cv2.GaussianBlur(mask, (0, 0), _ENDS * side)
-    strands = mask + _ENDING * 4 * edge * (1 - edge) * shown * (thin / usual).clip(-1.5, 1.5)
-    return (strands.clip(0, 1) * (mask > 0)).astype(np.float32)
-
-
 def hair_change(hair: Hair, age: float, target: float) -> HairChange | None:
     """What the hair of somebody who is `age` changes by at the age `target`, both in years; None: by nothing."""
     if (share := grown_grey(age, target)) > _LEAST_SHARE:
@@ -247,7 +179,7 @@ def grey_change(hair: Hair, share: float) -> np.ndarray:
     goal = hair.tone + share * (hair.grey * hair.shades - hair.tone).clip(0)
     gain = 1 + (_strand_gain(hair, goal, _LIGHT_STRANDS) - 1) * hair.cover
     lighter = goal + gain * (light - hair.tone) - light
-    lost = _COLOUR_LOST * share * hair.fades[..., None]
+    lost = _COLOUR_LOST * share * hair.cover[..., None]
     tint = 1 + lost * (hair.illuminant - 1)
     grey = (light + hair.cover * lighter)[..., None] * tint + (1 - lost) * (pixels - light[..., None])
     return 255 * hair.mask[..., None] * (grey.clip(0, 1) - pixels)
@@ -264,7 +196,7 @@ def brown_change(hair: Hair, share: float) -> np.ndarray:
     own = gain * (1 - covered / 2)
     gain = gain * (1 + (_missing_contrast(hair, light) - 1) * darker.clip(0))
     brown = (goal + gain * (light - hair.tone))[..., None] * (1 + hair.colour * covered[..., None] * _BROWN)
-    return 255 * hair.ends[..., None] * ((brown + own[..., None] * (pixels - light[..., None])).clip(0, 1) - pixels)
+    return 255 * hair.mask[..., None] * ((brown + own[..., None] * (pixels - light[..., None])).clip(0, 1) - pixels)
 
 
 def _values(hair: Hair) -> tuple[np.ndarray, np.ndarray]:
