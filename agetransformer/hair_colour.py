@@ -30,7 +30,13 @@ _SATURATED = 0.25  # skin of less saturation is in a paler photo, where brown is
 _DARKEST, _USUAL, _LIGHTEST = 0.22, 0.32, 0.42  # how light brown hair is, as multiples of the skin's lightness
 _COVERED = 1.3  # how much faster than its tone grey hair loses its colourlessness
 _LIGHT_BEARD = (0.65, 0.9)  # times the skin's lightness: so light and a little paler than the skin, a beard is white
-_THICK = 0.25  # so much darker than skin, or more colourful, of 1, strands of a beard hide the skin below
+_THICK = 0.45  # so much darker than skin, or more colourful, of 1, strands of a beard hide the skin below
+_STUBBLE = (
+    0.6,
+    0.95,
+)  # of the way from skin to brown hair: a beard no darker than the first is stubble, from the second
+_LIFTS = (1.4, 4.4)  # on no skin shows through: times its tone, how light each can turn
+_FOUND = (0.006, 0.012)  # of the face's square: less than the first found is no beard but a shadow, or a patch of one
 _BESIDE = 1 / 10  # of the face's square: the Gaussian for how light the skin beside a beard is
 _BRIGHTER = 1.15  # times the light that falls there: no grey beard has more than this of its usual tone
 _DENSE = 0.3  # how much it counts for a pixel that others around it are strands
@@ -102,7 +108,9 @@ def measure_hair(
     face = skin if skin.any() else np.ones_like(skin)
     skin_light, skin_saturation = (float(np.median(values[face])) for values in (photo_light, photo_saturation))
     white = min(float(np.quantile(photo_light, _WHITE)), _WHITEST)
+    grey = float(np.clip(_LIGHT * photo_light[face].mean(), _LEAST_LIGHT * white, _MOST_LIGHT * white))
     brow = float(np.quantile(photo_light[brows], 0.25)) if brows.any() else _USUAL * skin_light
+    brown = float(np.clip(brow, _DARKEST * skin_light, _LIGHTEST * skin_light))
 
     matte = Matte(mask, pixels) if beard else matte_hair(pixels, mask, side)
     light, saturation = light_and_saturation(matte.colours)
@@ -121,8 +129,10 @@ def measure_hair(
     if beard:
         more_colourful = around(saturation, _TONE) / max(skin_saturation, _SATURATED) - 1
         covered, lit = _measure_strands(light, tone, more_colourful, face * (1 - mask) ** 2, skin_light, side)
-        cover = covered[box].copy()
-        shades = np.minimum(shades, _BRIGHTER * lit[box])
+        cover = covered[box] * np.float32(rising(mask.sum() / side**2, *_FOUND))
+        hidden = rising((1 - tone / (skin_light * lit).clip(1e-3)) / (1 - brown / max(skin_light, 1e-3)), *_STUBBLE)
+        lightest = tone * (_LIFTS[0] + (_LIFTS[1] - _LIFTS[0]) * hidden)
+        shades = np.minimum(shades, np.minimum(_BRIGHTER * lit, lightest / grey)[box])
         light_enough = rising(tone / max(skin_light, 1e-3), *_LIGHT_BEARD)
         paler = 1 - rising(colourful, COLOURLESS[1], 1)  # than skin, which shows through
         greyness = np.maximum(greyness, light_enough * paler)
@@ -135,8 +145,8 @@ def measure_hair(
         shades,
         left - corner[0],
         top - corner[1],
-        float(np.clip(_LIGHT * photo_light[face].mean(), _LEAST_LIGHT * white, _MOST_LIGHT * white)),
-        float(np.clip(brow, _DARKEST * skin_light, _LIGHTEST * skin_light)),
+        grey,
+        brown,
         min(1.0, skin_saturation / _SATURATED),
         _illuminant(np.median(pixels[face], axis=0)),
     )

@@ -180,6 +180,22 @@ def test_a_beard_turns_as_grey_on_dark_skin_as_the_head() -> None:
     assert other > 20 and one == pytest.approx(other, rel=0.15)
 
 
+def test_stubble_turns_less_light_than_a_beard_and_a_patch_of_one_not_at_all() -> None:
+    rows, columns = np.mgrid[:128, :128]
+
+    def turned(colour: tuple, where: np.ndarray) -> float:
+        """By how many times what is there becomes lighter, a beard by the mask."""
+        pixels = np.where(where[..., None], colour, (200, 160, 140)).astype(np.uint8)
+        hair = measure_hair(pixels, where.astype(np.float32), (rows < 80) & ~where, rows < 0, 128, beard=True)
+        inner = hair.mask > 0.5
+        return float(((hair.pixels + grey_change(hair, 0.7))[inner].mean() / hair.pixels[inner].mean()).round(2))
+
+    chin, patch = (rows > 90) & (rows < 120), (rows > 90) & (rows < 98) & (columns > 50) & (columns < 58)
+    stubble, beard = turned((120, 92, 78), chin), turned((60, 46, 38), chin)
+    assert 1.05 < stubble < 1.4 < 1.8 < beard
+    assert turned((60, 46, 38), patch) == 1
+
+
 def test_grey_hair_has_the_colour_of_its_light() -> None:
     hair, top = strands(), slice(8, 24)
     assert np.allclose(hair.illuminant, 1, atol=0.1)  # skin of the usual colour
