@@ -26,7 +26,7 @@ from agetransformer.detail import kept_detail
 from agetransformer.efficientnet import fold_norms
 from agetransformer.engine import Engine, EngineEncoding
 from agetransformer.exposure import expose, missing_exposure
-from agetransformer.eyes import eyes_mask, with_clear_eyes
+from agetransformer.eyes import corners_mask, eyes_mask, with_clear_eyes, without_drawn_corners
 from agetransformer.face_outline import (
     BROWS,
     LIPS,
@@ -462,11 +462,12 @@ class _Places:
     lips: Tensor  # with the skin around them
     eyes: Tensor  # between the lids
     frown: Tensor  # between the brows
+    corners: Tensor  # beyond the eyes' outer corners
 
     @classmethod
     def of(cls, landmarks: np.ndarray, side: int) -> "_Places":
         """Of MediaPipe's landmarks [478, 2], fractions of the square's side, and its side in pixels."""
-        return cls(*(mask(landmarks, side) for mask in (lips_mask, eyes_mask, frown_mask)))
+        return cls(*(mask(landmarks, side) for mask in (lips_mask, eyes_mask, frown_mask, corners_mask)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -500,7 +501,7 @@ class _Edits:
                 ruled = with_clear_eyes(ruled, places.eyes)
                 ruled = without_frown(ruled, self.encoding.reduced[0], places.frown)
         elif places is not None:
-            ruled = without_fuller_lips(change, places.lips)
+            ruled = without_drawn_corners(without_fuller_lips(change, places.lips), places.corners)
         return torch.lerp(change, ruled, min(1.0, abs(gap) / _RULED_FROM))
 
     def shown(self, index: int, share: float) -> Tensor:

@@ -1,7 +1,8 @@
-"""Eyes that stay clear where somebody grows older.
+"""Eyes that stay clear where somebody grows older, and no line drawn beyond them where somebody grows younger.
 
 The network may hardly change colours or move anything, so what it makes of lashes that thin and lids that droop is
-light over all of the eye: a milky iris. An eye is what a face is known by, and it hardly ages.
+light over all of the eye: a milky iris. An eye is what a face is known by, and it hardly ages. And of crow's feet that
+go it makes, in one face out of some, the dark wedge of a lid in make-up.
 """
 
 import cv2
@@ -9,11 +10,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agetransformer.face_outline import EYES, fill_outline
+from agetransformer.face_outline import BROWS, EYES, fill_outline
+from agetransformer.shading import luma
 
 _KEPT = 0.3  # of the change in an eye
 _SOFT = 0.003  # of the side: the standard deviation of the mask's edge
 _FINER = 4  # times finer than the mask the outline is drawn
+_SHADE = 4 / 127.5  # of the range 2: by how much skin beyond an eye's outer corner may darken,
+_WRINKLE = 0.007  # by a Gaussian of so much of the side: what is narrower is a wrinkle that goes
+_BEYOND, _REACH = (
+    0.45,
+    0.6,
+)  # of the eye's width: how far beyond the corner the mask's middle is, and it reaches
+_WIDER = 1.2  # times a brow, which has its own hair to darken
 
 
 def eyes_mask(landmarks: np.ndarray, side: int) -> Tensor:
@@ -33,3 +42,31 @@ def eyes_mask(landmarks: np.ndarray, side: int) -> Tensor:
 def with_clear_eyes(change: Tensor, mask: Tensor) -> Tensor:
     """A change [3, R, R] of a face -> the same, but little of it where the mask [R, R] is 1."""
     return change * (1 - (1 - _KEPT) * mask)
+
+
+def corners_mask(landmarks: np.ndarray, side: int) -> Tensor:
+    """Where crow's feet are, beyond the eyes' outer corners and below the brows.
+
+    Args:
+        landmarks: MediaPipe's, [478, 2] fractions of the square's side.
+        side: of the square in pixels.
+    Returns:
+        [side, side] float32 in 0..1.
+    """
+    rows, columns = np.mgrid[:side, :side] + 0.5
+    mask: np.ndarray = np.zeros((side, side), np.float32)
+    for eye in EYES:
+        outer, inner = side * landmarks[[eye[0], eye[len(eye) // 2]]]
+        width = max(1.0, float(np.linalg.norm(outer - inner)))
+        x, y = outer + _BEYOND * (outer - inner)
+        mask = np.maximum(mask, np.exp(-((np.hypot(columns - x, rows - y) / (_REACH * width)) ** 4)))
+    brows = np.maximum(*(fill_outline(landmarks[list(brow)], side, _WIDER) for brow in BROWS)).astype(np.float32)
+    mask *= 1 - cv2.GaussianBlur(brows, (0, 0), _SOFT * side)
+    return torch.from_numpy(mask.astype(np.float32).clip(0)) * (1 - eyes_mask(landmarks, side)).clamp(0, 1)
+
+
+def without_drawn_corners(change: Tensor, mask: Tensor) -> Tensor:
+    """A change [3, R, R] of a face in [-1, 1] -> less where more than a wrinkle darkens and the mask [R, R] is 1."""
+    darker = cv2.GaussianBlur(-luma(change[None])[0].numpy(), (0, 0), _WRINKLE * change.shape[-1])
+    kept = torch.from_numpy(_SHADE / darker.clip(_SHADE))
+    return change * (1 - mask * (1 - kept))

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from agetransformer import AgeEditor
-from agetransformer.eyes import eyes_mask, with_clear_eyes
+from agetransformer.eyes import corners_mask, eyes_mask, with_clear_eyes, without_drawn_corners
 
 SIDE = 384
 
@@ -33,6 +33,37 @@ def test_little_changes_in_the_eyes_and_the_rest_as_before() -> None:
     made = with_clear_eyes(change, mask)
     assert torch.allclose(made[:, 100:120], 0.3 * change[:, 100:120])
     assert torch.equal(made[:, 120:], change[:, 120:]) and torch.equal(made[:, :100], change[:, :100])
+
+
+def test_the_corners_are_beyond_the_eyes_and_below_the_brows(landmarks: np.ndarray) -> None:
+    mask = corners_mask(landmarks, SIDE)
+    assert mask.shape == (SIDE, SIDE) and mask.min() >= 0 and mask.max() <= 1
+
+    def at(*points: int) -> float:
+        x, y = (landmarks[list(points)].mean(axis=0) * SIDE).astype(int)
+        return mask[y, x].item()
+
+    assert min(at(33, 226, 130, 35, 124), at(263, 446, 359, 265, 353)) > 0.8  # crow's feet
+    assert (
+        max(at(468), at(473), at(133), at(362), at(105), at(334), at(70, 46), at(300, 276)) < 0.1
+    )  # irises, inner, brows
+    assert max(at(6), at(50), at(280), at(10)) < 0.01  # nose, cheeks, forehead
+
+
+def test_beyond_the_corners_wrinkles_go_and_no_wedge_is_drawn() -> None:
+    rows = torch.arange(SIDE) - 190.0
+    mask = torch.zeros(SIDE, SIDE)
+    mask[:, 100:200] = 1
+
+    def left(light: torch.Tensor) -> float:
+        """How much of a change along row 190 stays."""
+        change = light[:, None].expand(3, SIDE, SIDE).contiguous()
+        made = without_drawn_corners(change, mask)
+        assert torch.equal(made[:, :, :100], change[:, :, :100])
+        return (made[0, 190, 150] / change[0, 190, 150]).item()
+
+    wedge, ridge = (-0.3 * torch.exp(-0.5 * (rows / deviation) ** 2) for deviation in (5, 0.5))
+    assert left(wedge) < 0.2 and left(-wedge) == 1 and left(ridge) > 0.5
 
 
 def test_in_the_app_eyes_stay_clear_in_who_grows_older_alone(embedded: None) -> None:
