@@ -14,6 +14,7 @@ from agetransformer.hair_masks import LUMA, blurred, rising
 _STEP = 1 / 96  # of the face's square: what is usual around a pixel is told from a picture of such pixels
 _BAND = 1 / 32  # of the face's square: so far from a mask's edge on either side hair, or what is beside it, is sure
 _SURELY, _SURELY_NOT = (0.8, 1.0), (0.0, 0.1)  # of the least and the most of the mask within that reach
+_LIKELY = 0.2  # how much a pixel counts that is hair by the mask alone: a narrow lock has no others
 _USUAL = 1 / 24  # of the face's square: the Gaussian for the usual colours of both
 _NOISE = 0.03  # of 0..1: colours differ by so much more than is seen of them
 _KNOWN = (0.003, 0.02)  # of 0..1, how much there is of either by that Gaussian: less than the first tells nothing
@@ -63,7 +64,8 @@ def matte_hair(pixels: np.ndarray, mask: np.ndarray, side: int) -> Matte:
     small = cv2.resize(mask, size, interpolation=cv2.INTER_AREA)
     around = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
     most = cv2.dilate(small, around)
-    surely = rising(cv2.erode(small, around), *_SURELY).astype(np.float32)
+    surely, likely = (rising(values, *_SURELY).astype(np.float32) for values in (cv2.erode(small, around), small))
+    surely = np.maximum(surely, _LIKELY * likely)
     surely_not = 1 - rising(most, *_SURELY_NOT).astype(np.float32)
     seen = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
     for again in (True, False):
