@@ -49,7 +49,7 @@ from agetransformer.faces import (
 )
 from agetransformer.frown import frown_mask, without_frown
 from agetransformer.hair_colour import Hair, hair_change, measure_hair
-from agetransformer.hair_masks import fit_mask, own_part, whole_beard
+from agetransformer.hair_masks import fit_mask, own_part, whole_beard, without_patches
 from agetransformer.hair_segmenter import HairSegmenter, HairSegmenterConfig
 from agetransformer.imageio import load_photo
 from agetransformer.lips import lips_mask, without_fuller_lips
@@ -297,6 +297,7 @@ class AgeEditor:
             beard = whole_beard(
                 beard, pixels, skin & (beard < _LEAST_HAIR), bearded, moustache, inside(LIPS), small.width
             )
+            beard = without_patches(beard, moustache, small.width)
         beard = np.minimum(beard, 1 - hair)
         skin &= beard < _LEAST_HAIR
         face_at = (float(-corner[0]) * small.width, float(-corner[1]) * small.width)

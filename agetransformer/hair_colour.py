@@ -36,7 +36,6 @@ _STUBBLE = (
     0.95,
 )  # of the way from skin to brown hair: a beard no darker than the first is stubble, from the second
 _LIFTS = (1.4, 4.4)  # on no skin shows through: times its tone, how light each can turn
-_FOUND = (0.006, 0.012)  # of the face's square: less than the first found is no beard but a shadow, or a patch of one
 _BESIDE = 1 / 10  # of the face's square: the Gaussian for how light the skin beside a beard is
 _BRIGHTER = 1.15  # times the light that falls there: no grey beard has more than this of its usual tone
 _DENSE = 0.3  # how much it counts for a pixel that others around it are strands
@@ -107,7 +106,8 @@ def measure_hair(
     photo_light, photo_saturation = light_and_saturation(pixels)
     face = skin if skin.any() else np.ones_like(skin)
     skin_light, skin_saturation = (float(np.median(values[face])) for values in (photo_light, photo_saturation))
-    white = min(float(np.quantile(photo_light, _WHITE)), _WHITEST)
+    brightest = float(np.quantile(photo_light, _WHITE))
+    white = min(brightest, _WHITEST)
     grey = float(np.clip(_LIGHT * photo_light[face].mean(), _LEAST_LIGHT * white, _MOST_LIGHT * white))
     brow = float(np.quantile(photo_light[brows], 0.25)) if brows.any() else _USUAL * skin_light
     brown = float(np.clip(brow, _DARKEST * skin_light, _LIGHTEST * skin_light))
@@ -129,7 +129,7 @@ def measure_hair(
     if beard:
         more_colourful = around(saturation, _TONE) / max(skin_saturation, _SATURATED) - 1
         covered, lit = _measure_strands(light, tone, more_colourful, face * (1 - mask) ** 2, skin_light, side)
-        cover = covered[box] * np.float32(rising(mask.sum() / side**2, *_FOUND))
+        cover = covered[box].copy()
         hidden = rising((1 - tone / (skin_light * lit).clip(1e-3)) / (1 - brown / max(skin_light, 1e-3)), *_STUBBLE)
         lightest = tone * (_LIFTS[0] + (_LIFTS[1] - _LIFTS[0]) * hidden)
         shades = np.minimum(shades, np.minimum(_BRIGHTER * lit, lightest / grey)[box])
@@ -148,7 +148,7 @@ def measure_hair(
         grey,
         brown,
         min(1.0, skin_saturation / _SATURATED),
-        _illuminant(np.median(pixels[face], axis=0)),
+        _illuminant(*(np.median(pixels[where], axis=0) for where in (face, photo_light >= brightest))),
     )
 
 
@@ -247,13 +247,18 @@ def _missing_contrast(hair: Hair, light: np.ndarray) -> float:
     return float(1 + (more - 1) * rising(differs, *_GRAIN))
 
 
-def _illuminant(skin: np.ndarray) -> np.ndarray:
+def _illuminant(skin: np.ndarray, bright: np.ndarray) -> np.ndarray:
     """What is grey in the light of a photo in which skin is of this colour [3], RGB: [3] float32 of luma 1.
 
-    White, unless no skin has that colour in white light.
+    White, unless no skin has that colour in white light; and no more coloured than what is brightest in the photo [3].
     """
-    red, green, blue = skin.astype(np.float32) + 1
-    colour = np.array([red / green, 1.0, blue / green], np.float32)
+
+    def ratios(colour: np.ndarray) -> np.ndarray:
+        red, green, blue = colour.astype(np.float32) + 1
+        return np.array([red / green, 1.0, blue / green], np.float32)
+
+    colour, most = ratios(skin), ratios(bright)
     colour[0] = max(colour[0] / _REDDEST, 1)  # the least red is that of a black and white photo
     colour[2] /= np.clip(colour[2], *_BLUE)
+    colour = colour.clip(np.minimum(most, 1), np.maximum(most, 1))
     return colour / (colour @ LUMA)

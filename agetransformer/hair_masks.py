@@ -26,6 +26,7 @@ _PALE = (0.1, 0.2)  # skin of less saturation does not tell itself from a white 
 _FOUND = (0.35, 0.7)  # from how likely a beard on its rest is looked for, and all of it; softly, or films would flicker
 _REACH = 1 / 10  # of the face's square: so far
 _FINE = 1 / 128  # of the face's square: the Gaussian that joins the strands of a beard
+_MOUSTACHE, _BEARD = (0.004, 0.008), (0.012, 0.03)  # of the face's square: what is less than the first is none
 _STEP = 4  # px: the rest is looked for on a smaller picture
 
 
@@ -116,6 +117,20 @@ def whole_beard(
     whole = beard.copy()
     whole[box] = np.maximum(beard[box], cv2.GaussianBlur(found, (0, 0), _FINE * side) * where[box])
     return whole
+
+
+def without_patches(beard: np.ndarray, moustache: np.ndarray, side: int) -> np.ndarray:
+    """A mask of a beard without what is too small for one: a shadow, or a patch of stubble.
+
+    Args:
+        beard: [F, F] float32 in 0..1.
+        moustache: [F, F] bool, where a moustache may be, which is smaller.
+        side: of the face's square, in pixels.
+    Returns:
+        [F, F] float32 in 0..1.
+    """
+    above, below = (float((beard * where).sum()) / side**2 for where in (moustache, ~moustache))
+    return beard * np.where(moustache, rising(above, *_MOUSTACHE), rising(below, *_BEARD)).astype(np.float32)
 
 
 def _dark_moustache(pixels: np.ndarray, skin: np.ndarray, lips: np.ndarray, side: int) -> np.ndarray:
