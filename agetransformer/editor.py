@@ -35,6 +35,7 @@ from agetransformer.face_outline import (
     NOSE_END,
     OVAL,
     UPPER_LIP,
+    chin,
     fill_outline,
     mean_outline,
 )
@@ -49,7 +50,7 @@ from agetransformer.faces import (
 )
 from agetransformer.frown import frown_mask, without_frown
 from agetransformer.hair_colour import Hair, hair_change, measure_hair
-from agetransformer.hair_masks import fit_mask, own_part, whole_beard, without_patches
+from agetransformer.hair_masks import fit_mask, own_part, share_of_beard, whole_beard
 from agetransformer.hair_segmenter import HairSegmenter, HairSegmenterConfig
 from agetransformer.imageio import load_photo
 from agetransformer.lips import lips_mask, without_fuller_lips
@@ -280,6 +281,7 @@ class AgeEditor:
         hair, beard = (fit_mask(own_part(part, outline, others), pixels) for part in parts)
         skin = fill_outline(outline, len(pixels), _INNER) & (hair < _LEAST_HAIR)
         brows: np.ndarray = np.zeros(pixels.shape[:2], bool)
+        changing: list[np.ndarray | None] = [None, None]  # of hair and beard, how much of what they change
         if face.geometry is not None:
             landmarks = (face.geometry.landmarks_in_square - corner) / squares
 
@@ -287,7 +289,6 @@ class AgeEditor:
                 return fill_outline(landmarks[list(line)], len(pixels), scale)
 
             crop = compositing.crop_mask(len(pixels))
-            hair, beard = hair * crop, beard * crop
             brows = inside(BROWS[0]) | inside(BROWS[1])
             skin &= ~inside(LIPS)
             bearded = inside(OVAL) & ~inside(MOUTH, _WIDER_MOUTH) & ~inside(NOSE) & (crop == 1)
@@ -295,15 +296,18 @@ class AgeEditor:
             reach = np.ones((2 * round(_BEYOND_LIP * small.width) + 1,) * 2, np.uint8)
             moustache = cv2.dilate(inside(UPPER_LIP).astype(np.uint8), reach).astype(bool) & bearded
             beard = whole_beard(
-                beard, pixels, skin & (beard < _LEAST_HAIR), bearded, moustache, inside(LIPS), small.width
+                beard * crop, pixels, skin & (beard * crop < _LEAST_HAIR), bearded, moustache, inside(LIPS), small.width
             )
-            beard = without_patches(beard, moustache, small.width)
+            around_mouth = moustache | (bearded & fill_outline(chin(landmarks), len(pixels)))
+            changing = [crop * (1 - brows * (1 - hair)), share_of_beard(beard, around_mouth, small.width)]
         beard = np.minimum(beard, 1 - hair)
         skin &= beard < _LEAST_HAIR
         face_at = (float(-corner[0]) * small.width, float(-corner[1]) * small.width)
-        found = [(part, part is beard) for part in (hair, beard) if part.max() >= _LEAST_HAIR]
+        found = zip((hair, beard), changing, (False, True), strict=True)
         return tuple(
-            measure_hair(pixels, part, skin, brows, small.width, face_at, is_beard) for part, is_beard in found
+            measure_hair(pixels, part, skin, brows, small.width, face_at, is_beard, changed)
+            for part, changed, is_beard in found
+            if part.max() >= _LEAST_HAIR
         )
 
     @torch.inference_mode()
@@ -468,7 +472,8 @@ class _Places:
     @classmethod
     def of(cls, landmarks: np.ndarray, side: int) -> "_Places":
         """Of MediaPipe's landmarks [478, 2], fractions of the square's side, and its side in pixels."""
-        return cls(*(mask(landmarks, side) for mask in (lips_mask, eyes_mask, frown_mask, corners_mask)))
+        eyes = eyes_mask(landmarks, side)
+        return cls(lips_mask(landmarks, side), eyes, frown_mask(landmarks, side), corners_mask(landmarks, eyes))
 
 
 @dataclass(frozen=True, eq=False)

@@ -44,29 +44,33 @@ def with_clear_eyes(change: Tensor, mask: Tensor) -> Tensor:
     return change * (1 - (1 - _KEPT) * mask)
 
 
-def corners_mask(landmarks: np.ndarray, side: int) -> Tensor:
+def corners_mask(landmarks: np.ndarray, eyes: Tensor) -> Tensor:
     """Where crow's feet are, beyond the eyes' outer corners and below the brows.
 
     Args:
         landmarks: MediaPipe's, [478, 2] fractions of the square's side.
-        side: of the square in pixels.
+        eyes: what `eyes_mask` says, [side, side].
     Returns:
         [side, side] float32 in 0..1.
     """
-    rows, columns = np.mgrid[:side, :side] + 0.5
+    side = len(eyes)
+    middles = np.arange(side, dtype=np.float32) + 0.5
     mask: np.ndarray = np.zeros((side, side), np.float32)
     for eye in EYES:
         outer, inner = side * landmarks[[eye[0], eye[len(eye) // 2]]]
-        width = max(1.0, float(np.linalg.norm(outer - inner)))
-        x, y = outer + _BEYOND * (outer - inner)
-        mask = np.maximum(mask, np.exp(-((np.hypot(columns - x, rows - y) / (_REACH * width)) ** 4)))
+        reach = _REACH * max(1.0, float(np.linalg.norm(outer - inner)))
+        x, y = (outer + _BEYOND * (outer - inner)).astype(np.float32)
+        away = ((middles - x) ** 2 + (middles[:, None] - y) ** 2) / np.float32(reach**2)
+        mask = np.maximum(mask, np.exp(-away * away))
     brows = np.maximum(*(fill_outline(landmarks[list(brow)], side, _WIDER) for brow in BROWS)).astype(np.float32)
-    mask *= 1 - cv2.GaussianBlur(brows, (0, 0), _SOFT * side)
-    return torch.from_numpy(mask.astype(np.float32).clip(0)) * (1 - eyes_mask(landmarks, side)).clamp(0, 1)
+    mask *= (1 - cv2.GaussianBlur(brows, (0, 0), _SOFT * side)).clip(0)
+    return torch.from_numpy(mask) * (1 - eyes).clamp(0, 1)
 
 
 def without_drawn_corners(change: Tensor, mask: Tensor) -> Tensor:
-    """A change [3, R, R] of a face in [-1, 1] -> less where more than a wrinkle darkens and the mask [R, R] is 1."""
-    darker = cv2.GaussianBlur(-luma(change[None])[0].numpy(), (0, 0), _WRINKLE * change.shape[-1])
-    kept = torch.from_numpy(_SHADE / darker.clip(_SHADE))
-    return change * (1 - mask * (1 - kept))
+    """A change [3, R, R] of a face in [-1, 1] -> the same, but that nothing wider than a wrinkle darkens by much where
+    the mask [R, R] is 1."""
+    wide = cv2.GaussianBlur(change.permute(1, 2, 0).numpy(), (0, 0), _WRINKLE * change.shape[-1])
+    wider = torch.from_numpy(wide).permute(2, 0, 1)
+    kept = _SHADE / (-luma(wider[None])[0]).clamp(min=_SHADE)
+    return change - mask * (1 - kept) * wider

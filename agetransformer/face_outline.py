@@ -32,6 +32,8 @@ LIPS = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17,
 NOSE = (168, 129, 64, 98, 97, 2, 326, 327, 294, 358)
 NOSE_END = 2
 
+_CHIN = (61, 291, 152)  # the corners of the mouth, and the lowest point of the chin
+
 _MEAN_CENTRE, _MEAN_AXES = (0.5, 0.58), (0.28, 0.32)
 _UP, _ACROSS, _DOWN = 1.45, 1.05, 1.08  # the line ends at half the forehead: stretched about its centre
 
@@ -47,6 +49,13 @@ def raised_outline(outline: np.ndarray) -> np.ndarray:
     centre = (outline.min(axis=0) + outline.max(axis=0)) / 2
     x, y = (outline - centre).T
     return centre + np.column_stack([x * _ACROSS, y * np.where(y < 0, _UP, _DOWN)])
+
+
+def chin(landmarks: np.ndarray) -> np.ndarray:
+    """The line around lower lip and chin, as wide as the mouth, [4, 2]: where a goatee is. Of landmarks [478, 2]."""
+    left, right, lowest = landmarks[list(_CHIN)]
+    across = (right - left) / 2
+    return np.array([left, right, lowest + across, lowest - across])
 
 
 def fill_outline(outline: np.ndarray, side: int, scale: float = 1.0) -> np.ndarray:

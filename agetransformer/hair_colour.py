@@ -41,6 +41,7 @@ _BRIGHTER = 1.15  # times the light that falls there: no grey beard has more tha
 _DENSE = 0.3  # how much it counts for a pixel that others around it are strands
 _STRAND = 1 / 400  # of the face's square: the Gaussian for what is a strand of a beard
 _REDDEST, _BLUE = 1.75, (0.68, 1.05)  # of skin R / G at most, and B / G, in light that is white: nine FFHQ faces in ten
+_OVEREXPOSED, _ENOUGH = 250, 0.5  # levels; of the photo: so much of it has to be less bright to tell the light
 _GRAIN = (0.01, 0.025)  # of 0..1: what differs by less than the first is a camera's noise
 _LEAST_SHARE = 0.01  # nobody sees less
 
@@ -49,12 +50,13 @@ _LEAST_SHARE = 0.01  # nobody sees less
 class Hair:
     """The hair in a picture of a face, as it is: the square around it."""
 
-    pixels: np.ndarray  # [H, H, 3] uint8 RGB, of the hair in each pixel alone
-    mask: np.ndarray  # [H, H] float32 in 0..1, how much of each pixel is hair
+    pixels: np.ndarray  # [H, H, 3] uint8 RGB, where hair of the head ends of that hair alone
+    mask: np.ndarray  # [H, H] float32 in 0..1, how much of each pixel changes with the hair
     tone: np.ndarray  # [H, H] float32, the luma of the hair around each pixel, 0..1
     greyness: np.ndarray  # [H, H] float32 in 0..1, how colourless it is around each pixel; a light beard may have some
     cover: np.ndarray  # [H, H] float32 in 0..1, how much of each pixel can turn grey: below a beard skin shows through
-    shades: np.ndarray  # [H, H] float32, how light the hair is by its shadows alone, 1 usually
+    shades: np.ndarray  # [H, H] float32, how light the hair is by the light that falls there, 1 usually
+    most: np.ndarray  # [H, H] float32, the tone that it may have at most where it turns grey
     left: float  # of the upper left pixel, in pixels of the face's square; may be negative
     top: float
     grey: float  # the mean tone that it has when all of it is grey
@@ -91,6 +93,7 @@ def measure_hair(
     side: int,
     corner: tuple[float, float] = (0, 0),
     beard: bool = False,
+    changing: np.ndarray | None = None,
 ) -> Hair:
     """What `hair_change` needs to know.
 
@@ -102,12 +105,12 @@ def measure_hair(
         side: of the face's square, in pixels.
         corner: x and y of its upper left pixel.
         beard: the skin shows through, and turns no greyer.
+        changing: [F, F] float32 in 0..1, how much of each pixel's change is made; None: all.
     """
     photo_light, photo_saturation = light_and_saturation(pixels)
     face = skin if skin.any() else np.ones_like(skin)
     skin_light, skin_saturation = (float(np.median(values[face])) for values in (photo_light, photo_saturation))
-    brightest = float(np.quantile(photo_light, _WHITE))
-    white = min(brightest, _WHITEST)
+    white = min(float(np.quantile(photo_light, _WHITE)), _WHITEST)
     grey = float(np.clip(_LIGHT * photo_light[face].mean(), _LEAST_LIGHT * white, _MOST_LIGHT * white))
     brow = float(np.quantile(photo_light[brows], 0.25)) if brows.any() else _USUAL * skin_light
     brown = float(np.clip(brow, _DARKEST * skin_light, _LIGHTEST * skin_light))
@@ -121,34 +124,37 @@ def measure_hair(
     tone = around(light, _TONE)
     colourful = around(saturation, _LOCKS) / max(skin_saturation, _SATURATED / 3)
     greyness = 1 - rising(colourful, *COLOURLESS)
-    left, top, extent = _square_around(matte.mask)
+    changed = matte.mask if changing is None else matte.mask * changing
+    left, top, extent = _square_around(changed)
     box = (slice(top, top + extent), slice(left, left + extent))
     usual = float((tone[box] * matte.mask[box]).sum() / max(matte.mask[box].sum(), 1e-6))
     shades = cv2.pow((tone[box] / max(usual, 1e-3)).clip(max=_SHADES), _SHADING)
     cover = np.ones((extent, extent), np.float32)
+    most = np.full_like(cover, np.inf)
     if beard:
         more_colourful = around(saturation, _TONE) / max(skin_saturation, _SATURATED) - 1
         covered, lit = _measure_strands(light, tone, more_colourful, face * (1 - mask) ** 2, skin_light, side)
         cover = covered[box].copy()
         hidden = rising((1 - tone / (skin_light * lit).clip(1e-3)) / (1 - brown / max(skin_light, 1e-3)), *_STUBBLE)
-        lightest = tone * (_LIFTS[0] + (_LIFTS[1] - _LIFTS[0]) * hidden)
-        shades = np.minimum(shades, np.minimum(_BRIGHTER * lit, lightest / grey)[box])
+        most = (tone * (_LIFTS[0] + (_LIFTS[1] - _LIFTS[0]) * hidden))[box].astype(np.float32)
+        shades = np.minimum(shades, _BRIGHTER * lit[box])
         light_enough = rising(tone / max(skin_light, 1e-3), *_LIGHT_BEARD)
         paler = 1 - rising(colourful, COLOURLESS[1], 1)  # than skin, which shows through
         greyness = np.maximum(greyness, light_enough * paler)
     return Hair(  # copies, or what is kept would keep the whole picture
         matte.colours[box].copy(),
-        matte.mask[box].copy(),
+        changed[box].copy(),
         tone[box].copy(),
         greyness[box].copy(),
         cover,
         shades,
+        most,
         left - corner[0],
         top - corner[1],
         grey,
         brown,
         min(1.0, skin_saturation / _SATURATED),
-        _illuminant(*(np.median(pixels[where], axis=0) for where in (face, photo_light >= brightest))),
+        _illuminant(*(np.median(pixels[where], axis=0) for where in (face, _bright(pixels, photo_light)))),
     )
 
 
@@ -186,7 +192,7 @@ def hair_change(hair: Hair, age: float, target: float) -> HairChange | None:
 def grey_change(hair: Hair, share: float) -> np.ndarray:
     """What this share of the hair, 0..1, changes by turning grey: [H, H, 3] float32 to add, in levels of 255."""
     pixels, light = _values(hair)
-    goal = hair.tone + share * (hair.grey * hair.shades - hair.tone).clip(0)
+    goal = hair.tone + share * (np.minimum(hair.grey * hair.shades, hair.most) - hair.tone).clip(0)
     gain = 1 + (_strand_gain(hair, goal, _LIGHT_STRANDS) - 1) * hair.cover
     lighter = goal + gain * (light - hair.tone) - light
     lost = _COLOUR_LOST * share * hair.cover[..., None]
@@ -245,6 +251,15 @@ def _missing_contrast(hair: Hair, light: np.ndarray) -> float:
     differs = np.sqrt((weight * (light - hair.tone) ** 2).sum() / max(weight.sum(), 1e-6))
     more = np.clip(_BROWN_STRANDS * hair.brown / max(differs, 1e-3), 1, _MOST_BROWN_STRANDS)
     return float(1 + (more - 1) * rising(differs, *_GRAIN))
+
+
+def _bright(pixels: np.ndarray, light: np.ndarray) -> np.ndarray:
+    """[F, F] bool: the brightest pixels of a photo that tell the colour of its light, so not overexposed if there are
+    others."""
+    tells = pixels.max(axis=2) < _OVEREXPOSED
+    if tells.mean() < _ENOUGH:
+        tells = np.ones_like(tells)
+    return tells & (light >= np.quantile(light[tells], _WHITE))
 
 
 def _illuminant(skin: np.ndarray, bright: np.ndarray) -> np.ndarray:

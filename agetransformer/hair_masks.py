@@ -26,7 +26,8 @@ _PALE = (0.1, 0.2)  # skin of less saturation does not tell itself from a white 
 _FOUND = (0.35, 0.7)  # from how likely a beard on its rest is looked for, and all of it; softly, or films would flicker
 _REACH = 1 / 10  # of the face's square: so far
 _FINE = 1 / 128  # of the face's square: the Gaussian that joins the strands of a beard
-_MOUSTACHE, _BEARD = (0.004, 0.008), (0.012, 0.03)  # of the face's square: what is less than the first is none
+_AROUND_MOUTH, _ELSEWHERE = (0.004, 0.008), (0.012, 0.03)  # of the face's square: less than the first is no beard,
+_BLENDED = 1 / 48  # of the face's square: and by this Gaussian the one passes into the other
 _STEP = 4  # px: the rest is looked for on a smaller picture
 
 
@@ -119,18 +120,17 @@ def whole_beard(
     return whole
 
 
-def without_patches(beard: np.ndarray, moustache: np.ndarray, side: int) -> np.ndarray:
-    """A mask of a beard without what is too small for one: a shadow, or a patch of stubble.
+def share_of_beard(beard: np.ndarray, around_mouth: np.ndarray, side: int) -> np.ndarray:
+    """How sure what was found is a beard, and no shadow or patch of stubble, which are smaller: [F, F] float32 in 0..1.
 
     Args:
         beard: [F, F] float32 in 0..1.
-        moustache: [F, F] bool, where a moustache may be, which is smaller.
+        around_mouth: [F, F] bool, where moustaches and goatees are, smaller than other beards.
         side: of the face's square, in pixels.
-    Returns:
-        [F, F] float32 in 0..1.
     """
-    above, below = (float((beard * where).sum()) / side**2 for where in (moustache, ~moustache))
-    return beard * np.where(moustache, rising(above, *_MOUSTACHE), rising(below, *_BEARD)).astype(np.float32)
+    near, far = (float((beard * where).sum()) / side**2 for where in (around_mouth, ~around_mouth))
+    where = blurred(around_mouth.astype(np.float32), _BLENDED * side)
+    return (where * rising(near, *_AROUND_MOUTH) + (1 - where) * rising(far, *_ELSEWHERE)).astype(np.float32)
 
 
 def _dark_moustache(pixels: np.ndarray, skin: np.ndarray, lips: np.ndarray, side: int) -> np.ndarray:

@@ -19,6 +19,7 @@ _USUAL = 1 / 24  # of the face's square: the Gaussian for the usual colours of b
 _NOISE = 0.03  # of 0..1: colours differ by so much more than is seen of them
 _KNOWN = (0.003, 0.02)  # of 0..1, how much there is of either by that Gaussian: less than the first tells nothing
 _APART = (3.0, 9.0)  # squared Mahalanobis distance of both: less than the first tells nothing, the second everything
+_NOT_ALIKE = (0.3, 1.0)  # the same: from the second on a first look may sort them
 _LIKE_HAIR = (
     0.2,
     0.8,
@@ -29,7 +30,8 @@ _PARTLY = (
     0.3,
     1.0,
 )  # of the way from what is beside hair to hair: no hair up to the first, all of it from the second on
-_INSIDE, _GAP = (0.85, 0.97), (0.1, 0.7)  # by that Gaussian, deep in dark hair: there only what is like skin is a gap
+_INSIDE = (0.85, 0.97)  # by that Gaussian: no edge is near, and only dark hair can have gaps;
+_GAP = (0.1, 0.7)  # there less of that way is enough, as light falls on strands: a gap up to the first
 _DARKER = (0.15, 0.35)  # than what is beside it, as a share: from the second on hair is dark
 _OWN = (
     0.3,
@@ -54,7 +56,7 @@ def matte_hair(pixels: np.ndarray, mask: np.ndarray, side: int) -> Matte:
     and those that are beside the hair. Where both look alike, or one is missing, the mask stays.
 
     Args:
-        pixels: [F, F, 3] uint8 RGB.
+        pixels: [F, F, 3] uint8 RGB; height and width may differ.
         mask: [F, F] float32 in 0..1, how likely each pixel is hair.
         side: of the face's square in it, in pixels.
     """
@@ -73,8 +75,9 @@ def matte_hair(pixels: np.ndarray, mask: np.ndarray, side: int) -> Matte:
         direction, apart = _discriminant(hair, beside, most > 0)
         if again:  # where a mask went farther than that too far, what looks like the other is no part of either
             way = (direction * (seen - beside.mean)).sum(axis=2)
-            surely *= 1 - (apart > 0) * (1 - rising(way, *_LIKE_HAIR))
-            surely_not *= 1 - (apart > 0) * rising(way, *_LIKE_HAIR)
+            differs = rising(apart, *_NOT_ALIKE).astype(np.float32)
+            surely *= 1 - differs * (1 - rising(way, *_LIKE_HAIR))
+            surely_not *= 1 - differs * rising(way, *_LIKE_HAIR)
     sure = rising(apart, *_APART) * rising(np.minimum(hair.weight, beside.weight), *_KNOWN) * (most > 0)
     if not sure.any():
         return Matte(mask, pixels)

@@ -36,7 +36,8 @@ def test_little_changes_in_the_eyes_and_the_rest_as_before() -> None:
 
 
 def test_the_corners_are_beyond_the_eyes_and_below_the_brows(landmarks: np.ndarray) -> None:
-    mask = corners_mask(landmarks, SIDE)
+    mask = corners_mask(landmarks, eyes_mask(landmarks, SIDE))
+    assert mask[eyes_mask(landmarks, SIDE) > 0.99].max() < 0.01
     assert mask.shape == (SIDE, SIDE) and mask.min() >= 0 and mask.max() <= 1
 
     def at(*points: int) -> float:
@@ -50,20 +51,39 @@ def test_the_corners_are_beyond_the_eyes_and_below_the_brows(landmarks: np.ndarr
     assert max(at(6), at(50), at(280), at(10)) < 0.01  # nose, cheeks, forehead
 
 
-def test_beyond_the_corners_wrinkles_go_and_no_wedge_is_drawn() -> None:
+def test_beyond_the_corners_no_wedge_is_drawn_and_wrinkles_go() -> None:
     rows = torch.arange(SIDE) - 190.0
     mask = torch.zeros(SIDE, SIDE)
     mask[:, 100:200] = 1
 
-    def left(light: torch.Tensor) -> float:
-        """How much of a change along row 190 stays."""
+    def made(light: torch.Tensor) -> torch.Tensor:
+        """What becomes of a change, [SIDE], where the mask is 1."""
         change = light[:, None].expand(3, SIDE, SIDE).contiguous()
-        made = without_drawn_corners(change, mask)
-        assert torch.equal(made[:, :, :100], change[:, :, :100])
-        return (made[0, 190, 150] / change[0, 190, 150]).item()
+        ruled = without_drawn_corners(change, mask)
+        assert torch.equal(ruled[:, :, :100], change[:, :, :100])
+        return ruled[0, :, 150]
 
-    wedge, ridge = (-0.3 * torch.exp(-0.5 * (rows / deviation) ** 2) for deviation in (5, 0.5))
-    assert left(wedge) < 0.2 and left(-wedge) == 1 and left(ridge) > 0.5
+    wedge, wrinkles = -0.3 * torch.exp(-0.5 * (rows / 5) ** 2), 0.06 * torch.cos(2.5 * rows)
+    assert made(wedge)[190] / wedge[190] < 0.35 and torch.equal(made(-wedge), -wedge)
+    assert torch.allclose(made(wedge + wrinkles) - made(wedge), wrinkles, atol=0.003)
+
+
+def test_in_the_app_nothing_is_drawn_beyond_the_eyes_of_who_grows_younger_alone(
+    embedded: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held_back: list[float] = []
+
+    def hold_back(change: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        held_back.append(float(mask.max()))
+        return 0 * change
+
+    monkeypatch.setattr("agetransformer.editor.without_drawn_corners", hold_back)
+    with closing(AgeEditor.from_pretrained(device="cpu")) as editor:
+        face = editor.find_faces("assets/astronaut.jpg")[0]
+        encoding = editor.encode(replace(face, age=45.0))
+        younger, older = editor.decode(encoding, (25.0, 65.0), hair=False, shares=[1.0, 1.0])
+    assert held_back and min(held_back) > 0.9
+    assert np.abs(younger.change).max() == 0 and np.abs(older.change).max() > 1
 
 
 def test_in_the_app_eyes_stay_clear_in_who_grows_older_alone(embedded: None) -> None:
