@@ -9,7 +9,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from agetransformer.hair_masks import LUMA, blurred, rising
+from agetransformer.hair_masks import LUMA, blurred, filled, rising
 
 _STEP = 1 / 96  # of the face's square: what is usual around a pixel is told from a picture of such pixels
 _BAND = 1 / 32  # of the face's square: so far from a mask's edge on either side hair, or what is beside it, is sure
@@ -60,6 +60,18 @@ def matte_hair(pixels: np.ndarray, mask: np.ndarray, side: int) -> Matte:
         mask: [F, F] float32 in 0..1, how likely each pixel is hair.
         side: of the face's square in it, in pixels.
     """
+    columns, rows = filled(mask)
+    if len(rows) == 0:
+        return Matte(mask, pixels)
+    margin = round((_BAND + 2 * _USUAL) * side)  # only around the hair
+    box = tuple(slice(max(0, ends[0] - margin), ends[-1] + margin + 1) for ends in (rows, columns))
+    found, whole = _matte(pixels[box], mask[box], side), Matte(mask.copy(), pixels.copy())
+    whole.mask[box], whole.colours[box] = found
+    return whole
+
+
+def _matte(pixels: np.ndarray, mask: np.ndarray, side: int) -> Matte:
+    """`matte_hair` in all of a picture."""
     step = max(1.0, _STEP * side)
     size = tuple(max(1, round(extent / step)) for extent in mask.shape[::-1])
     reach = 2 * max(1, round(_BAND * side / step)) + 1
