@@ -295,8 +295,9 @@ class AgeEditor:
             bearded[: round((landmarks[NOSE_END, 1] - _MOUSTACHE / squares) * len(pixels))] = False
             reach = np.ones((2 * round(_BEYOND_LIP * small.width) + 1,) * 2, np.uint8)
             moustache = cv2.dilate(inside(UPPER_LIP).astype(np.uint8), reach).astype(bool) & bearded
+            beard = beard * crop
             beard = whole_beard(
-                beard * crop, pixels, skin & (beard * crop < _LEAST_HAIR), bearded, moustache, inside(LIPS), small.width
+                beard, pixels, skin & (beard < _LEAST_HAIR), bearded, moustache, inside(LIPS), small.width
             )
             around_mouth = moustache | (bearded & fill_outline(chin(landmarks), len(pixels)))
             changing = [crop * (1 - brows * (1 - hair)), share_of_beard(beard, around_mouth, small.width)]

@@ -18,10 +18,7 @@ _SOFT = 0.003  # of the side: the standard deviation of the mask's edge
 _FINER = 4  # times finer than the mask the outline is drawn
 _SHADE = 4 / 127.5  # of the range 2: by how much skin beyond an eye's outer corner may darken,
 _WRINKLE = 0.007  # by a Gaussian of so much of the side: what is narrower is a wrinkle that goes
-_BEYOND, _REACH = (
-    0.45,
-    0.6,
-)  # of the eye's width: how far beyond the corner the mask's middle is, and it reaches
+_BEYOND, _REACH = 0.45, 0.6  # of the eye's width: from the corner to the mask's middle, and from there to its end
 _WIDER = 1.2  # times a brow, which has its own hair to darken
 
 

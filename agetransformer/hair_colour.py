@@ -31,11 +31,8 @@ _DARKEST, _USUAL, _LIGHTEST = 0.22, 0.32, 0.42  # how light brown hair is, as mu
 _COVERED = 1.3  # how much faster than its tone grey hair loses its colourlessness
 _LIGHT_BEARD = (0.65, 0.9)  # times the skin's lightness: so light and a little paler than the skin, a beard is white
 _THICK = 0.45  # so much darker than skin, or more colourful, of 1, strands of a beard hide the skin below
-_STUBBLE = (
-    0.6,
-    0.95,
-)  # of the way from skin to brown hair: a beard no darker than the first is stubble, from the second
-_LIFTS = (1.4, 4.4)  # on no skin shows through: times its tone, how light each can turn
+_STUBBLE = (0.6, 0.95)  # of the way from skin to brown hair: up to the first it is stubble, from the second on a beard
+_LIFTS = (1.4, 4.4)  # times its tone, how light each of these can turn: of stubble most is skin
 _BESIDE = 1 / 10  # of the face's square: the Gaussian for how light the skin beside a beard is
 _BRIGHTER = 1.15  # times the light that falls there: no grey beard has more than this of its usual tone
 _DENSE = 0.3  # how much it counts for a pixel that others around it are strands
@@ -115,8 +112,11 @@ def measure_hair(
     brow = float(np.quantile(photo_light[brows], 0.25)) if brows.any() else _USUAL * skin_light
     brown = float(np.clip(brow, _DARKEST * skin_light, _LIGHTEST * skin_light))
 
-    matte = Matte(mask, pixels) if beard else matte_hair(pixels, mask, side)
-    light, saturation = light_and_saturation(matte.colours)
+    if beard:
+        matte, light, saturation = Matte(mask, pixels), photo_light, photo_saturation
+    else:
+        matte = matte_hair(pixels, mask, side)
+        light, saturation = light_and_saturation(matte.colours)
 
     def around(what: np.ndarray, reach: float) -> np.ndarray:
         return _blurred_within(matte.mask, what, reach * side)

@@ -107,9 +107,7 @@ def whole_beard(
         return beard
     light, saturation = light_and_saturation(pixels)
     usual_light, usual_saturation = (float(np.median(values[skin])) for values in (light, saturation))
-    margin = round((_REACH + 4 * _FINE) * side)  # only around the beard
-    columns, rows = filled(seeds)
-    box = tuple(slice(max(0, ends[0] - margin), ends[-1] + margin + 1) for ends in (rows, columns))
+    box = box_around(seeds, round((_REACH + 4 * _FINE) * side))  # only around the beard
     dark = _dark_moustache(pixels[box], skin[box], lips[box], side) * moustache[box]
     light, saturation = (cv2.GaussianBlur(values[box], (0, 0), _FINE * side) for values in (light, saturation))
     white = rising(light / max(usual_light, 1e-3), *_LIGHT) * where[box] * rising(usual_saturation, *_PALE)
@@ -202,3 +200,10 @@ def light_and_saturation(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def filled(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The columns and the rows in which a mask [H, W] is more than 0, in order."""
     return np.flatnonzero(mask.max(axis=0) > 0), np.flatnonzero(mask.max(axis=1) > 0)
+
+
+def box_around(mask: np.ndarray, margin: int) -> tuple[slice, slice]:
+    """The rows and the columns in which a mask [H, W] is more than 0, and so many pixels around; it is so somewhere."""
+    columns, rows = filled(mask)
+    down, across = (slice(max(0, ends[0] - margin), ends[-1] + margin + 1) for ends in (rows, columns))
+    return down, across

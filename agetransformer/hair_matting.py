@@ -9,7 +9,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from agetransformer.hair_masks import LUMA, blurred, filled, rising
+from agetransformer.hair_masks import LUMA, blurred, box_around, rising
 
 _STEP = 1 / 96  # of the face's square: what is usual around a pixel is told from a picture of such pixels
 _BAND = 1 / 32  # of the face's square: so far from a mask's edge on either side hair, or what is beside it, is sure
@@ -20,23 +20,14 @@ _NOISE = 0.03  # of 0..1: colours differ by so much more than is seen of them
 _KNOWN = (0.003, 0.02)  # of 0..1, how much there is of either by that Gaussian: less than the first tells nothing
 _APART = (3.0, 9.0)  # squared Mahalanobis distance of both: less than the first tells nothing, the second everything
 _NOT_ALIKE = (0.3, 1.0)  # the same: from the second on a first look may sort them
-_LIKE_HAIR = (
-    0.2,
-    0.8,
-)  # of the way from what is beside hair to hair: none up to the first, hair from the second on
+_LIKE_HAIR = (0.2, 0.8)  # of the way from what is beside hair to hair: none up to the first, hair from the second on
 _NEAR = 1 / 96  # of the face's square: the Gaussian of the mask that says how near its edge is
 _PRIOR = 0.25  # how much that counts beside the colours, of the way between both
-_PARTLY = (
-    0.3,
-    1.0,
-)  # of the way from what is beside hair to hair: no hair up to the first, all of it from the second on
+_PARTLY = (0.3, 1.0)  # of that way: up to the first a pixel has no hair, from the second on it is all hair
 _INSIDE = (0.85, 0.97)  # by that Gaussian: no edge is near, and only dark hair can have gaps;
 _GAP = (0.1, 0.7)  # there less of that way is enough, as light falls on strands: a gap up to the first
 _DARKER = (0.15, 0.35)  # than what is beside it, as a share: from the second on hair is dark
-_OWN = (
-    0.3,
-    0.8,
-)  # of 0..1: a pixel of no more hair than the first counts as usual hair, from the second on as it is
+_OWN = (0.3, 0.8)  # of 0..1: up to so much hair a pixel counts as usual hair, from the second on as it is
 
 _PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))  # of R, G and B, and where each is behind these three:
 _PAIR_OF = 3 + np.array([[0, 1, 2], [1, 3, 4], [2, 4, 5]])
@@ -60,11 +51,9 @@ def matte_hair(pixels: np.ndarray, mask: np.ndarray, side: int) -> Matte:
         mask: [F, F] float32 in 0..1, how likely each pixel is hair.
         side: of the face's square in it, in pixels.
     """
-    columns, rows = filled(mask)
-    if len(rows) == 0:
+    if not mask.any():
         return Matte(mask, pixels)
-    margin = round((_BAND + 2 * _USUAL) * side)  # only around the hair
-    box = tuple(slice(max(0, ends[0] - margin), ends[-1] + margin + 1) for ends in (rows, columns))
+    box = box_around(mask, round((_BAND + 2 * _USUAL) * side))  # only around the hair
     found, whole = _matte(pixels[box], mask[box], side), Matte(mask.copy(), pixels.copy())
     whole.mask[box], whole.colours[box] = found
     return whole
