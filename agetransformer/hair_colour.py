@@ -20,10 +20,14 @@ _LOCKS = 1 / 16  # the same for how grey a lock is
 _LIGHT = 1.1  # how light grey hair is, as a multiple of the skin's lightness in the photo,
 _LEAST_LIGHT, _MOST_LIGHT = 0.4, 0.75  # and within these bounds, as multiples of what is white in the photo:
 _WHITE, _WHITEST = 0.98, 0.85  # this quantile of its lightness, up to that
-_SHADES, _SHADING = 1.5, 0.7  # the new colour is as light by place as the old one, up to this and by this power
-_COLOUR_LOST = 0.85  # of the colour, where all is grey
-_LIGHT_STRANDS, _MOST_STRANDS = 0.6, 2.2  # strands gain contrast by this power of the tone's gain, so much at most,
-_DARK_STRANDS = 0.15  # and lose it by this one: of white hair they differ by less than of dark
+_SHADES, _SHADING = 1.5, 0.8  # the new colour is as light by place as the old one, up to this and by this power
+_COLOUR_LOST = 0.85  # of the colour, where all is grey,
+_FADES = 2.0  # and what is left goes by this power of the share that is not: half grey, red hair would be pink
+_GREY_STRANDS = 0.2  # of its tone, how much strands of grey hair differ: they gain contrast towards that,
+_LEAST_GAIN, _MOST_GAIN = (0.6, 2.2), (0.8, 3.2)  # each a power of the tone's gain, and so much at most;
+_DARK_STRANDS = 0.15  # made brown they differ by this power of it: of white hair they do by less than of dark
+_GOLDEN = 0.6  # times the skin's lightness: what is so light and has colour is golden,
+_BLOND = (0.12, 0.22)  # and hair of which so much is golden is blond: up to the first share not, from the second on
 _BROWN_STRANDS, _MOST_BROWN_STRANDS = 0.4, 2.5  # of its tone, how much those of brown hair differ; gained at most
 _BROWN = np.array([0.26, -0.08, -0.30], np.float32)  # R, G, B of brown hair beyond its tone, as shares of it
 _SATURATED = 0.25  # skin of less saturation is in a paler photo, where brown is paler too
@@ -34,7 +38,9 @@ _THICK = 0.45  # so much darker than skin, or more colourful, of 1, strands of a
 _STUBBLE = (0.6, 0.95)  # of the way from skin to brown hair: up to the first it is stubble, from the second on a beard
 _LIFTS = (1.4, 4.4)  # times its tone, how light each of these can turn: of stubble most is skin
 _BESIDE = 1 / 10  # of the face's square: the Gaussian for how light the skin beside a beard is
-_BRIGHTER = 1.15  # times the light that falls there: no grey beard has more than this of its usual tone
+_SUREST = 3  # the power of how likely a pixel is beard by which it counts for the tone
+_SHOWS = 0.35  # how much of the skin's colour is in a grey beard
+_BRIGHTER = 1.0  # times the light that falls there: no grey beard has more than this of its usual tone
 _DENSE = 0.3  # how much it counts for a pixel that others around it are strands
 _STRAND = 1 / 400  # of the face's square: the Gaussian for what is a strand of a beard
 _REDDEST, _BLUE = 1.75, (0.68, 1.05)  # of skin R / G at most, and B / G, in light that is white: nine FFHQ faces in ten
@@ -50,6 +56,7 @@ class Hair:
     pixels: np.ndarray  # [H, H, 3] uint8 RGB, where hair of the head ends of that hair alone
     mask: np.ndarray  # [H, H] float32 in 0..1, how much of each pixel changes with the hair
     tone: np.ndarray  # [H, H] float32, the luma of the hair around each pixel, 0..1
+    strands: np.ndarray  # [H, H] float32, how much the luma of the hair differs from it there, standard deviation
     greyness: np.ndarray  # [H, H] float32 in 0..1, how colourless it is around each pixel; a light beard may have some
     cover: np.ndarray  # [H, H] float32 in 0..1, how much of each pixel can turn grey: below a beard skin shows through
     shades: np.ndarray  # [H, H] float32, how light the hair is by the light that falls there, 1 usually
@@ -118,10 +125,13 @@ def measure_hair(
         matte = matte_hair(pixels, mask, side)
         light, saturation = light_and_saturation(matte.colours)
 
+    surest = matte.mask**_SUREST if beard else matte.mask  # or a beard's edge would be as light as skin
+
     def around(what: np.ndarray, reach: float) -> np.ndarray:
-        return _blurred_within(matte.mask, what, reach * side)
+        return _blurred_within(surest, what, reach * side)
 
     tone = around(light, _TONE)
+    strands = np.sqrt(around((light - tone) ** 2, _LOCKS))
     colourful = around(saturation, _LOCKS) / max(skin_saturation, _SATURATED / 3)
     greyness = 1 - rising(colourful, *COLOURLESS)
     changed = matte.mask if changing is None else matte.mask * changing
@@ -141,10 +151,20 @@ def measure_hair(
         light_enough = rising(tone / max(skin_light, 1e-3), *_LIGHT_BEARD)
         paler = 1 - rising(colourful, COLOURLESS[1], 1)  # than skin, which shows through
         greyness = np.maximum(greyness, light_enough * paler)
+    else:
+        has_colour = saturation > COLOURLESS[1] * max(skin_saturation, _SATURATED / 3)
+        golden = matte.mask * has_colour * (light > _GOLDEN * skin_light)
+        blond = rising(float(golden.sum() / max(matte.mask.sum(), 1e-6)), *_BLOND)
+        greyness *= 1 - blond  # what is white there shines
+    skin_colour, bright = (np.median(pixels[where], axis=0) for where in (face, _bright(pixels, photo_light)))
+    illuminant = _illuminant(skin_colour, bright)
+    if beard:
+        illuminant += _SHOWS * (skin_colour.astype(np.float32) / max(skin_colour @ LUMA, 1) - illuminant)
     return Hair(  # copies, or what is kept would keep the whole picture
         matte.colours[box].copy(),
         changed[box].copy(),
         tone[box].copy(),
+        strands[box].copy(),
         greyness[box].copy(),
         cover,
         shades,
@@ -154,7 +174,7 @@ def measure_hair(
         grey,
         brown,
         min(1.0, skin_saturation / _SATURATED),
-        _illuminant(*(np.median(pixels[where], axis=0) for where in (face, _bright(pixels, photo_light)))),
+        illuminant,
     )
 
 
@@ -193,9 +213,9 @@ def grey_change(hair: Hair, share: float) -> np.ndarray:
     """What this share of the hair, 0..1, changes by turning grey: [H, H, 3] float32 to add, in levels of 255."""
     pixels, light = _values(hair)
     goal = hair.tone + share * (np.minimum(hair.grey * hair.shades, hair.most) - hair.tone).clip(0)
-    gain = 1 + (_strand_gain(hair, goal, _LIGHT_STRANDS) - 1) * hair.cover
+    gain = 1 + (_strand_gain(hair, goal) - 1) * hair.cover
     lighter = goal + gain * (light - hair.tone) - light
-    lost = _COLOUR_LOST * share * hair.cover[..., None]
+    lost = _COLOUR_LOST * (1 - (1 - share) ** _FADES) * hair.cover[..., None]
     tint = 1 + lost * (hair.illuminant - 1)
     grey = (light + hair.cover * lighter)[..., None] * tint + (1 - lost) * (pixels - light[..., None])
     return 255 * hair.mask[..., None] * (grey.clip(0, 1) - pixels)
@@ -206,8 +226,9 @@ def brown_change(hair: Hair, share: float) -> np.ndarray:
     pixels, light = _values(hair)
     lost = share * hair.greyness
     goal = hair.tone + lost * (hair.brown * hair.shades - hair.tone).clip(max=0)
-    gain = _strand_gain(hair, goal, _DARK_STRANDS)
-    darker = 1 - (goal + 0.02) / (hair.tone + 0.02)  # dark hair needs no colour
+    tone_gain = _tone_gain(hair, goal)
+    gain = cv2.pow(tone_gain, _DARK_STRANDS)
+    darker = 1 - tone_gain  # dark hair needs no colour
     covered = (_COVERED * darker).clip(0, 1) * hair.greyness
     own = gain * (1 - covered / 2)
     gain = gain * (1 + (_missing_contrast(hair, light) - 1) * darker.clip(0))
@@ -237,9 +258,19 @@ def _blurred_within(hair: np.ndarray, values: np.ndarray, sigma: float) -> np.nd
     return blurred(values * weight, sigma) / blurred(weight, sigma)
 
 
-def _strand_gain(hair: Hair, goal: np.ndarray, power: float) -> np.ndarray:
-    """[H, H]: by how much strands differ more where the tone becomes `goal`."""
-    return cv2.pow((goal + 0.02) / (hair.tone + 0.02), power).clip(max=_MOST_STRANDS)
+def _tone_gain(hair: Hair, goal: np.ndarray) -> np.ndarray:
+    """[H, H]: how many times lighter hair is where its tone becomes `goal`."""
+    return (goal + 0.02) / (hair.tone + 0.02)
+
+
+def _strand_gain(hair: Hair, goal: np.ndarray) -> np.ndarray:
+    """[H, H]: by how much strands differ more where the tone becomes `goal`, which is lighter.
+
+    Of little contrast they would be felt, and fog; of much, metal.
+    """
+    tone_gain = _tone_gain(hair, goal)
+    least, most = (cv2.pow(tone_gain, power).clip(max=limit) for power, limit in (_LEAST_GAIN, _MOST_GAIN))
+    return np.minimum(most, np.maximum(least, _GREY_STRANDS * goal / (hair.strands + 1e-3)))
 
 
 def _missing_contrast(hair: Hair, light: np.ndarray) -> float:
