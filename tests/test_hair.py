@@ -62,6 +62,15 @@ def test_hair_of_people_behind_is_left_out():
     assert own_part(np.full((96, 96), 0.2, np.float32), mean_outline()).max() == 0
 
 
+def test_a_hand_at_a_cheek_that_may_be_hair_is_none():
+    mask: np.ndarray = np.zeros((96, 96), np.float32)
+    mask[20:44, 28:68] = 0.9
+    mask[20:44, 68:72] = 0.45  # the soft edge of hair
+    mask[60:80, 70:90] = 0.45  # a hand, which touches the head
+    own = own_part(mask, mean_outline())
+    assert own[30, 30:66].min() == 1 and own[30, 69] > 0.25 and own[62:].max() == 0
+
+
 def test_hair_between_two_faces_is_of_the_nearer_one():
     mask: np.ndarray = np.zeros((96, 96), np.float32)
     mask[30:40] = 0.9

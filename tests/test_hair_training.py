@@ -27,6 +27,7 @@ from train.hair_segmenter import (
     train_hair_segmenter,
 )
 from train.label_hair import SIDE, label_hair, main, own_hair
+from train.neighbours import add_neighbours
 
 ASSETS = Path(__file__).parent.parent / "assets"
 
@@ -88,6 +89,9 @@ def run(
             beards=str(folder / "beards.npz"),
             classifier=str(untrained_classifier),
             model=HairSegmenterConfig(resolution=32),
+            beside=0.2,
+            relit=0.2,
+            shifted=0.1,
             images=1600,
             batch=8,
             lr=3e-3,
@@ -132,6 +136,29 @@ def test_a_stopped_run_goes_on_as_if_it_had_not(run, tmp_path):
         load_checkpoint(HairSegmenter, HairSegmenterConfig, tmp_path / name).state_dict() for name in ("whole", "parts")
     )
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_it_begins_with_another_segmenter_of_another_resolution(run, tmp_path):
+    config, folder = run
+    few = HairTraining(**{**vars(config), "images": 8})
+    train_hair_segmenter(few, tmp_path / "small", cache=str(folder))
+    after = HairTraining(**{**vars(few), "start": str(tmp_path / "small"), "model": HairSegmenterConfig(resolution=48)})
+    model = build_networks(after).model
+    before = load_checkpoint(HairSegmenter, HairSegmenterConfig, tmp_path / "small")
+    assert model.config.resolution == 48
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in before.state_dict().items())
+
+
+def test_a_neighbour_stands_beside_the_face_and_behind_it():
+    x = torch.stack([torch.full((3, 64, 64), value) for value in (-1.0, 1.0)])
+    parts = torch.zeros(2, 2, 64, 64)
+    parts[:, 0, :12] = 1  # hair up to both edges
+    made = add_neighbours(x, parts, 1.0, torch.Generator().manual_seed(0))
+    assert torch.equal(made[:, :, :12], x[:, :, :12]) and torch.equal(made[:, :, 24:48, 24:40], x[:, :, 24:48, 24:40])
+    lower = made[:, 0, 48:].mean(dim=1) * torch.tensor([[-1.0], [1.0]])  # 1 where it is the face's own picture
+    edges = torch.stack([lower[:, 0], lower[:, -1]], dim=1).sort(dim=1).values
+    assert edges[:, 0].max() < -0.9 and edges[:, 1].min() > 0.9, "at one side, and no other"
+    assert torch.equal(add_neighbours(x, parts, 0.0, torch.Generator()), x)
 
 
 @pytest.mark.parametrize(("field", "module"), [("maps", "label_hair"), ("beards", "label_beards")])

@@ -76,6 +76,19 @@ def random_affine(x: Tensor, size: int, generator: torch.Generator, share: Share
     return F.grid_sample(x, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
+def random_place(x: Tensor, most: float, generator: torch.Generator) -> Tensor:
+    """Images [N, C, S, S] shifted by up to `most` of the side, 0..1: beyond their edge they are mirrored.
+
+    So are surroundings of a face that reach beyond the edge of its photo.
+    """
+    side, reach = x.shape[-1], round(most * x.shape[-1])
+    wide = F.pad(x, (reach,) * 4, mode="reflect")
+    places = torch.randint(2 * reach + 1, (len(x), 2), generator=generator).tolist()
+    return torch.stack(
+        [one[:, top : top + side, left : left + side] for one, (top, left) in zip(wide, places, strict=True)]
+    )
+
+
 def random_blur(x: Tensor, chance: float, generator: torch.Generator, share: Share = WHOLE) -> Tensor:
     """Lose resolution, by one factor of 1.3 to 3, in some of the images, each with this chance."""
     chosen = torch.rand(len(x) * share.count, generator=generator) < chance

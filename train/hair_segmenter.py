@@ -21,7 +21,15 @@ from agetransformer.checkpoint import load_checkpoint, save_checkpoint
 from agetransformer.classifier import AgeClassifier, ClassifierConfig
 from agetransformer.files import written_whole
 from agetransformer.hair_segmenter import HairSegmenter, HairSegmenterConfig
-from train.augment import random_affine, random_blur, random_colour, random_jpeg, whiten_beards
+from train.augment import (
+    random_affine,
+    random_blur,
+    random_colour,
+    random_jpeg,
+    random_place,
+    relight,
+    whiten_beards,
+)
 from train.averaging import update_average
 from train.classifier import imagenet_weights
 from train.config import load_config, require_at_least_one
@@ -29,6 +37,7 @@ from train.data import held_out, load_faces, to_unit
 from train.deadline import Deadline
 from train.face_maps import read_maps
 from train.memory import keep_freed_memory
+from train.neighbours import add_neighbours
 from train.options import failing_in_a_sentence, training_parser
 from train.runlog import RunLog
 from train.schedule import cosine_rate
@@ -47,7 +56,11 @@ class HairTraining:
     beards: str = ""  # file of train.label_beards
     bearded: float = 0.25  # share of the faces drawn that have a beard
     whitened: float = 0.0  # share of the beards that turn grey or white first
+    beside: float = 0.0  # share of the faces that get another one beside them
+    relit: float = 0.0  # share of the faces in other light
+    shifted: float = 0.0  # of the side: so far faces are moved, and mirrored beyond the edge
     classifier: str = ""  # V to start from; empty: ImageNet weights
+    start: str = ""  # segmenter to start from instead, of any resolution
     model: HairSegmenterConfig = field(default_factory=HairSegmenterConfig)
     images: int = 20_000  # images seen in training
     batch: int = 16
@@ -111,21 +124,29 @@ def load_split(config: HairTraining, cache: str = ".cache") -> tuple[HairFaces, 
 
 
 def build_networks(config: HairTraining, device: torch.device | str = "cpu") -> Networks:
-    """The segmenter on the weights of V's backbone, its average and its optimizer."""
+    """The segmenter on the weights of another or of V's backbone, its average and its optimizer."""
     torch.manual_seed(config.seed)
-    if config.classifier:
-        backbone = load_checkpoint(AgeClassifier, ClassifierConfig, config.classifier)
+    model = HairSegmenter(config.model)
+    if config.start:
+        model.load_state_dict(load_checkpoint(HairSegmenter, HairSegmenterConfig, config.start).state_dict())
+    else:
+        _load_backbone(model, config.classifier)
+    model = model.to(device=device, memory_format=torch.channels_last).train()
+    average = copy.deepcopy(model).requires_grad_(False).eval()
+    return Networks(model, average, torch.optim.AdamW(model.parameters(), config.lr, weight_decay=config.weight_decay))
+
+
+def _load_backbone(model: HairSegmenter, classifier: str) -> None:
+    """Give a segmenter the first stages of V, or of ImageNet's where that is empty."""
+    if classifier:
+        backbone = load_checkpoint(AgeClassifier, ClassifierConfig, classifier)
     else:
         backbone = AgeClassifier()
         imagenet_weights(backbone)
-    model = HairSegmenter(config.model)
     model.stem.load_state_dict(backbone.stem.state_dict())
     blocks = iter(backbone.blocks)
     for block in (block for stage in model.stages for block in stage):
         block.load_state_dict(next(blocks).state_dict())
-    model = model.to(device=device, memory_format=torch.channels_last).train()
-    average = copy.deepcopy(model).requires_grad_(False).eval()
-    return Networks(model, average, torch.optim.AdamW(model.parameters(), config.lr, weight_decay=config.weight_decay))
 
 
 def compute_hair_loss(logits: Tensor, parts: Tensor, known: Tensor) -> Tensor:
@@ -151,8 +172,14 @@ def draw_batch(
     images = to_unit(random_jpeg(some.images, 0.25, random))
     if config.whitened > 0:
         images = whiten_beards(images, some.parts[:, 1:] / 255, config.whitened, random)
+    if config.beside > 0:
+        images = add_neighbours(images, some.parts / 255, config.beside, random)
+    if config.relit > 0:
+        images = relight(images, config.relit, random)
     both = torch.cat([images, to_unit(some.parts)], dim=1)  # moved together
     images, parts = random_affine(both, config.model.resolution, random).split([3, 2], dim=1)
+    if config.shifted > 0:
+        images, parts = random_place(torch.cat([images, parts], dim=1), config.shifted, random).split([3, 2], dim=1)
     images = random_colour(random_blur(images, 0.3, random), random).clamp(-1, 1)
     return images.contiguous(memory_format=torch.channels_last), (parts + 1) / 2, some.known
 
