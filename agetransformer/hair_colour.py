@@ -23,11 +23,12 @@ _WHITE, _WHITEST = 0.98, 0.85  # this quantile of its lightness, up to that
 _SHADES, _SHADING = 1.5, 0.8  # the new colour is as light by place as the old one, up to this and by this power
 _COLOUR_LOST = 0.85  # of the colour, where all is grey,
 _FADES = 2.0  # and what is left goes by this power of the share that is not: half grey, red hair would be pink
-_GREY_STRANDS = 0.2  # of its tone, how much strands of grey hair differ: they gain contrast towards that,
-_LEAST_GAIN, _MOST_GAIN = (0.6, 2.2), (0.8, 3.2)  # each a power of the tone's gain, and so much at most;
+_GREY_STRANDS = 0.2  # of its tone, how much strands of grey hair differ: those that differ by more gain less,
+_LEAST_GAIN, _MOST_GAIN = (0.6, 2.2), (0.8, 3.2)  # of these two, each a power of the tone's gain up to a limit;
 _DARK_STRANDS = 0.15  # made brown they differ by this power of it: of white hair they do by less than of dark
-_GOLDEN = 0.6  # times the skin's lightness: what is so light and has colour is golden,
-_BLOND = (0.12, 0.22)  # and hair of which so much is golden is blond: up to the first share not, from the second on
+# Golden is hair that is as colourful and as light as skin, as multiples of it, and yellower, as a share of its light;
+_GOLDEN_COLOUR, _GOLDEN_LIGHT, _YELLOW = (0.7, 1.0), (0.6, 0.8), (-0.1, 0.05)
+_BLOND = (0.03, 0.11)  # hair is blond from this second share of golden on, and up to the first not
 _BROWN_STRANDS, _MOST_BROWN_STRANDS = 0.4, 2.5  # of its tone, how much those of brown hair differ; gained at most
 _BROWN = np.array([0.26, -0.08, -0.30], np.float32)  # R, G, B of brown hair beyond its tone, as shares of it
 _SATURATED = 0.25  # skin of less saturation is in a paler photo, where brown is paler too
@@ -38,9 +39,7 @@ _THICK = 0.45  # so much darker than skin, or more colourful, of 1, strands of a
 _STUBBLE = (0.6, 0.95)  # of the way from skin to brown hair: up to the first it is stubble, from the second on a beard
 _LIFTS = (1.4, 4.4)  # times its tone, how light each of these can turn: of stubble most is skin
 _BESIDE = 1 / 10  # of the face's square: the Gaussian for how light the skin beside a beard is
-_SUREST = 3  # the power of how likely a pixel is beard by which it counts for the tone
 _SHOWS = 0.35  # how much of the skin's colour is in a grey beard
-_BRIGHTER = 1.0  # times the light that falls there: no grey beard has more than this of its usual tone
 _DENSE = 0.3  # how much it counts for a pixel that others around it are strands
 _STRAND = 1 / 400  # of the face's square: the Gaussian for what is a strand of a beard
 _REDDEST, _BLUE = 1.75, (0.68, 1.05)  # of skin R / G at most, and B / G, in light that is white: nine FFHQ faces in ten
@@ -66,7 +65,7 @@ class Hair:
     grey: float  # the mean tone that it has when all of it is grey
     brown: float  # and when nothing is
     colour: float  # of the photo: 1 usual, 0 black and white
-    illuminant: np.ndarray  # [3] float32 RGB, what is grey in its light, of luma 1
+    tint: np.ndarray  # [3] float32 RGB of luma 1, what is grey in its light; in a beard, with some of the skin's colour
 
 
 def grey_share(age: float) -> float:
@@ -125,10 +124,8 @@ def measure_hair(
         matte = matte_hair(pixels, mask, side)
         light, saturation = light_and_saturation(matte.colours)
 
-    surest = matte.mask**_SUREST if beard else matte.mask  # or a beard's edge would be as light as skin
-
     def around(what: np.ndarray, reach: float) -> np.ndarray:
-        return _blurred_within(surest, what, reach * side)
+        return _blurred_within(matte.mask, what, reach * side)
 
     tone = around(light, _TONE)
     strands = np.sqrt(around((light - tone) ** 2, _LOCKS))
@@ -147,19 +144,20 @@ def measure_hair(
         cover = covered[box].copy()
         hidden = rising((1 - tone / (skin_light * lit).clip(1e-3)) / (1 - brown / max(skin_light, 1e-3)), *_STUBBLE)
         most = (tone * (_LIFTS[0] + (_LIFTS[1] - _LIFTS[0]) * hidden))[box].astype(np.float32)
-        shades = np.minimum(shades, _BRIGHTER * lit[box])
+        shades = np.minimum(shades, lit[box])  # no lighter than the light that falls there
         light_enough = rising(tone / max(skin_light, 1e-3), *_LIGHT_BEARD)
         paler = 1 - rising(colourful, COLOURLESS[1], 1)  # than skin, which shows through
         greyness = np.maximum(greyness, light_enough * paler)
     else:
-        has_colour = saturation > COLOURLESS[1] * max(skin_saturation, _SATURATED / 3)
-        golden = matte.mask * has_colour * (light > _GOLDEN * skin_light)
-        blond = rising(float(golden.sum() / max(matte.mask.sum(), 1e-6)), *_BLOND)
-        greyness *= 1 - blond  # what is white there shines
+        golden = matte.mask * _golden(
+            matte.colours, light / max(skin_light, 1e-3), saturation / max(skin_saturation, _SATURATED / 3)
+        )
+        greyness *= 1 - rising(float(golden.sum() / max(matte.mask.sum(), 1e-6)), *_BLOND)  # what is white there shines
     skin_colour, bright = (np.median(pixels[where], axis=0) for where in (face, _bright(pixels, photo_light)))
-    illuminant = _illuminant(skin_colour, bright)
+    tint = _illuminant(skin_colour, bright)
     if beard:
-        illuminant += _SHOWS * (skin_colour.astype(np.float32) / max(skin_colour @ LUMA, 1) - illuminant)
+        own = skin_colour.astype(np.float32) + 1
+        tint = tint + _SHOWS * (own / (own @ LUMA) - tint)
     return Hair(  # copies, or what is kept would keep the whole picture
         matte.colours[box].copy(),
         changed[box].copy(),
@@ -174,8 +172,19 @@ def measure_hair(
         grey,
         brown,
         min(1.0, skin_saturation / _SATURATED),
-        illuminant,
+        tint,
     )
+
+
+def _golden(colours: np.ndarray, light: np.ndarray, saturation: np.ndarray) -> np.ndarray:
+    """How golden hair [H, W, 3] uint8 RGB is, [H, W] in 0..1: scalp and brown hair are redder, or darker.
+
+    Args:
+        light, saturation: [H, W], as multiples of the skin's.
+    """
+    red, green, blue = cv2.split(colours.astype(np.float32))
+    yellow = 3 * (2 * green - red - blue) / (red + green + blue + 1)
+    return rising(saturation, *_GOLDEN_COLOUR) * rising(light, *_GOLDEN_LIGHT) * rising(yellow, *_YELLOW)
 
 
 def _measure_strands(
@@ -216,7 +225,7 @@ def grey_change(hair: Hair, share: float) -> np.ndarray:
     gain = 1 + (_strand_gain(hair, goal) - 1) * hair.cover
     lighter = goal + gain * (light - hair.tone) - light
     lost = _COLOUR_LOST * (1 - (1 - share) ** _FADES) * hair.cover[..., None]
-    tint = 1 + lost * (hair.illuminant - 1)
+    tint = 1 + lost * (hair.tint - 1)
     grey = (light + hair.cover * lighter)[..., None] * tint + (1 - lost) * (pixels - light[..., None])
     return 255 * hair.mask[..., None] * (grey.clip(0, 1) - pixels)
 
@@ -266,11 +275,12 @@ def _tone_gain(hair: Hair, goal: np.ndarray) -> np.ndarray:
 def _strand_gain(hair: Hair, goal: np.ndarray) -> np.ndarray:
     """[H, H]: by how much strands differ more where the tone becomes `goal`, which is lighter.
 
-    Of little contrast they would be felt, and fog; of much, metal.
+    Hair whose strands hardly differ would be fog, and hair whose strands differ much metal; grain is no strand.
     """
     tone_gain = _tone_gain(hair, goal)
     least, most = (cv2.pow(tone_gain, power).clip(max=limit) for power, limit in (_LEAST_GAIN, _MOST_GAIN))
-    return np.minimum(most, np.maximum(least, _GREY_STRANDS * goal / (hair.strands + 1e-3)))
+    wanted = np.minimum(most, np.maximum(least, _GREY_STRANDS * goal / (hair.strands + 1e-3)))
+    return least + (wanted - least) * rising(hair.strands, *_GRAIN)
 
 
 def _missing_contrast(hair: Hair, light: np.ndarray) -> float:

@@ -10,8 +10,9 @@ from agetransformer.face_outline import fill_outline, raised_outline
 
 _EDGE, _CONTRAST = 1 / 72, 0.04  # of the picture's side; of 0..1: a weaker edge is none
 _FAINT, _SURE = 0.15, 0.9  # of 0..1: a fitted mask is 0 where it is less than the first, 1 from the second on: no halos
-_UNLIKELY, _HALF = 0.25, 0.5  # of 0..1: what is less likely hair than the first is none; from the second on it is,
-_HAZE = 1 / 48  # of the picture's side: and what is less likely and farther from that is a shadow, or a hand
+_UNLIKELY, _HALF = 0.25, 0.5  # of 0..1: what is less likely hair than the first is none
+_SURE_HAIR = (0.35, 0.65)  # from how likely hair on it is sure, and quite sure; softly, or films would flicker
+_HAZE = 1 / 48  # of the picture's side: what is neither that nor so near to it is a shadow, or a hand
 COLOURLESS = (0.6, 0.85)  # times the skin's saturation: less than the first is grey or white, beyond the second not
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
 _LIGHT = (0.65, 0.85)  # times the skin's lightness: from the first on a beard may be white, from the second on it is
@@ -46,11 +47,12 @@ def own_part(mask: np.ndarray, outline: np.ndarray, others: Sequence[tuple[float
     own = np.hypot(across - outline[:, 0].mean(), down - outline[:, 1].mean())
     for x, y, size in others:
         mask = mask * (own <= np.hypot(across - x, down - y) / size)
-    reach = 2 * max(1, round(_HAZE * side)) + 1
-    near = cv2.dilate((mask > _HALF).astype(np.float32), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
-    mask = mask * np.maximum(cv2.GaussianBlur(near, (0, 0), reach / 6), mask > _HALF)
     _, parts = cv2.connectedComponents((mask > 0).astype(np.uint8), connectivity=4)
-    return mask * np.isin(parts, parts[(head > 0) & (mask > _HALF)])
+    own_parts = np.isin(parts, parts[(head > 0) & (mask > _HALF)])
+    reach = 2 * max(1, round(_HAZE * side)) + 1
+    sure = rising(mask, *_SURE_HAIR).astype(np.float32)
+    near = cv2.dilate(sure, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
+    return mask * own_parts * np.maximum(cv2.GaussianBlur(near, (0, 0), reach / 6), sure)
 
 
 def fit_mask(mask: np.ndarray, pixels: np.ndarray) -> np.ndarray:

@@ -184,6 +184,9 @@ REDUCED = {
     "python -m train.hair_segmenter --config train/configs/hair.yaml --out runs/hair-segmenter": Reduced(
         "wants those labels; tests/test_hair_training.py trains one"
     ),
+    "python -m train.hair_segmenter --config train/configs/hair-fine.yaml --out runs/hair-segmenter-256": Reduced(
+        "wants the one before it; tests/test_hair_training.py begins with another"
+    ),
     "python -m benchmarks.inference --out benchmarks/results": Reduced("minutes, on a machine with nothing else to do"),
     "python -m benchmarks.inference --out benchmarks/results --device cuda": Reduced("wants a GPU"),
     "python -m benchmarks.request --out benchmarks/results": Reduced("minutes, on a machine with nothing else to do"),

@@ -14,6 +14,7 @@ from torch import Tensor
 from agetransformer import hub
 from agetransformer.checkpoint import load_checkpoint
 from agetransformer.hair_segmenter import HairSegmenter, HairSegmenterConfig
+from train.augment import random_place
 from train.data import load_faces, to_unit
 from train.face_maps import read_maps, save_maps
 from train.hair_segmenter import (
@@ -142,8 +143,10 @@ def test_it_begins_with_another_segmenter_of_another_resolution(run, tmp_path):
     config, folder = run
     few = HairTraining(**{**vars(config), "images": 8})
     train_hair_segmenter(few, tmp_path / "small", cache=str(folder))
-    after = HairTraining(**{**vars(few), "start": str(tmp_path / "small"), "model": HairSegmenterConfig(resolution=48)})
-    model = build_networks(after).model
+    fine = {"start": str(tmp_path / "small"), "classifier": "", "model": HairSegmenterConfig(resolution=48)}
+    model = build_networks(HairTraining(**{**vars(few), **fine})).model
+    with pytest.raises(ValueError, match="from one of them"):
+        build_networks(HairTraining(**{**vars(few), **fine, "classifier": config.classifier}))
     before = load_checkpoint(HairSegmenter, HairSegmenterConfig, tmp_path / "small")
     assert model.config.resolution == 48
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in before.state_dict().items())
@@ -159,6 +162,23 @@ def test_a_neighbour_stands_beside_the_face_and_behind_it():
     edges = torch.stack([lower[:, 0], lower[:, -1]], dim=1).sort(dim=1).values
     assert edges[:, 0].max() < -0.9 and edges[:, 1].min() > 0.9, "at one side, and no other"
     assert torch.equal(add_neighbours(x, parts, 0.0, torch.Generator()), x)
+    many, none = x.repeat(100, 1, 1, 1), torch.zeros(200, 2, 64, 64)
+    some = add_neighbours(many, none, 0.3, torch.Generator().manual_seed(0))
+    assert 0.2 < (some != many).flatten(1).any(dim=1).float().mean() < 0.4
+
+
+def test_pictures_and_maps_are_moved_together_and_mirrored_beyond_the_edge():
+    ramp = torch.arange(20.0)
+    one = torch.stack([ramp.expand(20, 20), ramp[:, None].expand(20, 20)])
+    both = torch.cat([one, one]).expand(64, 4, 20, 20)
+    made = random_place(both, 0.25, torch.Generator().manual_seed(0))
+    assert made.shape == both.shape and torch.equal(made[:, :2], made[:, 2:])
+    across, down = made[:, 0, 0, 10] - 10, made[:, 1, 10, 0] - 10
+    for shift in (across, down):
+        assert shift.min() == -5 and shift.max() == 5
+    assert not torch.equal(across, down)
+    left = made[across == -5][0, 0, 0]
+    assert left[:6].tolist() == [5, 4, 3, 2, 1, 0]
 
 
 @pytest.mark.parametrize(("field", "module"), [("maps", "label_hair"), ("beards", "label_beards")])

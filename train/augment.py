@@ -77,7 +77,7 @@ def random_affine(x: Tensor, size: int, generator: torch.Generator, share: Share
 
 
 def random_place(x: Tensor, most: float, generator: torch.Generator) -> Tensor:
-    """Images [N, C, S, S] shifted by up to `most` of the side, 0..1: beyond their edge they are mirrored.
+    """Images [N, C, S, S] shifted by up to `most` of the side, less than 1: beyond their edge they are mirrored.
 
     So are surroundings of a face that reach beyond the edge of its photo.
     """

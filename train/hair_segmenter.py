@@ -8,7 +8,7 @@ What hair and beards are, it learns from the maps of `python -m train.label_hair
 import copy
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -124,7 +124,13 @@ def load_split(config: HairTraining, cache: str = ".cache") -> tuple[HairFaces, 
 
 
 def build_networks(config: HairTraining, device: torch.device | str = "cpu") -> Networks:
-    """The segmenter on the weights of another or of V's backbone, its average and its optimizer."""
+    """The segmenter on the weights of another or of V's backbone, its average and its optimizer.
+
+    Raises:
+        ValueError: it is to start from both.
+    """
+    if config.start and config.classifier:
+        raise ValueError("start and classifier: a segmenter starts from one of them; leave the other empty")
     torch.manual_seed(config.seed)
     model = HairSegmenter(config.model)
     if config.start:
@@ -177,9 +183,10 @@ def draw_batch(
     if config.relit > 0:
         images = relight(images, config.relit, random)
     both = torch.cat([images, to_unit(some.parts)], dim=1)  # moved together
-    images, parts = random_affine(both, config.model.resolution, random).split([3, 2], dim=1)
+    both = random_affine(both, config.model.resolution, random)
     if config.shifted > 0:
-        images, parts = random_place(torch.cat([images, parts], dim=1), config.shifted, random).split([3, 2], dim=1)
+        both = random_place(both, config.shifted, random)
+    images, parts = both.split([3, 2], dim=1)
     images = random_colour(random_blur(images, 0.3, random), random).clamp(-1, 1)
     return images.contiguous(memory_format=torch.channels_last), (parts + 1) / 2, some.known
 
@@ -246,7 +253,7 @@ def train_hair_segmenter(
     require_at_least_one(config, "images", "batch", "save_every", "measure_every", "log_every")
     newest = state_to_resume(out, resume)
     train, test = load_split(config, cache)
-    nets = build_networks(config, device)
+    nets = build_networks(config if newest is None else replace(config, start=""), device)
     draws, weights = torch.Generator().manual_seed(config.seed), draw_weights(train, config.bearded)
     random = {"draws": draws}
     step, images = load_state(newest, nets, STATE, random) if newest is not None else (0, 0)
