@@ -35,6 +35,7 @@ from agetransformer.face_outline import (
     NOSE_END,
     OVAL,
     UPPER_LIP,
+    around_eyes,
     chin,
     fill_outline,
     mean_outline,
@@ -50,7 +51,7 @@ from agetransformer.faces import (
 )
 from agetransformer.frown import frown_mask, without_frown
 from agetransformer.hair_colour import Hair, hair_change, measure_hair
-from agetransformer.hair_masks import fit_mask, own_part, share_of_beard, whole_beard
+from agetransformer.hair_masks import blurred, doubt_skin, fit_mask, own_part, share_of_beard, whole_beard
 from agetransformer.hair_segmenter import HairSegmenter, HairSegmenterConfig
 from agetransformer.imageio import load_photo
 from agetransformer.lips import lips_mask, without_fuller_lips
@@ -70,6 +71,7 @@ _RULED_FROM = 3.0  # years away from its own age a face has all of the rules, ne
 STRONGEST = 1.5  # times the network's change; beyond that it looks painted
 _GREY = 4 / 127.5  # of the range 2: how far apart the channels of a grey pixel may be
 _INNER = 0.85  # of a face's outline: skin for sure
+_LIDS, _BARE_EDGE = 1.15, 1 / 96  # times brow and eye: with the lower lid; of the square: the Gaussian of its edge
 _MOUSTACHE = 0.03  # of a face's square: moustaches begin so far above the nose's end
 _BEYOND_LIP = 0.03  # of a face's square: so far beyond the upper lip's skin they reach
 _WIDER_MOUTH = 1.15  # times what is inside of the lips: no tooth is a beard
@@ -272,12 +274,13 @@ class AgeEditor:
         corner, squares = np.array(place[:2]), place[2]
         seen = 16 * round(self.segmenter.config.resolution * squares / 16)
         resized = expose(picture.resize((seen, seen), Image.Resampling.BILINEAR), exposure)
-        parts = self.segmenter.predict(_to_tensor(resized).to(self.device))[0].cpu().numpy()
+        head, beard = self.segmenter.predict(_to_tensor(resized).to(self.device))[0].cpu().numpy()
         pixels, outline = np.asarray(picture), mean_outline()
         if face.geometry is not None:
             outline = face.geometry.landmarks_in_square[list(OVAL)]
         outline = (outline - corner) / squares
         others = [(*((one.x, one.y) - corner) / squares, one.size) for one in face.neighbours]
+        parts = (doubt_skin(head, np.asarray(resized), outline), beard)
         hair, beard = (fit_mask(own_part(part, outline, others), pixels) for part in parts)
         skin = fill_outline(outline, len(pixels), _INNER) & (hair < _LEAST_HAIR)
         brows: np.ndarray = np.zeros(pixels.shape[:2], bool)
@@ -300,7 +303,9 @@ class AgeEditor:
                 beard, pixels, skin & (beard < _LEAST_HAIR), bearded, moustache, inside(LIPS), small.width
             )
             around_mouth = moustache | (bearded & fill_outline(chin(landmarks), len(pixels)))
-            changing = [crop * (1 - brows * (1 - hair)), share_of_beard(beard, around_mouth, small.width)]
+            right, left = (fill_outline(line, len(pixels), _LIDS) for line in around_eyes(landmarks))
+            bare = blurred((right | left).astype(np.float32), _BARE_EDGE * small.width)
+            changing = [crop * (1 - bare * (1 - hair)), share_of_beard(beard, around_mouth, small.width)]
         beard = np.minimum(beard, 1 - hair)
         skin &= beard < _LEAST_HAIR
         face_at = (float(-corner[0]) * small.width, float(-corner[1]) * small.width)

@@ -51,6 +51,13 @@ def raised_outline(outline: np.ndarray) -> np.ndarray:
     return centre + np.column_stack([x * _ACROSS, y * np.where(y < 0, _UP, _DOWN)])
 
 
+def around_eyes(landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The line around each brow and the eye below it, [K, 2]. Of landmarks [478, 2]."""
+    both = (landmarks[[*brow, *eye]].astype(np.float32) for brow, eye in zip(BROWS, EYES, strict=True))
+    first, second = (cv2.convexHull(points)[:, 0] for points in both)
+    return first, second
+
+
 def chin(landmarks: np.ndarray) -> np.ndarray:
     """The line around lower lip and chin, as wide as the mouth, [4, 2]: where a goatee is. Of landmarks [478, 2]."""
     left, right, lowest = landmarks[list(_CHIN)]

@@ -14,6 +14,14 @@ _UNLIKELY, _HALF = 0.25, 0.5  # of 0..1: what is less likely hair than the first
 _SURE_HAIR = (0.35, 0.65)  # from how likely hair on it is sure, and quite sure; softly, or films would flicker
 _HAZE = 1 / 48  # of the picture's side: what is neither that nor so near to it is a shadow, or a hand
 COLOURLESS = (0.6, 0.85)  # times the skin's saturation: less than the first is grey or white, beyond the second not
+_DARK_HAIR = (0.5, 0.7)  # times the skin's lightness: hair up to the first is dark, and skin is told from it;
+_AS_LIGHT, _AS_COLOURED = (
+    (0.55, 0.75),
+    (1.5, 3.0),
+)  # by its lightness, and deviations of its colour: from the second not
+_INNER = 0.85  # of a face's outline: skin for sure
+_LEAST_DEVIATION = 0.06  # of the logarithm of a ratio of channels
+_DOUBTED = (0.88, 1.0)  # how likely hair what looks like skin has to be: up to the first it is none
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
 _LIGHT = (0.65, 0.85)  # times the skin's lightness: from the first on a beard may be white, from the second on it is
 _DARK = (0.6, 0.78)  # times how light skin is there: a dark moustache is less than the first, skin more than the second
@@ -53,6 +61,31 @@ def own_part(mask: np.ndarray, outline: np.ndarray, others: Sequence[tuple[float
     sure = rising(mask, *_SURE_HAIR).astype(np.float32)
     near = cv2.dilate(sure, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
     return mask * own_parts * np.maximum(cv2.GaussianBlur(near, (0, 0), reach / 6), sure)
+
+
+def doubt_skin(mask: np.ndarray, pixels: np.ndarray, outline: np.ndarray) -> np.ndarray:
+    """A mask of dark hair with less of what is as light as the skin and of its colour: a hand, or a bare forehead.
+
+    Args:
+        mask: [M, M] float32 in 0..1, how likely each pixel is hair.
+        pixels: [M, M, 3] uint8 RGB.
+        outline: of the face by MediaPipe, closed [K, 2], fractions of the side.
+    Returns:
+        [M, M] float32 in 0..1.
+    """
+    skin, hair = fill_outline(outline, len(mask), _INNER) & (mask < _UNLIKELY), mask > 1 - _UNLIKELY
+    if not skin.any() or not hair.any():
+        return mask
+    values = cv2.GaussianBlur(pixels, (0, 0), 1).astype(np.float32) + 1
+    light = cv2.transform(values, LUMA[None])
+    usual = float(np.median(light[skin]))
+    ratios = np.log(values[..., [0, 2]] / values[..., 1:2])
+    middle = np.median(ratios[skin], axis=0)
+    deviation = np.maximum(1.48 * np.median(np.abs(ratios[skin] - middle), axis=0), _LEAST_DEVIATION)
+    apart = np.hypot(*np.moveaxis((ratios - middle) / deviation, -1, 0))
+    dark = 1 - rising(float(np.median(light[hair])) / usual, *_DARK_HAIR)
+    alike = dark * rising(light / usual, *_AS_LIGHT) * (1 - rising(apart, *_AS_COLOURED))
+    return (mask + alike * (rising(mask, *_DOUBTED) - mask)).astype(np.float32)
 
 
 def fit_mask(mask: np.ndarray, pixels: np.ndarray) -> np.ndarray:

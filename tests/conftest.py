@@ -27,6 +27,15 @@ def untrained_generator(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def generator_of_192(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same in a size at which hair is told from what is beside it."""
+    torch.manual_seed(0)
+    generator = Generator(GeneratorConfig(resolution=192, residual=True, age_sigma=4.0))
+    generator.modulation.linear.weight.data.mul_(100)
+    return hub.save_pretrained(generator, tmp_path_factory.mktemp("generator-192"), "# Untrained\n", half=True)
+
+
+@pytest.fixture(scope="session")
 def untrained_classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint folder of an age classifier with random weights."""
     torch.manual_seed(0)

@@ -23,7 +23,7 @@ from agetransformer.hair_colour import (
     lost_grey,
     measure_hair,
 )
-from agetransformer.hair_masks import fit_mask, own_part, share_of_beard, whole_beard
+from agetransformer.hair_masks import doubt_skin, fit_mask, own_part, share_of_beard, whole_beard
 from agetransformer.imageio import load_photo
 from tests.test_editor import geometry
 from tests.test_hair_training import paint_beard
@@ -71,6 +71,23 @@ def test_a_hand_at_a_cheek_that_may_be_hair_is_none():
     assert own[30, 30:66].min() == 1 and own[30, 69] > 0.25 and own[62:].max() < 0.2
     mask[60:80, 68:90] = 0.9  # or a lock
     assert own_part(mask, mean_outline())[62:78, 70:88].min() == 1
+
+
+def test_skin_beside_dark_hair_has_to_be_surer_to_be_hair() -> None:
+    """A hand that the segmenter takes for hair, in front of hair; and a light strand, which it is sure of."""
+    pixels = np.full((96, 96, 3), (200, 150, 130), np.uint8)
+    mask: np.ndarray = np.zeros((96, 96), np.float32)
+    mask[:24], mask[24:60, 80:], mask[60:, 80:] = 1, 1, 0.9
+    hair = mask == 1
+    for colour, left in (((50, 40, 35), 0.3), ((185, 150, 105), 0.9)):  # fair hair is as light as skin
+        pixels[hair] = colour
+        pixels[:24, 40:50] = (200, 160, 140)
+        made = doubt_skin(mask, pixels, mean_outline())
+        assert np.allclose(made[:58], mask[:58], atol=1e-6)
+        assert made[70:90, 84:92].max() <= left + 1e-6
+        assert made[70:90, 84:92].min() >= left - 0.15
+    flat = np.zeros_like(mask)
+    assert np.array_equal(doubt_skin(flat, pixels, mean_outline()), flat)
 
 
 def test_hair_that_is_half_likely_does_not_flicker():
@@ -330,8 +347,9 @@ def test_what_the_app_finds_of_a_beard_fades_and_does_not_jump(
 
         def predict(picture: torch.Tensor, extent: int = extent) -> torch.Tensor:
             parts = torch.zeros(1, 2, *picture.shape[-2:])
-            middle = picture.shape[-1] // 2
-            parts[0, 1, middle + 40 : middle + 40 + extent // 2, middle - 60 : middle - 60 + extent // 2] = 1
+            middle, unit = picture.shape[-1] // 2, picture.shape[-1] / 384
+            size, lower, left = round(extent / 2 * unit), middle + round(40 * unit), middle - round(60 * unit)
+            parts[0, 1, lower : lower + size, left : left + size] = 1
             return parts
 
         monkeypatch.setattr(editor.segmenter, "predict", predict)
@@ -611,8 +629,8 @@ def test_surroundings_are_twice_as_wide() -> None:
 
 
 @pytest.fixture(scope="module")
-def editor(embedded: None) -> AgeEditor:
-    return AgeEditor.from_pretrained(device="cpu")
+def editor(embedded: None, generator_of_192: Path) -> AgeEditor:
+    return AgeEditor.from_pretrained(str(generator_of_192), device="cpu")
 
 
 @pytest.fixture(scope="module")

@@ -92,8 +92,9 @@ def test_rotated_phone_videos_come_out_upright(
 
 
 def test_hair_turns_grey_steadily_unless_told_otherwise(
-    editor: AgeEditor, frames: list[np.ndarray], tmp_path: Path
+    embedded: None, generator_of_192: Path, frames: list[np.ndarray], tmp_path: Path
 ) -> None:
+    editor = AgeEditor.from_pretrained(str(generator_of_192), device="cpu")
     source = write_clip(tmp_path / "in.mp4", frames[:4], audio=None)
     results = []
     for hair in (True, False):
