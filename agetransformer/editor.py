@@ -51,7 +51,16 @@ from agetransformer.faces import (
 )
 from agetransformer.frown import frown_mask, without_frown
 from agetransformer.hair_colour import Hair, hair_change, measure_hair
-from agetransformer.hair_masks import blurred, doubt_skin, fit_mask, own_part, share_of_beard, whole_beard
+from agetransformer.hair_masks import (
+    blurred,
+    doubt_skin,
+    fit_mask,
+    own_part,
+    rising,
+    share_of_beard,
+    whole_beard,
+    without_haze,
+)
 from agetransformer.hair_segmenter import HairSegmenter, HairSegmenterConfig
 from agetransformer.imageio import load_photo
 from agetransformer.lips import lips_mask, without_fuller_lips
@@ -75,6 +84,9 @@ _LIDS, _BARE_EDGE = 1.15, 1 / 96  # times brow and eye: with the lower lid; of t
 _MOUSTACHE = 0.03  # of a face's square: moustaches begin so far above the nose's end
 _BEYOND_LIP = 0.03  # of a face's square: so far beyond the upper lip's skin they reach
 _WIDER_MOUTH = 1.15  # times what is inside of the lips: no tooth is a beard
+_SURE_BEARD = (
+    0.7  # of 0..1: so likely a beard is sure, as its maps are uncertain (half of it parts best, train/RUNS.md)
+)
 _LEAST_HAIR = 0.5  # of 0..1: where no pixel is so likely hair, there is none
 _MAX_SIDE = 1024  # px; a larger face keeps what is finer in the photo itself, `paste` only adds the change
 
@@ -280,8 +292,9 @@ class AgeEditor:
             outline = face.geometry.landmarks_in_square[list(OVAL)]
         outline = (outline - corner) / squares
         others = [(*((one.x, one.y) - corner) / squares, one.size) for one in face.neighbours]
-        parts = (doubt_skin(head, np.asarray(resized), outline), beard)
-        hair, beard = (fit_mask(own_part(part, outline, others), pixels) for part in parts)
+        head = without_haze(own_part(doubt_skin(head, np.asarray(resized), outline), outline, others))
+        beard = own_part(rising(beard, 0, _SURE_BEARD), outline, others)
+        hair, beard = (fit_mask(part, pixels) for part in (head, beard))
         skin = fill_outline(outline, len(pixels), _INNER) & (hair < _LEAST_HAIR)
         brows: np.ndarray = np.zeros(pixels.shape[:2], bool)
         changing: list[np.ndarray | None] = [None, None]  # of hair and beard, how much of what they change

@@ -56,11 +56,15 @@ def own_part(mask: np.ndarray, outline: np.ndarray, others: Sequence[tuple[float
     for x, y, size in others:
         mask = mask * (own <= np.hypot(across - x, down - y) / size)
     _, parts = cv2.connectedComponents((mask > 0).astype(np.uint8), connectivity=4)
-    own_parts = np.isin(parts, parts[(head > 0) & (mask > _HALF)])
-    reach = 2 * max(1, round(_HAZE * side)) + 1
+    return mask * np.isin(parts, parts[(head > 0) & (mask > _HALF)])
+
+
+def without_haze(mask: np.ndarray) -> np.ndarray:
+    """A mask [M, M] in 0..1 of the head's hair without what is only likely and far from any hair that is sure."""
+    reach = 2 * max(1, round(_HAZE * len(mask))) + 1
     sure = rising(mask, *_SURE_HAIR).astype(np.float32)
     near = cv2.dilate(sure, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
-    return mask * own_parts * np.maximum(cv2.GaussianBlur(near, (0, 0), reach / 6), sure)
+    return mask * np.maximum(cv2.GaussianBlur(near, (0, 0), reach / 6), sure)
 
 
 def doubt_skin(mask: np.ndarray, pixels: np.ndarray, outline: np.ndarray) -> np.ndarray:

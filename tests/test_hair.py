@@ -23,7 +23,7 @@ from agetransformer.hair_colour import (
     lost_grey,
     measure_hair,
 )
-from agetransformer.hair_masks import doubt_skin, fit_mask, own_part, share_of_beard, whole_beard
+from agetransformer.hair_masks import doubt_skin, fit_mask, own_part, share_of_beard, whole_beard, without_haze
 from agetransformer.imageio import load_photo
 from tests.test_editor import geometry
 from tests.test_hair_training import paint_beard
@@ -67,10 +67,10 @@ def test_a_hand_at_a_cheek_that_may_be_hair_is_none():
     mask[20:44, 28:68] = 0.9
     mask[20:80, 68:72] = 0.45  # the soft edge of hair, and of a cheek
     mask[60:80, 68:90] = 0.45  # a hand
-    own = own_part(mask, mean_outline())
+    own = without_haze(own_part(mask, mean_outline()))
     assert own[30, 30:66].min() == 1 and own[30, 69] > 0.25 and own[62:].max() < 0.2
     mask[60:80, 68:90] = 0.9  # or a lock
-    assert own_part(mask, mean_outline())[62:78, 70:88].min() == 1
+    assert without_haze(own_part(mask, mean_outline()))[62:78, 70:88].min() == 1
 
 
 def test_skin_beside_dark_hair_has_to_be_surer_to_be_hair() -> None:
@@ -96,7 +96,7 @@ def test_hair_that_is_half_likely_does_not_flicker():
     mask[20:44, 28:68] = 0.9
     mask[20:80, 68:80] = 0.45
     frames = [mask + (mask == np.float32(0.45)) * random.normal(0, 0.02, mask.shape).astype(np.float32) for _ in "ab"]
-    one, other = (own_part(frame, mean_outline())[20:80, 68:80] for frame in frames)
+    one, other = (without_haze(own_part(frame, mean_outline()))[20:80, 68:80] for frame in frames)
     plain = np.abs(frames[0] - frames[1])[20:80, 68:80].mean()
     assert np.abs(one - other).mean() < 2.5 * plain  # 0.25 to 0.75 become 0 to 1, so 2 alone
 
