@@ -84,9 +84,7 @@ _LIDS, _BARE_EDGE = 1.15, 1 / 96  # times brow and eye: with the lower lid; of t
 _MOUSTACHE = 0.03  # of a face's square: moustaches begin so far above the nose's end
 _BEYOND_LIP = 0.03  # of a face's square: so far beyond the upper lip's skin they reach
 _WIDER_MOUTH = 1.15  # times what is inside of the lips: no tooth is a beard
-_SURE_BEARD = (
-    0.7  # of 0..1: so likely a beard is sure, as its maps are uncertain (half of it parts best, train/RUNS.md)
-)
+_SURE_BEARD = 0.7  # of 0..1: so likely a beard is sure; the maps that the segmenter learnt from were not
 _LEAST_HAIR = 0.5  # of 0..1: where no pixel is so likely hair, there is none
 _MAX_SIDE = 1024  # px; a larger face keeps what is finer in the photo itself, `paste` only adds the change
 
