@@ -28,6 +28,7 @@ _LEAST_GAIN, _MOST_GAIN = (0.6, 2.2), (0.8, 3.2)  # of these two, each a power o
 _DARK_STRANDS = 0.15  # made brown they differ by this power of it: of white hair they do by less than of dark
 # Golden is hair that is as colourful and as light as skin, as multiples of it, and yellower, as a share of its light;
 _GOLDEN_COLOUR, _GOLDEN_LIGHT, _YELLOW = (0.7, 1.0), (0.6, 0.8), (-0.1, 0.05)
+_SOME = 3  # of so many pixels one tells it;
 _BLOND = (0.03, 0.11)  # hair is blond from this second share of golden on, and up to the first not
 _BROWN_STRANDS, _MOST_BROWN_STRANDS = 0.4, 2.5  # of its tone, how much those of brown hair differ; gained at most
 _BROWN = np.array([0.26, -0.08, -0.30], np.float32)  # R, G, B of brown hair beyond its tone, as shares of it
@@ -149,10 +150,14 @@ def measure_hair(
         paler = 1 - rising(colourful, COLOURLESS[1], 1)  # than skin, which shows through
         greyness = np.maximum(greyness, light_enough * paler)
     else:
-        golden = matte.mask * _golden(
-            matte.colours, light / max(skin_light, 1e-3), saturation / max(skin_saturation, _SATURATED / 3)
+        some = (slice(None, None, _SOME), slice(None, None, _SOME))
+        golden = matte.mask[some] * _golden(
+            matte.colours[some],
+            light[some] / max(skin_light, 1e-3),
+            saturation[some] / max(skin_saturation, _SATURATED / 3),
         )
-        greyness *= 1 - rising(float(golden.sum() / max(matte.mask.sum(), 1e-6)), *_BLOND)  # what is white there shines
+        share = float(golden.sum() / max(matte.mask[some].sum(), 1e-6))
+        greyness *= 1 - rising(share, *_BLOND)  # what is white there shines
     skin_colour, bright = (np.median(pixels[where], axis=0) for where in (face, _bright(pixels, photo_light)))
     tint = _illuminant(skin_colour, bright)
     if beard:
