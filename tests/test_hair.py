@@ -11,7 +11,7 @@ from PIL import Image
 from agetransformer import AgeEditor
 from agetransformer.alignment import FaceGeometry
 from agetransformer.compositing import paste
-from agetransformer.face_outline import OVAL, fill_outline, mean_outline
+from agetransformer.face_outline import BROWS, EYES, OVAL, around_eyes, fill_outline, mean_outline
 from agetransformer.faces import SURROUNDINGS, EditedFace, Face, HairChange, see_neighbour, surroundings_side
 from agetransformer.hair_colour import (
     Hair,
@@ -24,6 +24,7 @@ from agetransformer.hair_colour import (
     measure_hair,
 )
 from agetransformer.hair_masks import doubt_skin, fit_mask, own_part, share_of_beard, whole_beard, without_haze
+from agetransformer.hair_matting import Matte
 from agetransformer.imageio import load_photo
 from tests.test_editor import geometry
 from tests.test_hair_training import paint_beard
@@ -672,6 +673,38 @@ def test_a_beard_turns_grey_and_the_face_above_it_does_not(editor: AgeEditor, po
     change = np.asarray(old.image).astype(int) - np.asarray(plain.image)
     assert change[218:232, 110:146].mean() > 8  # her chin
     assert np.abs(change[130:155, 100:150]).max() <= 3  # her nose
+
+
+def test_lids_do_not_turn_grey_with_a_fringe(
+    editor: AgeEditor, portrait: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hair down to the brows, whose matte goes on over an eye."""
+    (face,) = editor.find_faces(portrait)
+    assert face.geometry is not None
+    corner, squares = np.array(SURROUNDINGS[:2]), SURROUNDINGS[2]
+    landmarks = (face.geometry.landmarks_in_square - corner) / squares
+    lines = around_eyes(landmarks)
+    for line, brow, eye in zip(lines, BROWS, EYES, strict=True):
+        x, y = (256 * landmarks[[*brow, *eye]].mean(axis=0)).astype(int)
+        assert fill_outline(line, 256)[y, x] and 0.003 < fill_outline(line, 256).mean() < 0.03
+
+    def predict(picture: torch.Tensor) -> torch.Tensor:
+        parts = torch.zeros(1, 2, *picture.shape[-2:])
+        parts[0, 0, : int(lines[0][:, 1].min() * picture.shape[-1])] = 1
+        return parts
+
+    def everywhere(pixels: np.ndarray, mask: np.ndarray, side: int) -> Matte:
+        return Matte(np.ones_like(mask), pixels)
+
+    monkeypatch.setattr(editor.segmenter, "predict", predict)
+    monkeypatch.setattr("agetransformer.hair_colour.matte_hair", everywhere)
+    (hair,) = editor.encode(face).hair
+    whole: np.ndarray = np.zeros((surroundings_side(192),) * 2, np.float32)
+    top, left = (round(float(at + 192 * place)) for at, place in ((hair.top, -corner[1]), (hair.left, -corner[0])))
+    whole[top : top + len(hair.mask), left : left + len(hair.mask)] = hair.mask
+    for eye in EYES:
+        x, y = (len(whole) * landmarks[list(eye)].mean(axis=0)).astype(int)
+        assert whole[y, x] < 0.1 and whole[y + 40, x] > 0.9
 
 
 def test_hair_turns_grey_up_to_the_crown(editor: AgeEditor) -> None:
