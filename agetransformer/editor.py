@@ -29,6 +29,7 @@ from agetransformer.exposure import expose, missing_exposure
 from agetransformer.eyes import corners_mask, eyes_mask, with_clear_eyes, without_drawn_corners
 from agetransformer.face_outline import (
     BROWS,
+    INNER,
     LIPS,
     MOUTH,
     NOSE,
@@ -79,7 +80,6 @@ MOST_FACES = 32  # that are found in a photo
 _RULED_FROM = 3.0  # years away from its own age a face has all of the rules, nearer by less: or a film would jump
 STRONGEST = 1.5  # times the network's change; beyond that it looks painted
 _GREY = 4 / 127.5  # of the range 2: how far apart the channels of a grey pixel may be
-_INNER = 0.85  # of a face's outline: skin for sure
 _LIDS, _BARE_EDGE = 1.15, 1 / 96  # times brow and eye: with the lower lid; of the square: the Gaussian of its edge
 _MOUSTACHE = 0.03  # of a face's square: moustaches begin so far above the nose's end
 _BEYOND_LIP = 0.03  # of a face's square: so far beyond the upper lip's skin they reach
@@ -293,7 +293,7 @@ class AgeEditor:
         head = without_haze(own_part(doubt_skin(head, np.asarray(resized), outline), outline, others))
         beard = own_part(rising(beard, 0, _SURE_BEARD), outline, others)
         hair, beard = (fit_mask(part, pixels) for part in (head, beard))
-        skin = fill_outline(outline, len(pixels), _INNER) & (hair < _LEAST_HAIR)
+        skin = fill_outline(outline, len(pixels), INNER) & (hair < _LEAST_HAIR)
         brows: np.ndarray = np.zeros(pixels.shape[:2], bool)
         changing: list[np.ndarray | None] = [None, None]  # of hair and beard, how much of what they change
         if face.geometry is not None:

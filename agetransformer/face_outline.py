@@ -34,6 +34,7 @@ NOSE_END = 2
 
 _CHIN = (61, 291, 152)  # the corners of the mouth, and the lowest point of the chin
 
+INNER = 0.85  # of the line around a face: within it is skin for sure
 _MEAN_CENTRE, _MEAN_AXES = (0.5, 0.58), (0.28, 0.32)
 _UP, _ACROSS, _DOWN = 1.45, 1.05, 1.08  # the line ends at half the forehead: stretched about its centre
 

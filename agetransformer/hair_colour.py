@@ -130,7 +130,8 @@ def measure_hair(
 
     tone = around(light, _TONE)
     strands = np.sqrt(around((light - tone) ** 2, _LOCKS))
-    colourful = around(saturation, _LOCKS) / max(skin_saturation, _SATURATED / 3)
+    usual_saturation = max(skin_saturation, _SATURATED / 3)
+    colourful = around(saturation, _LOCKS) / usual_saturation
     greyness = 1 - rising(colourful, *COLOURLESS)
     changed = matte.mask if changing is None else matte.mask * changing
     left, top, extent = _square_around(changed)
@@ -150,14 +151,11 @@ def measure_hair(
         paler = 1 - rising(colourful, COLOURLESS[1], 1)  # than skin, which shows through
         greyness = np.maximum(greyness, light_enough * paler)
     else:
-        some = (slice(None, None, _SOME), slice(None, None, _SOME))
-        golden = matte.mask[some] * _golden(
-            matte.colours[some],
-            light[some] / max(skin_light, 1e-3),
-            saturation[some] / max(skin_saturation, _SATURATED / 3),
+        some, colours, light_there, saturation_there = (
+            values[::_SOME, ::_SOME] for values in (matte.mask, matte.colours, light, saturation)
         )
-        share = float(golden.sum() / max(matte.mask[some].sum(), 1e-6))
-        greyness *= 1 - rising(share, *_BLOND)  # what is white there shines
+        golden = some * _golden(colours, light_there / max(skin_light, 1e-3), saturation_there / usual_saturation)
+        greyness *= 1 - rising(float(golden.sum() / max(some.sum(), 1e-6)), *_BLOND)  # what is white there shines
     skin_colour, bright = (np.median(pixels[where], axis=0) for where in (face, _bright(pixels, photo_light)))
     tint = _illuminant(skin_colour, bright)
     if beard:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from agetransformer.face_outline import fill_outline, raised_outline
+from agetransformer.face_outline import INNER, fill_outline, raised_outline
 
 _EDGE, _CONTRAST = 1 / 72, 0.04  # of the picture's side; of 0..1: a weaker edge is none
 _FAINT, _SURE = 0.15, 0.9  # of 0..1: a fitted mask is 0 where it is less than the first, 1 from the second on: no halos
@@ -15,11 +15,8 @@ _SURE_HAIR = (0.35, 0.65)  # from how likely hair on it is sure, and quite sure;
 _HAZE = 1 / 48  # of the picture's side: what is neither that nor so near to it is a shadow, or a hand
 COLOURLESS = (0.6, 0.85)  # times the skin's saturation: less than the first is grey or white, beyond the second not
 _DARK_HAIR = (0.5, 0.7)  # times the skin's lightness: hair up to the first is dark, and skin is told from it;
-_AS_LIGHT, _AS_COLOURED = (
-    (0.55, 0.75),
-    (1.5, 3.0),
-)  # by its lightness, and deviations of its colour: from the second not
-_INNER = 0.85  # of a face's outline: skin for sure
+_AS_LIGHT = (0.55, 0.75)  # by its lightness, from the second on as the same multiple of it,
+_AS_COLOURED = (1.5, 3.0)  # and its colour, up to the first of so many deviations: from the second on it is another
 _LEAST_DEVIATION = 0.06  # of the logarithm of a ratio of channels
 _DOUBTED = (0.88, 1.0)  # how likely hair what looks like skin has to be: up to the first it is none
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
@@ -77,7 +74,7 @@ def doubt_skin(mask: np.ndarray, pixels: np.ndarray, outline: np.ndarray) -> np.
     Returns:
         [M, M] float32 in 0..1.
     """
-    skin, hair = fill_outline(outline, len(mask), _INNER) & (mask < _UNLIKELY), mask > 1 - _UNLIKELY
+    skin, hair = fill_outline(outline, len(mask), INNER) & (mask < _UNLIKELY), mask > 1 - _UNLIKELY
     if not skin.any() or not hair.any():
         return mask
     values = cv2.GaussianBlur(pixels, (0, 0), 1).astype(np.float32) + 1

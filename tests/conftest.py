@@ -17,22 +17,24 @@ from agetransformer.classifier import AgeClassifier, ClassifierConfig
 from agetransformer.networks import Generator, GeneratorConfig
 
 
+def save_untrained_generator(folder: Path, resolution: int) -> Path:
+    """A checkpoint folder of a residual generator with random weights."""
+    torch.manual_seed(0)
+    generator = Generator(GeneratorConfig(resolution=resolution, residual=True, age_sigma=4.0))
+    generator.modulation.linear.weight.data.mul_(100)  # so that ages differ by more than a grey level
+    return hub.save_pretrained(generator, folder, "# Untrained\n", half=True)
+
+
 @pytest.fixture(scope="session")
 def untrained_generator(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint folder of a small residual generator with random weights."""
-    torch.manual_seed(0)
-    generator = Generator(GeneratorConfig(resolution=64, residual=True, age_sigma=4.0))
-    generator.modulation.linear.weight.data.mul_(100)  # so that ages differ by more than a grey level
-    return hub.save_pretrained(generator, tmp_path_factory.mktemp("generator"), "# Untrained\n", half=True)
+    """A small one."""
+    return save_untrained_generator(tmp_path_factory.mktemp("generator"), 64)
 
 
 @pytest.fixture(scope="session")
 def generator_of_192(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same in a size at which hair is told from what is beside it."""
-    torch.manual_seed(0)
-    generator = Generator(GeneratorConfig(resolution=192, residual=True, age_sigma=4.0))
-    generator.modulation.linear.weight.data.mul_(100)
-    return hub.save_pretrained(generator, tmp_path_factory.mktemp("generator-192"), "# Untrained\n", half=True)
+    """One in a size at which hair is told from what is beside it."""
+    return save_untrained_generator(tmp_path_factory.mktemp("generator-192"), 192)
 
 
 @pytest.fixture(scope="session")
