@@ -9,7 +9,8 @@ first pass and half of the second.
 """
 
 READINGS = 3  # at most; a reading does not quite move in proportion to the change, so the first one alone stops short
-LEAST, MOST = 0.5, 1.2  # of the change: V may be wrong, and what is drawn too strongly looks drawn
+LEAST, MOST = 0.5, 1.2  # of the change: V may be wrong, and what is drawn too strongly looks drawn;
+MOST_OLDER = 1.5  # less so who grows older, by what `agetransformer.shade` leaves of it
 MOST_TWICE = 1.9  # beyond MOST it is the change of a second pass, over the face as the first has made it: see above
 _TOLERATED = 3.0  # years beside the target; V errs by more than five on average
 _FAR = 8.0  # years, and those, between own age and target: nearer, V's error says more than its reading
@@ -23,8 +24,8 @@ def expected_reading(age: float) -> float:
 
 
 def calibrated_share(own: float, target: float, read: float, share: float = 1.0) -> float:
-    """How much of a change to add, LEAST..MOST, or to MOST_TWICE where it makes younger, as if readings moved in
-    proportion to it.
+    """How much of a change to add, LEAST..MOST_OLDER, or to MOST_TWICE where it makes much younger, as if readings
+    moved in proportion to it.
 
     Args: ages in years
         own: what V reads of the face as it is.
@@ -36,7 +37,12 @@ def calibrated_share(own: float, target: float, read: float, share: float = 1.0)
     goal = min(max(moved, wanted - _TOLERATED), wanted + _TOLERATED)
     if goal == moved or wanted <= _TOLERATED:
         return share
-    twice = min(max((wanted - _TOLERATED - _FAR) / _FAR_TWICE, 0.0), 1.0) if target < own else 0.0
-    most = MOST + twice * (MOST_TWICE - MOST)
+    twice = min(max((wanted - _TOLERATED - _FAR) / _FAR_TWICE, 0.0), 1.0)
+    most = MOST_OLDER if target > own else MOST + twice * (MOST_TWICE - MOST)
     right = share * goal / moved if moved > 0 else most
     return share + (min(max(right, LEAST), most) - share) * min(1.0, (wanted - _TOLERATED) / _FAR)
+
+
+def first_pass(share: float, older: bool) -> float:
+    """How much of a share is of the first pass; the rest is of the second, which none who grows older gets."""
+    return share if older else min(share, MOST)

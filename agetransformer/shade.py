@@ -2,7 +2,8 @@
 than skin's, and nothing narrow gets much lighter than what is around it.
 
 In one face out of some, one turned away or in low light above all, the network makes an eye bag or a hollow beside the
-nose as dark as a bruise, and purple; in others it draws a light line along each fold, as scars have.
+nose as dark as a bruise, and purple, and lays brown patches on the cheeks of made-up skin; in others it draws a light
+line along each fold, as scars have.
 """
 
 import torch
@@ -14,8 +15,10 @@ from agetransformer.shading import LUMA, luma, share_of_light
 
 _WIDE = 0.013  # of the side: the standard deviation of what is wide
 _SHRUNK = 4  # times smaller is the picture that is blurred
-_SHADE = 0.04  # of the light: what wide shade may take in full,
-_BEYOND = 0.3  # and how much of what it would take beyond that
+_SHADES = (  # standard deviation of what is wide; of the light, what it may take in full; how much of what is beyond
+    (_WIDE, 0.015, 0.15),  # eye bags and smudges
+    (0.03, 0.01, 0.15),  # cheeks
+)
 _TINTED = (0.02, 0.08)  # of the light: from what a pixel loses on its colour counts, and fully so
 _BLACK = 0.1  # of the range 2: no pixel is so dark that its ratios become noise
 _RIDGE = 0.02  # of the light around: by how much more than before something narrow may stand out in full,
@@ -34,9 +37,11 @@ def soften_shade(change: Tensor, faces: Tensor) -> Tensor:
     Its hue stays. Folds and wrinkles, which are narrower, stay as deep below what is around them, and nothing beside a
     shade gets lighter.
     """
-    taken = -share_of_light(luma(change), luma(faces)).clamp(-1, 0)
-    beyond = (1 - _BEYOND) * (_wide(taken) - _SHADE).clamp(min=0)
-    return change + torch.minimum(beyond, taken)[:, None] * (faces + 1)
+    for deviation, full, beyond in _SHADES:
+        taken = -share_of_light(luma(change), luma(faces)).clamp(-1, 0)
+        less = (1 - beyond) * (_wide(taken, deviation) - full).clamp(min=0)
+        change = change + torch.minimum(less, taken)[:, None] * (faces + 1)
+    return change
 
 
 def warm_shade(change: Tensor, faces: Tensor) -> Tensor:
@@ -70,11 +75,11 @@ def soften_ridges(change: Tensor, faces: Tensor) -> Tensor:
     return change - (lower / light.clamp(min=_BLACK))[:, None] * (edited + 1)
 
 
-def _wide(x: Tensor) -> Tensor:
-    """[N, R, R] blurred by a Gaussian of `_WIDE`, at a fraction of its size."""
+def _wide(x: Tensor, sigma: float = _WIDE) -> Tensor:
+    """[N, R, R] blurred by a Gaussian of so much of the side, at a fraction of its size."""
     side = x.shape[-1]
     small = F.interpolate(x[:, None], (max(1, side // _SHRUNK),) * 2, mode="area")
-    deviation = _WIDE * small.shape[-1]
+    deviation = sigma * small.shape[-1]
     radius = max(1, round(3 * deviation))
     offsets = torch.arange(-radius, radius + 1, dtype=x.dtype, device=x.device)
     kernel = torch.softmax(-0.5 * (offsets / deviation) ** 2, dim=0)

