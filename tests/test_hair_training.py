@@ -17,6 +17,7 @@ from agetransformer.hair_segmenter import HairSegmenter, HairSegmenterConfig
 from train.augment import random_place
 from train.data import load_faces, to_unit
 from train.face_maps import read_maps, save_maps
+from train.hair_mistakes import MISTAKES, Box, read_mistakes
 from train.hair_segmenter import (
     HairFaces,
     HairTraining,
@@ -27,7 +28,7 @@ from train.hair_segmenter import (
     measure,
     train_hair_segmenter,
 )
-from train.label_hair import MISTAKES, SIDE, Box, label_hair, main, own_hair, read_mistakes
+from train.label_hair import SIDE, label_hair, main, own_hair
 from train.neighbours import add_neighbours
 
 ASSETS = Path(__file__).parent.parent / "assets"
@@ -229,7 +230,8 @@ def faces_with_beards(*beards: bool | None) -> HairFaces:
     for part, beard in zip(parts, beards, strict=True):
         part[1, 128:] = 255 if beard else 0
     known = torch.tensor([beard is not None for beard in beards])
-    return HairFaces(torch.zeros(len(beards), 3, 256, 256, dtype=torch.uint8), parts, known)
+    mended = torch.arange(len(beards)) % 2 == 1
+    return HairFaces(torch.zeros(len(beards), 3, 256, 256, dtype=torch.uint8), parts, known, mended)
 
 
 def test_what_is_unknown_of_a_beard_teaches_nothing():
@@ -240,11 +242,16 @@ def test_what_is_unknown_of_a_beard_teaches_nothing():
 
 
 def test_the_bearded_are_drawn_as_often_as_asked():
-    weights = draw_weights(faces_with_beards(True, False, False, None, False), 0.25)
+    weights = draw_weights(faces_with_beards(True, False, False, None, False), 0.25, 0)
     assert weights[0].item() == pytest.approx(0.25) and weights[1:].sum().item() == pytest.approx(0.75)
     assert weights[1:].unique().numel() == 1
-    assert draw_weights(faces_with_beards(False, None), 0.25).tolist() == [1, 1]
-    assert draw_weights(faces_with_beards(True, True), 0.25).tolist() == [1, 1]
+    assert draw_weights(faces_with_beards(False, None), 0.25, 0).tolist() == [1, 1]
+    assert draw_weights(faces_with_beards(True, True), 0.25, 0).tolist() == [1, 1]
+
+
+def test_mended_maps_are_drawn_as_often_as_asked():
+    weights = draw_weights(faces_with_beards(True, True, False, False, False, False), 0.5, 0.4)
+    assert torch.allclose(weights / weights.sum(), torch.tensor([6, 4, 3, 2, 3, 2]) / 20)
 
 
 def test_beards_are_measured_on_the_bearded_and_on_the_shaved():

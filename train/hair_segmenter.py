@@ -36,6 +36,7 @@ from train.config import load_config, require_at_least_one
 from train.data import held_out, load_faces, to_unit
 from train.deadline import Deadline
 from train.face_maps import read_maps
+from train.hair_mistakes import read_mistakes
 from train.memory import keep_freed_memory
 from train.neighbours import add_neighbours
 from train.options import failing_in_a_sentence, training_parser
@@ -55,6 +56,7 @@ class HairTraining:
     maps: str = ""  # file of train.label_hair
     beards: str = ""  # file of train.label_beards
     bearded: float = 0.25  # share of the faces drawn that have a beard
+    mended: float = 0.0  # share of them whose map was mended by eye (train.label_hair); 0: as many as there are
     whitened: float = 0.0  # share of the beards that turn grey or white first
     beside: float = 0.0  # share of the faces that get another one beside them
     relit: float = 0.0  # share of the faces in other light
@@ -88,10 +90,11 @@ class HairFaces(NamedTuple):
     images: Tensor  # [N, 3, 256, 256] uint8
     parts: Tensor  # [N, 2, 256, 256] uint8: hair, beard
     known: Tensor  # [N] bool: whether the beard is
+    mended: Tensor  # [N] bool: whether somebody said by eye what of the hair is none
 
     def select(self, index: Tensor) -> "HairFaces":
         """The faces of an index or a mask [N]."""
-        return HairFaces(self.images[index], self.parts[index], self.known[index])
+        return HairFaces(*(part[index] for part in self))
 
     @property
     def bearded(self) -> Tensor:
@@ -116,10 +119,12 @@ def load_split(config: HairTraining, cache: str = ".cache") -> tuple[HairFaces, 
     none: np.ndarray = np.zeros((_SIDE, _SIDE), np.uint8)
     both = [(one, none if beard is None else beard) for one, beard in zip(hair, beards, strict=True) if one is not None]
     known = torch.tensor([beard is not None for beard in beards])[kept]
+    mistakes = read_mistakes()
+    mended = torch.tensor([Path(name).stem in mistakes for name in faces.names])[kept]
     unseen = held_out(faces.names)[kept]
     if unseen.all() or not unseen.any():
         raise ValueError(f"{', '.join(config.data)}: too few faces with a map to train on most and hold out some")
-    labelled = HairFaces(faces.images[kept], torch.from_numpy(np.array(both)), known)
+    labelled = HairFaces(faces.images[kept], torch.from_numpy(np.array(both)), known, mended)
     return labelled.select(~unseen), labelled.select(unseen)
 
 
@@ -191,12 +196,19 @@ def draw_batch(
     return images.contiguous(memory_format=torch.channels_last), (parts + 1) / 2, some.known
 
 
-def draw_weights(faces: HairFaces, bearded: float) -> Tensor:
-    """How often to draw each face, [F], so that this share of them has a beard; all alike where none or all have."""
-    has = faces.bearded
+def draw_weights(faces: HairFaces, bearded: float, mended: float) -> Tensor:
+    """How often to draw each face, [F], so that these shares of them have a beard and a mended map, as if the one did
+    not depend on the other; all alike where none or all have, and where the share of mended ones is 0.
+    """
+    weights = _share_weights(faces.bearded, bearded)
+    return weights * _share_weights(faces.mended, mended) if mended > 0 else weights
+
+
+def _share_weights(has: Tensor, share: float) -> Tensor:
+    """How often to draw each, [F], so that so many of them have something [F] bool."""
     if not has.any() or has.all():
         return torch.ones(len(has))
-    return torch.where(has, bearded / has.sum(), (1 - bearded) / (~has).sum())
+    return torch.where(has, share / has.sum(), (1 - share) / (~has).sum())
 
 
 @torch.inference_mode()
@@ -254,7 +266,7 @@ def train_hair_segmenter(
     newest = state_to_resume(out, resume)
     train, test = load_split(config, cache)
     nets = build_networks(config if newest is None else replace(config, start=""), device)
-    draws, weights = torch.Generator().manual_seed(config.seed), draw_weights(train, config.bearded)
+    draws, weights = torch.Generator().manual_seed(config.seed), draw_weights(train, config.bearded, config.mended)
     random = {"draws": draws}
     step, images = load_state(newest, nets, STATE, random) if newest is not None else (0, 0)
     steps = config.images // config.batch

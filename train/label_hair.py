@@ -7,12 +7,9 @@ The parser is that of `train.face_parser`. It calls headscarves and fur hair, an
 it is mistaken was said by eye, for the FFHQ numbers of our data (`train/hair_mistakes.csv`).
 """
 
-import csv
-import io
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,61 +17,15 @@ import torch.nn.functional as F
 from scipy import ndimage
 from tqdm import tqdm
 
-from train.archives import decode_table, read_table
+from train.archives import read_table
 from train.face_maps import save_maps
 from train.face_parser import FACE, HAIR, Parser, load_parser, read_squares
+from train.hair_mistakes import MISTAKES, Box, read_mistakes, without_boxes
 from train.options import add_device, maps_parser
 
 SIDE = 256  # px: of a map
 _LEAST_FACE = 0.003  # of the square: a smaller part is none
 _TOUCH = 3  # px: what is so near touches
-MISTAKES = Path(__file__).parent / "hair_mistakes.csv"
-NOT_HAIR, MISSED = ("cloth", "person", "other"), "missing"  # person: another one's hair
-
-
-class Box(NamedTuple):
-    """A part of a face's square in which nothing is its hair; in 0..1, from its upper left corner."""
-
-    left: float
-    top: float
-    right: float
-    bottom: float
-
-
-def read_mistakes(path: Path = MISTAKES) -> dict[str, list[Box] | None]:
-    """File name without folder and ending -> where the parser is mistaken; None where it missed most of the hair.
-
-    Raises:
-        ValueError: not such a table.
-    """
-    mistakes: dict[str, list[Box] | None] = {}
-    rows = csv.DictReader(io.StringIO(decode_table(path.read_bytes(), str(path)), newline=""))
-    for number, row in enumerate(rows, 2):
-        name, kind = Path(row.get("file") or "").stem, row.get("mistake")
-        if name and kind == MISSED:
-            mistakes[name] = None
-            continue
-        try:
-            box = Box(*(float(row[edge]) for edge in Box._fields))
-        except (KeyError, TypeError, ValueError):
-            box = Box(0, 0, 0, 0)
-        if not name or kind not in NOT_HAIR or not (0 <= box.left < box.right <= 1 and 0 <= box.top < box.bottom <= 1):
-            raise ValueError(
-                f"{path}, line {number}: a row is a file, a box (left, top, right and bottom in 0..1) and one of "
-                f"{', '.join(NOT_HAIR)}; or a file and {MISSED}"
-            )
-        boxes = mistakes.setdefault(name, [])
-        if boxes is not None:
-            boxes.append(box)
-    return mistakes
-
-
-def without_boxes(hair: np.ndarray, boxes: Sequence[Box]) -> np.ndarray:
-    """A map of hair [S, S] without what some boxes hold of it."""
-    hair, side = hair.copy(), len(hair)
-    for left, top, right, bottom in boxes:
-        hair[round(top * side) : round(bottom * side), round(left * side) : round(right * side)] = 0
-    return hair
 
 
 def own_hair(hair: np.ndarray, face: np.ndarray) -> np.ndarray:
