@@ -9,8 +9,8 @@ first pass and half of the second.
 """
 
 READINGS = 3  # at most; a reading does not quite move in proportion to the change, so the first one alone stops short
-LEAST, MOST = 0.5, 1.2  # of the change: V may be wrong, and what is drawn too strongly looks drawn;
-MOST_OLDER = 1.5  # less so who grows older, by what `agetransformer.shade` leaves of it
+LEAST, MOST = 0.5, 1.2  # of the change: V may be wrong, and what is drawn too strongly looks drawn
+MOST_OLDER = 1.5  # where it makes older: `agetransformer.shade` takes out of it what would look drawn
 MOST_TWICE = 1.9  # beyond MOST it is the change of a second pass, over the face as the first has made it: see above
 _TOLERATED = 3.0  # years beside the target; V errs by more than five on average
 _FAR = 8.0  # years, and those, between own age and target: nearer, V's error says more than its reading
@@ -24,8 +24,10 @@ def expected_reading(age: float) -> float:
 
 
 def calibrated_share(own: float, target: float, read: float, share: float = 1.0) -> float:
-    """How much of a change to add, LEAST..MOST_OLDER, or to MOST_TWICE where it makes much younger, as if readings
-    moved in proportion to it.
+    """How much of a change to add, as if readings moved in proportion to it.
+
+    That is LEAST..MOST_OLDER where it makes older, LEAST..MOST where it makes younger, and up to MOST_TWICE where it
+    makes much younger.
 
     Args: ages in years
         own: what V reads of the face as it is.
@@ -44,5 +46,5 @@ def calibrated_share(own: float, target: float, read: float, share: float = 1.0)
 
 
 def first_pass(share: float, older: bool) -> float:
-    """How much of a share is of the first pass; the rest is of the second, which none who grows older gets."""
+    """How much of a share is of the first pass; the rest is of the second, which nobody who grows older gets."""
     return share if older else min(share, MOST)

@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from agetransformer import compositing, hub, openvino_models
-from agetransformer.calibration import READINGS, calibrated_share, expected_reading, first_pass
+from agetransformer.calibration import MOST, READINGS, calibrated_share, expected_reading, first_pass
 from agetransformer.checkpoint import fits_half, load_checkpoint
 from agetransformer.classifier import AgeClassifier, ClassifierConfig
 from agetransformer.detail import kept_detail
@@ -346,7 +346,8 @@ class AgeEditor:
         Args:
             ages: years within 20..69, fractions allowed.
             strength: how much of the change is added, 0..1.5; 1 is what the age asks for, 0 the face as it is. Of the
-                hair's colour 1 is the most.
+                hair's colour 1 is the most, and no more than 1.5 times the network's change is added where V asks for
+                more than that (`calibrate`).
             hair: whether hair and beard change their colour, where `encode` found them.
             shares: what `calibrate` says of these ages; None asks it.
         Raises:
@@ -358,8 +359,7 @@ class AgeEditor:
             return []
         edits = self._edits(encoding, targets, hair)
         shares = self._calibrate(edits) if shares is None else shares
-        first = [first_pass(share, age > encoding.face.age) for share, age in zip(shares, targets, strict=True)]
-        asked = [min(strength, STRONGEST / max(share, 1.0)) for share in first]
+        asked = [min(strength, STRONGEST / max(edits.first(index, share), 1.0)) for index, share in enumerate(shares)]
         change = torch.stack([asked[index] * edits.change(index, share) for index, share in enumerate(shares)])
         if _is_colourless(encoding.reduced):
             change = luma(change)[:, None].expand_as(change)
@@ -509,10 +509,10 @@ class _Edits:
     def change(self, index: int, share: float) -> Tensor:
         """[3, R, R]: what is added to the face where V asks for `share` of it."""
         if index not in self.changes or self.changes[index][0] != share:
-            first = first_pass(share, self.targets[index] > self.encoding.face.age)
+            first = self.first(index, share)
             change = first * (self.edited[index] - self.encoding.reduced[0])
             if share > first:
-                change = change + (share - first) * self._second_change(index, first)
+                change = change + (share - first) * self._second_change(index)
             self.changes[index] = share, self._ruled(index, change)
         return self.changes[index][1]
 
@@ -539,10 +539,14 @@ class _Edits:
         grown = np.stack([hair_within(parts, self.edited.shape[-1]) for parts in self.hair])
         return torch.from_numpy(grown).permute(0, 3, 1, 2) * (self.encoding.exposure / 127.5)
 
-    def _second_change(self, index: int, first: float) -> Tensor:
-        """What a second pass changes of the face with the most of the first that there may be."""
+    def first(self, index: int, share: float) -> float:
+        """How much of a share is of the first pass."""
+        return first_pass(share, self.targets[index] > self.encoding.face.age)
+
+    def _second_change(self, index: int) -> Tensor:
+        """[3, R, R]: what a second pass changes of the face with as much of the first as there may be."""
         if index not in self.second:
-            face = self.shown(index, first)[None].clamp(-1, 1)
+            face = self.shown(index, MOST)[None].clamp(-1, 1)
             again = self.engine.decode(self.engine.encode(face), torch.tensor([self.targets[index]]))
             self.second[index] = (again - face)[0]
         return self.second[index]

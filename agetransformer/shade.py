@@ -34,12 +34,12 @@ def soften_ageing(change: Tensor, faces: Tensor) -> Tensor:
 def soften_shade(change: Tensor, faces: Tensor) -> Tensor:
     """A change of faces [N, 3, R, R] in [-1, 1] -> the same, lighter where it shades more than a fold's width.
 
-    Its hue stays. Folds and wrinkles, which are narrower, stay as deep below what is around them, and nothing beside a
-    shade gets lighter.
+    Its hue stays. Wrinkles, which are narrower, stay as deep below what is around them; a wide fold keeps two thirds of
+    its depth or so. Nothing beside a shade gets lighter.
     """
-    for deviation, full, beyond in _SHADES:
+    for sigma, full, beyond in _SHADES:
         taken = -share_of_light(luma(change), luma(faces)).clamp(-1, 0)
-        less = (1 - beyond) * (_wide(taken, deviation) - full).clamp(min=0)
+        less = (1 - beyond) * (_wide(taken, sigma) - full).clamp(min=0)
         change = change + torch.minimum(less, taken)[:, None] * (faces + 1)
     return change
 

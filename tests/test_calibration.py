@@ -115,6 +115,21 @@ def test_the_editor_adds_as_much_as_the_classifier_says(editor: AgeEditor, monke
         editor.calibrate(encoding, [70])
 
 
+def test_who_grows_older_gets_one_pass_and_never_more_than_the_strongest(
+    editor: AgeEditor, monkeypatch: pytest.MonkeyPatch
+):
+    face = replace(editor.face_from_aligned(smooth_picture(64, 64)), age=30.0)
+    encoding = editor.encode(face, hair=False)
+    monkeypatch.setattr("agetransformer.editor.soften_ageing", lambda change, _: change)  # it is not linear
+    monkeypatch.setattr(editor.engine, "encode", lambda _: pytest.fail("a second pass"))
+    (plain,) = editor.decode(encoding, [60], shares=[1])
+    for share, strength in ((MOST_OLDER, 1.0), (MOST_OLDER, STRONGEST), (1.2, STRONGEST), (1.0, STRONGEST)):
+        (made,) = editor.decode(encoding, [60], strength=strength, shares=[share])
+        assert np.allclose(made.change, STRONGEST * plain.change, atol=1e-4), (share, strength)
+    (half,) = editor.decode(encoding, [60], strength=0.5, shares=[MOST_OLDER])
+    assert np.allclose(half.change, 0.5 * MOST_OLDER * plain.change, atol=1e-4)
+
+
 def test_a_second_pass_is_over_what_the_first_has_made(editor: AgeEditor, monkeypatch: pytest.MonkeyPatch):
     face = replace(editor.face_from_aligned(smooth_picture(64, 64)), age=70.0)
     encoding = editor.encode(face, hair=False)

@@ -175,7 +175,7 @@ REDUCED = {
     "python -m train.map_skin --data FFHQ.zip runs/chips.zip --out runs/skin.npz": Reduced("see above"),
     "python -m train.place_chips --data UTKFace.zip All-Age-Faces.zip --glasses runs/classifier-glasses "
     "--out runs/chips.zip": Reduced("wants chips; tests/test_place_chips.py places some with it"),
-    "python -m train.label_hair --data FFHQ.zip --out runs/hair-labels.npz": Reduced(
+    "python -m train.label_hair --data FFHQ.zip --mistakes train/hair_mistakes.csv --out runs/hair-labels.npz": Reduced(
         "wants another package's weights; tests/test_hair_training.py labels with a parser of its own"
     ),
     "python -m train.label_beards --data FFHQ.zip --out runs/beard-labels.npz": Reduced(

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from agetransformer.hair_segmenter import HairSegmenter, HairSegmenterConfig
 from train.augment import random_place
 from train.data import load_faces, to_unit
 from train.face_maps import read_maps, save_maps
-from train.hair_mistakes import MISTAKES, Box, read_mistakes
+from train.hair_mistakes import Box, read_mistakes
 from train.hair_segmenter import (
     HairFaces,
     HairTraining,
@@ -80,12 +81,15 @@ def test_what_somebody_saw_to_be_no_hair_is_none(tiny_faces: Path):
     assert said["x001.png"][:, : SIDE // 2].any() and left[rest].any()
 
 
+MISTAKES = Path(__file__).parent.parent / "train" / "hair_mistakes.csv"
+COLUMNS = "file,left,top,right,bottom,mistake\n"
+
+
 def test_the_table_of_mistakes_is_whole(tmp_path: Path):
-    mistakes = read_mistakes()
-    assert len(mistakes) > 400 and list(mistakes) == sorted(mistakes)
-    assert Box(0, 0, 1, 1) in (mistakes["04463"] or ()), "a headscarf"
-    assert MISTAKES.read_text().count("\n") == 1 + sum(len(boxes or [()]) for boxes in mistakes.values())
-    header = "file,left,top,right,bottom,mistake\n"
+    mistakes = read_mistakes(MISTAKES)
+    assert len(mistakes) == 615 and list(mistakes) == sorted(mistakes)
+    assert list(mistakes.values()).count(None) == 5
+    assert mistakes["04463"] == [Box(0, 0, 1, 1)], "a headscarf"
     for row in (
         "1.webp,0,0,1,1,wig",
         "1.webp,0,0,1.5,1,cloth",
@@ -93,11 +97,24 @@ def test_the_table_of_mistakes_is_whole(tmp_path: Path):
         "1.webp,,,,,other",
         ",,,,,missing",
     ):
-        (tmp_path / "wrong.csv").write_text(f"{header}0.webp,0,0,1,1,cloth\n{row}\n")
+        (tmp_path / "wrong.csv").write_text(f"{COLUMNS}0.webp,0,0,1,1,cloth\n{row}\n")
         with pytest.raises(ValueError, match=r"wrong\.csv, line 3: a row is a file, a box"):
             read_mistakes(tmp_path / "wrong.csv")
-    (tmp_path / "own.csv").write_text(f"{header}a.png,0.5,0,1,0.25,person\na.jpg,0,0,0.5,1,cloth\nb.png,,,,,missing\n")
+    (tmp_path / "own.csv").write_text(f"{COLUMNS}a.png,0.5,0,1,0.25,person\na.png,0,0,0.5,1,cloth\nb.png,,,,,missing\n")
     assert read_mistakes(tmp_path / "own.csv") == {"a": [(0.5, 0, 1, 0.25), (0, 0, 0.5, 1)], "b": None}
+
+
+def test_the_command_heeds_a_table_of_mistakes(tiny_faces, tmp_path, monkeypatch):
+    monkeypatch.setattr("train.label_hair.load_parser", lambda device: parse_brightness)
+    (tmp_path / "own.csv").write_text(f"{COLUMNS}x001,0,0,1,1,cloth\n")
+    maps = {}
+    for name, given in (("said", []), ("mended", ["--mistakes", str(tmp_path / "own.csv")])):
+        out = tmp_path / f"{name}.npz"
+        monkeypatch.setattr(sys, "argv", ["label_hair", "--data", str(tiny_faces), "--out", str(out), *given])
+        main()
+        maps[name] = read_maps(out, ["x001.png", "x002.png"], "train.label_hair")
+    assert maps["said"][0].any() and not maps["mended"][0].any()
+    assert np.array_equal(maps["said"][1], maps["mended"][1])
 
 
 def test_without_the_parser_the_command_says_what_to_install(tiny_faces, tmp_path, monkeypatch):
@@ -247,6 +264,18 @@ def test_the_bearded_are_drawn_as_often_as_asked():
     assert weights[1:].unique().numel() == 1
     assert draw_weights(faces_with_beards(False, None), 0.25, 0).tolist() == [1, 1]
     assert draw_weights(faces_with_beards(True, True), 0.25, 0).tolist() == [1, 1]
+
+
+def test_mended_maps_are_known_by_their_table(run, tmp_path):
+    config, _ = run
+    (tmp_path / "own.csv").write_text(
+        f"{COLUMNS}x001.png,0,0,1,1,cloth\nx003.png,0,0,1,1,cloth\nx777.png,0,0,1,1,cloth\n"
+    )
+    parts = load_split(replace(config, mistakes=str(tmp_path / "own.csv"), mended=0.5), cache=str(tmp_path))
+    assert sum(part.mended.sum().item() for part in parts) == 2
+    assert not any(part.mended.any() for part in load_split(config, cache=str(tmp_path)))
+    with pytest.raises(ValueError, match="mended: no table"):
+        load_split(replace(config, mended=0.5), cache=str(tmp_path))
 
 
 def test_mended_maps_are_drawn_as_often_as_asked():

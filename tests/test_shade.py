@@ -42,6 +42,22 @@ def test_wide_shade_is_softened_and_lines_and_light_stay() -> None:
     assert torch.allclose(luma(flat), -(0.01 + 0.15 * (once - 0.01)) * (luma(SKIN) + 1), atol=0.005)
 
 
+@pytest.mark.parametrize(("width", "kept"), [(1, 0.8), (1.5, 0.6)])
+def test_a_fold_keeps_most_of_its_depth(width: float, kept: float) -> None:
+    """A fold of 2 or 3 px of 384, by its standard deviation, that takes 0.15 of the light."""
+    across = torch.arange(SIDE) - SIDE / 2 + 0.5
+    fold = -0.15 * torch.exp(-0.5 * (across / width) ** 2) * (SKIN + 1)
+    assert left(fold) > kept
+
+
+def test_a_soft_edge_of_a_shade_is_no_ring() -> None:
+    across = torch.arange(SIDE) - SIDE / 2 + 0.5
+    away = (across[:, None] ** 2 + across**2).sqrt()
+    disc = -0.1 * torch.sigmoid((16 - away) / 2) * (SKIN + 1)
+    made = -luma(soften_shade(disc, SKIN)) / (luma(SKIN) + 1)
+    assert made.max() - made[0, SIDE // 2, SIDE // 2] < 0.02
+
+
 def test_the_wider_a_shade_the_less_of_it_stays() -> None:
     kept = [left(spot(deviation, 0.1)) for deviation in (1, 2, 4, 8, 16)]
     assert kept == sorted(kept, reverse=True) and kept[0] > 0.75 and kept[-1] < 0.3
@@ -75,7 +91,7 @@ def test_a_bruise_becomes_a_light_and_warm_shade() -> None:
     middle = (0, slice(None), SIDE // 2, SIDE // 2)
     red, green, blue = ((made + SKIN + 1) / (SKIN + 1))[middle].tolist()
     assert blue < green < red
-    assert luma(made).min() > 0.6 * luma(bruise).min()
+    assert luma(made).min() > 0.25 * luma(bruise).min()
     plain = soften_ageing(spot(12, 0.3), SKIN)[middle] / (SKIN + 1)[middle]
     assert plain.max() - plain.min() < 1e-3, "what has the hue of its skin keeps it"
 

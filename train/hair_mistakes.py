@@ -1,4 +1,4 @@
-"""What the face parser calls hair and is none, as somebody saw by eye: `train/hair_mistakes.csv`."""
+"""What the face parser calls hair and is none, as somebody saw by eye: a table such as `train/hair_mistakes.csv`."""
 
 import csv
 import io
@@ -10,8 +10,10 @@ import numpy as np
 
 from train.archives import decode_table
 
-MISTAKES = Path(__file__).parent / "hair_mistakes.csv"
-NOT_HAIR, MISSED = ("cloth", "person", "other"), "missing"  # person: another one's hair
+COLUMNS = "file, left, top, right, bottom and mistake"
+# Headwear, clothes and fur; somebody else's hair; flowers, glasses, hands, jewels and what is behind the head.
+NOT_HAIR = ("cloth", "person", "other")
+MISSED = "missing"  # most of the hair, of a row without a box
 
 
 class Box(NamedTuple):
@@ -23,11 +25,11 @@ class Box(NamedTuple):
     bottom: float
 
 
-def read_mistakes(path: Path = MISTAKES) -> dict[str, list[Box] | None]:
+def read_mistakes(path: Path) -> dict[str, list[Box] | None]:
     """File name without folder and ending -> where the parser is mistaken; None where it missed most of the hair.
 
     Raises:
-        ValueError: not such a table.
+        FileNotFoundError, ValueError: no such table.
     """
     mistakes: dict[str, list[Box] | None] = {}
     rows = csv.DictReader(io.StringIO(decode_table(path.read_bytes(), str(path)), newline=""))

@@ -55,8 +55,9 @@ class HairTraining:
     data: tuple[str, ...] = ()  # archives of FFHQ-aligned faces
     maps: str = ""  # file of train.label_hair
     beards: str = ""  # file of train.label_beards
-    bearded: float = 0.25  # share of the faces drawn that have a beard
-    mended: float = 0.0  # share of them whose map was mended by eye (train.label_hair); 0: as many as there are
+    bearded: float = 0.25  # share of the faces drawn that have a beard, about that where `mended` is more than 0
+    mistakes: str = ""  # the table that train.label_hair heeded, for `mended`
+    mended: float = 0.0  # about which share of the faces drawn is in it; 0: as many as there are
     whitened: float = 0.0  # share of the beards that turn grey or white first
     beside: float = 0.0  # share of the faces that get another one beside them
     relit: float = 0.0  # share of the faces in other light
@@ -106,7 +107,9 @@ def load_split(config: HairTraining, cache: str = ".cache") -> tuple[HairFaces, 
     """The faces that have a map of hair: those to train on, and the held-out 5 %.
 
     Raises:
-        FileNotFoundError, ValueError: the data or the maps are missing or broken, or no face is left of either part.
+        FileNotFoundError, ValueError: the data, the maps or the table of mistakes are missing or broken, or no face is
+            left of either part.
+        ValueError: `mended` without a table that names a face of the data.
     """
     faces = load_faces(config.data, _SIDE, chips=False, cache=cache)
     hair = read_maps(config.maps, faces.names, "train.label_hair")
@@ -119,8 +122,10 @@ def load_split(config: HairTraining, cache: str = ".cache") -> tuple[HairFaces, 
     none: np.ndarray = np.zeros((_SIDE, _SIDE), np.uint8)
     both = [(one, none if beard is None else beard) for one, beard in zip(hair, beards, strict=True) if one is not None]
     known = torch.tensor([beard is not None for beard in beards])[kept]
-    mistakes = read_mistakes()
+    mistakes = read_mistakes(Path(config.mistakes)) if config.mistakes else {}
     mended = torch.tensor([Path(name).stem in mistakes for name in faces.names])[kept]
+    if config.mended > 0 and not mended.any():
+        raise ValueError(f"mended: {config.mistakes or 'no table (mistakes)'} names none of the faces; set it to 0")
     unseen = held_out(faces.names)[kept]
     if unseen.all() or not unseen.any():
         raise ValueError(f"{', '.join(config.data)}: too few faces with a map to train on most and hold out some")
@@ -197,8 +202,8 @@ def draw_batch(
 
 
 def draw_weights(faces: HairFaces, bearded: float, mended: float) -> Tensor:
-    """How often to draw each face, [F], so that these shares of them have a beard and a mended map, as if the one did
-    not depend on the other; all alike where none or all have, and where the share of mended ones is 0.
+    """How often to draw each face, [F], so that these shares of them have a beard and a mended map if the one does not
+    depend on the other; all alike where none or all have, and where the share of mended ones is 0.
     """
     weights = _share_weights(faces.bearded, bearded)
     return weights * _share_weights(faces.mended, mended) if mended > 0 else weights

