@@ -123,9 +123,9 @@ def test_who_grows_older_gets_one_pass_and_never_more_than_the_strongest(
     monkeypatch.setattr("agetransformer.editor.soften_ageing", lambda change, _: change)  # it is not linear
     monkeypatch.setattr(editor.engine, "encode", lambda _: pytest.fail("a second pass"))
     (plain,) = editor.decode(encoding, [60], shares=[1])
-    for share, strength in ((MOST_OLDER, 1.0), (MOST_OLDER, STRONGEST), (1.2, STRONGEST), (1.0, STRONGEST)):
+    for share, strength, most in ((1.5, 1.0, 1.5), (1.5, 1.5, 1.5 * 1.2), (1.2, 1.5, 1.5), (1.0, 1.5, 1.5)):
         (made,) = editor.decode(encoding, [60], strength=strength, shares=[share])
-        assert np.allclose(made.change, STRONGEST * plain.change, atol=1e-4), (share, strength)
+        assert np.allclose(made.change, most * plain.change, atol=1e-4), (share, strength)
     (half,) = editor.decode(encoding, [60], strength=0.5, shares=[MOST_OLDER])
     assert np.allclose(half.change, 0.5 * MOST_OLDER * plain.change, atol=1e-4)
 
