@@ -16,8 +16,8 @@ from agetransformer.shading import LUMA, luma, share_of_light
 _WIDE = 0.013  # of the side: the standard deviation of what is wide
 _SHRUNK = 4  # times smaller is the picture that is blurred
 _SHADES = (  # standard deviation of what is wide; of the light, what it may take in full; how much of what is beyond
-    (_WIDE, 0.015, 0.15),  # eye bags and smudges
-    (0.03, 0.01, 0.15),  # cheeks
+    (_WIDE, 0.02, 0.18),  # eye bags and smudges
+    (0.03, 0.012, 0.18),  # cheeks
 )
 _TINTED = (0.02, 0.08)  # of the light: from what a pixel loses on its colour counts, and fully so
 _BLACK = 0.1  # of the range 2: no pixel is so dark that its ratios become noise

@@ -38,8 +38,8 @@ def test_wide_shade_is_softened_and_lines_and_light_stay() -> None:
     assert left(spot(12, 0.01)) == pytest.approx(1)  # hardly there
     assert left(-spot(12, 0.25)) == pytest.approx(1)  # a highlight
     flat = soften_shade(-0.3 * (SKIN + 1), SKIN)
-    once = 0.015 + 0.15 * (0.3 - 0.015)
-    assert torch.allclose(luma(flat), -(0.01 + 0.15 * (once - 0.01)) * (luma(SKIN) + 1), atol=0.005)
+    once = 0.02 + 0.18 * (0.3 - 0.02)
+    assert torch.allclose(luma(flat), -(0.012 + 0.18 * (once - 0.012)) * (luma(SKIN) + 1), atol=0.005)
 
 
 @pytest.mark.parametrize(("width", "kept"), [(1, 0.8), (1.5, 0.6)])
