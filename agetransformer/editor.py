@@ -347,7 +347,7 @@ class AgeEditor:
         Args:
             ages: years within 20..69, fractions allowed.
             strength: how much of the change is added, 0..1.5; 1 is what the age asks for, 0 the face as it is. Of the
-                hair's colour 1 is the most, and where V asks for more than the network's change (`calibrate`) 1.2 to 1.5.
+                hair's colour 1 is the most; where V asks for more than the network's change (`calibrate`), 1.2 to 1.5.
             hair: whether hair and beard change their colour, where `encode` found them.
             shares: what `calibrate` says of these ages; None asks it.
         Raises:
