@@ -78,8 +78,8 @@ Photo = str | os.PathLike[str] | bytes | BinaryIO | Image.Image
 AGES = (20, 69)  # Q of the paper, section 3: the target ages that the generator is trained for
 MOST_FACES = 32  # that are found in a photo
 _RULED_FROM = 3.0  # years away from its own age a face has all of the rules, nearer by less: or a film would jump
-STRONGEST = 1.5  # times the network's change; beyond that it looks painted
-_STRONGER = 1.2  # times what V asks for: so much may be added of any change
+STRONGEST = 1.5  # that may be asked for; of the network's change no more is added, or it looks painted,
+_STRONGER = 1.2  # unless this times what V asks for is more, or the slider's upper part would do nothing
 _GREY = 4 / 127.5  # of the range 2: how far apart the channels of a grey pixel may be
 _LIDS, _BARE_EDGE = 1.15, 1 / 96  # times brow and eye: with the lower lid; of the square: the Gaussian of its edge
 _MOUSTACHE = 0.03  # of a face's square: moustaches begin so far above the nose's end
@@ -346,8 +346,8 @@ class AgeEditor:
 
         Args:
             ages: years within 20..69, fractions allowed.
-            strength: how much of the change is added, 0..1.5; 1 is what the age asks for, 0 the face as it is. Of the
-                hair's colour 1 is the most; where V asks for more than the network's change (`calibrate`), 1.2 to 1.5.
+            strength: how much of the change is added, 0..1.5; 1 is what the age asks for, 0 the face as it is. Where V
+                asks for more than the network's change (`calibrate`), the most is 1.2 to 1.5; of the hair's colour, 1.
             hair: whether hair and beard change their colour, where `encode` found them.
             shares: what `calibrate` says of these ages; None asks it.
         Raises:

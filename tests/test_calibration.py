@@ -115,7 +115,7 @@ def test_the_editor_adds_as_much_as_the_classifier_says(editor: AgeEditor, monke
         editor.calibrate(encoding, [70])
 
 
-def test_who_grows_older_gets_one_pass_and_never_more_than_the_strongest(
+def test_who_grows_older_gets_one_pass_and_at_most_a_fifth_beyond_what_is_asked_for(
     editor: AgeEditor, monkeypatch: pytest.MonkeyPatch
 ):
     face = replace(editor.face_from_aligned(smooth_picture(64, 64)), age=30.0)

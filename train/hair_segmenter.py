@@ -263,8 +263,8 @@ def train_hair_segmenter(
     Raises:
         FileExistsError: `out` holds an unfinished run and `resume` is off, or finished weights.
         FileNotFoundError: it holds no unfinished run, and `resume` is on.
-        FileNotFoundError, ValueError: the data or the maps are missing or broken.
-        ValueError: a setting of 0 that counts steps or faces.
+        FileNotFoundError, ValueError: the data, the maps or the table of mistakes are missing or broken.
+        ValueError: a setting of 0 that counts steps or faces, or `mended` of no face.
     """
     began, deadline = time.monotonic(), Deadline(minutes)
     require_at_least_one(config, "images", "batch", "save_every", "measure_every", "log_every")
