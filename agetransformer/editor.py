@@ -206,7 +206,7 @@ class AgeEditor:
         with self._lock:  # MediaPipe serves one caller at a time
             if self._finder is None:
                 self._finder = alignment.FaceFinder(max_faces=MOST_FACES)
-                self._closing = weakref.finalize(self, self._finder.close)
+                self._closing = weakref.finalize(self, _close_aside, self._finder)
             geometries = self._finder.find(pixels)
         return [
             replace(
@@ -467,7 +467,9 @@ class AgeEditor:
         """Free MediaPipe's models; they come back when they are needed."""
         with self._lock:
             if self._closing is not None:
-                self._closing()
+                self._closing.detach()
+            if self._finder is not None:
+                self._finder.close()
             self._finder = self._closing = None
 
     def _begin_in_child(self) -> None:
@@ -551,6 +553,17 @@ class _Edits:
             again = self.engine.decode(self.engine.encode(face), torch.tensor([self.targets[index]]))
             self.second[index] = (again - face)[0]
         return self.second[index]
+
+
+def _close_aside(finder: "FaceFinder") -> None:
+    """Close a finder whose editor is collected, in a thread of its own.
+
+    The collector runs anywhere, also where its thread holds a lock that MediaPipe waits for to close.
+    """
+    if threading.main_thread().is_alive():
+        threading.Thread(target=finder.close, name="close-face-finder").start()
+    else:  # the process ends, and starts no more threads
+        finder.close()
 
 
 def _age_reader(classifier: AgeClassifier, device: torch.device) -> AgeClassifier | OpenVinoClassifier:

@@ -299,6 +299,23 @@ def test_finders_that_were_closed_are_forgotten(editor: AgeEditor) -> None:
     editor.close()
 
 
+def test_an_editor_may_be_collected_anywhere(embedded: None) -> None:
+    """Also while its thread holds the lock of all thread pools, which MediaPipe wants in order to close."""
+    code = (
+        "import gc, threading, weakref; from concurrent.futures import thread as pools; from PIL import Image;"
+        "from agetransformer import AgeEditor, alignment; gc.disable();"
+        "editor = AgeEditor.from_pretrained(device='cpu'); editor.find_faces(Image.new('RGB', (64, 64)));"
+        "finder = editor._finder; gone = weakref.ref(editor); editor.itself = editor; del editor\n"
+        "with pools._global_shutdown_lock: gc.collect()\n"
+        "assert gone() is None\n"
+        "for thread in threading.enumerate():\n"
+        "    if thread.name == 'close-face-finder': thread.join()\n"
+        "assert finder._closed; print('closed')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip().endswith("closed") and done.returncode == 0, done.stderr
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes are forked here")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_process_finds_faces_by_itself(editor: AgeEditor) -> None:
