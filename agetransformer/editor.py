@@ -466,9 +466,8 @@ class AgeEditor:
     def close(self) -> None:
         """Free MediaPipe's models; they come back when they are needed."""
         with self._lock:
-            if self._closing is not None:
+            if self._closing is not None and self._finder is not None:
                 self._closing.detach()
-            if self._finder is not None:
                 self._finder.close()
             self._finder = self._closing = None
 

@@ -37,8 +37,9 @@ def soften_shade(change: Tensor, faces: Tensor) -> Tensor:
     Its hue stays. Wrinkles, which are narrower, stay as deep below what is around them; a wide fold keeps two thirds of
     its depth or so. Nothing beside a shade gets lighter.
     """
+    light = luma(faces)
     for sigma, full, beyond in _SHADES:
-        taken = -share_of_light(luma(change), luma(faces)).clamp(-1, 0)
+        taken = -share_of_light(luma(change), light).clamp(-1, 0)
         less = (1 - beyond) * (_wide(taken, sigma) - full).clamp(min=0)
         change = change + torch.minimum(less, taken)[:, None] * (faces + 1)
     return change

@@ -66,7 +66,7 @@ def read_table(path: Path, columns: Sequence[str] = ("file",)) -> list[dict[str,
             raise ValueError(f"{path}: not a zip archive with a {LABELS} inside ({error})") from error
     else:
         raise FileNotFoundError(f"{path}: no such archive or folder; see train/README.md for how to make one")
-    reader = csv.DictReader(io.StringIO(decode_table(table, f"{path}: {LABELS}"), newline=""))
+    reader = table_reader(table, f"{path}: {LABELS}")
     if missing := [column for column in columns if column not in (reader.fieldnames or ())]:
         raise ValueError(
             f"{path}: {LABELS} needs the columns {', '.join(columns)}, and has no {', '.join(missing)}: its first line "
@@ -79,16 +79,17 @@ def read_table(path: Path, columns: Sequence[str] = ("file",)) -> list[dict[str,
     return rows
 
 
-def decode_table(data: bytes, where: str) -> str:
-    """The text of a CSV file, whose name `where` is.
+def table_reader(data: bytes, where: str | Path) -> csv.DictReader:
+    """The rows of a CSV file, whose name `where` is, by the columns of its first line.
 
     Raises:
         ValueError: it is not UTF-8, as what spreadsheets call plain CSV is not.
     """
     try:
-        return data.decode("utf-8-sig")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{where}: not UTF-8 ({error}); save it as what spreadsheets call CSV UTF-8") from error
+    return csv.DictReader(io.StringIO(text, newline=""))
 
 
 @contextmanager

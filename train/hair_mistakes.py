@@ -1,14 +1,12 @@
 """What the face parser calls hair and is none, as somebody saw by eye: a table such as `train/hair_mistakes.csv`."""
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from train.archives import decode_table
+from train.archives import table_reader
 
 COLUMNS = "file, left, top, right, bottom and mistake"
 # Headwear, clothes and fur; somebody else's hair; flowers, glasses, hands, jewels and what is behind the head.
@@ -32,8 +30,7 @@ def read_mistakes(path: Path) -> dict[str, list[Box] | None]:
         FileNotFoundError, ValueError: no such table.
     """
     mistakes: dict[str, list[Box] | None] = {}
-    rows = csv.DictReader(io.StringIO(decode_table(path.read_bytes(), str(path)), newline=""))
-    for number, row in enumerate(rows, 2):
+    for number, row in enumerate(table_reader(path.read_bytes(), path), 2):
         name, kind = Path(row.get("file") or "").stem, row.get("mistake")
         if name and kind == MISSED:
             mistakes[name] = None

@@ -9,8 +9,6 @@ calls skin below the nose, where it is darker, greyer or rougher than the cheeks
 every shadow; a network that sees many faces, most of them without one, learns what the beards have in common.
 """
 
-import csv
-import io
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,7 +19,7 @@ from scipy import ndimage
 from skimage.color import rgb2lab
 from tqdm import tqdm
 
-from train.archives import decode_table, naming_the_file, read_table
+from train.archives import naming_the_file, read_table, table_reader
 from train.attributes import read_female
 from train.face_maps import save_maps
 from train.face_parser import HAIR, LOWER_LIP, MOUTH, NOSE, SKIN, UPPER_LIP, Parser, load_parser, read_squares
@@ -96,7 +94,7 @@ def read_beards(path: Path = BEARDS) -> dict[str, str]:
     Raises:
         ValueError: not such a table.
     """
-    rows = list(csv.DictReader(io.StringIO(decode_table(path.read_bytes(), str(path)), newline="")))
+    rows = list(table_reader(path.read_bytes(), path))
     kinds = (*_HALF_MOUTHS, NONE)
     for number, row in enumerate(rows, 2):
         if not row.get("file") or row.get("beard") not in kinds:

@@ -11,8 +11,6 @@ The losses are train.generator's without the GAN: a discriminator that knows fiv
 """
 
 import argparse
-import csv
-import io
 import json
 import math
 import re
@@ -34,7 +32,7 @@ from agetransformer.classifier import AgeClassifier, chip
 from agetransformer.hub import save_pretrained
 from agetransformer.networks import Generator, GeneratorConfig
 from train.aligning import Aligning, AligningError, Request, align_photos
-from train.archives import decode_table
+from train.archives import table_reader
 from train.batches import age_balance, draw_batch
 from train.data import Faces, to_unit
 from train.deadline import Deadline
@@ -118,7 +116,7 @@ def read_ages(folder: Path, photos: Sequence[str]) -> dict[str, float]:
     texts = {photo: found[1] for photo in photos if (found := _AGE.search(Path(photo).stem))}
     if table.is_file():
         try:
-            rows = list(csv.DictReader(io.StringIO(decode_table(table.read_bytes(), str(table)), newline="")))
+            rows = list(table_reader(table.read_bytes(), table))
         except ValueError as error:
             raise PrepareError(str(error)) from error
         if not rows or not {"file", "age"} <= rows[0].keys():
