@@ -528,7 +528,8 @@ class _Edits:
                 ruled = with_clear_eyes(ruled, places.eyes)
                 ruled = without_frown(ruled, self.encoding.reduced[0], places.frown)
         elif places is not None:
-            ruled = without_drawn_corners(without_fuller_lips(change, places.lips), places.corners)
+            ruled = without_fuller_lips(change, self.encoding.reduced[0], places.lips)
+            ruled = without_drawn_corners(ruled, places.corners)
         return torch.lerp(change, ruled, min(1.0, abs(gap) / _RULED_FROM))
 
     def shown(self, index: int, share: float) -> Tensor:

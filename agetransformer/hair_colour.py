@@ -35,6 +35,8 @@ _BROWN = np.array([0.26, -0.08, -0.30], np.float32)  # R, G, B of brown hair bey
 _SATURATED = 0.25  # skin of less saturation is in a paler photo, where brown is paler too
 _DARKEST, _USUAL, _LIGHTEST = 0.22, 0.32, 0.42  # how light brown hair is, as multiples of the skin's lightness
 _COVERED = 1.3  # how much faster than its tone grey hair loses its colourlessness
+_MOSTLY = (0.6, 0.85)  # a head is grey from the second mean greyness on, and up to the first not
+_LIGHT_LOCK, _DYED = (0.6, 0.85), (1.3, 2.0)  # times the skin's lightness and saturation: white hair in coloured light
 _LIGHT_BEARD = (0.65, 0.9)  # times the skin's lightness: so light and a little paler than the skin, a beard is white
 _THICK = 0.45  # so much darker than skin, or more colourful, of 1, strands of a beard hide the skin below
 _STUBBLE = (0.6, 0.95)  # of the way from skin to brown hair: up to the first it is stubble, from the second on a beard
@@ -133,6 +135,8 @@ def measure_hair(
     usual_saturation = max(skin_saturation, _SATURATED / 3)
     colourful = around(saturation, _LOCKS) / usual_saturation
     greyness = 1 - rising(colourful, *COLOURLESS)
+    if not beard:
+        greyness = _all_grey(greyness, matte, tone / max(skin_light, 1e-3), colourful)
     changed = matte.mask if changing is None else matte.mask * changing
     left, top, extent = _square_around(changed)
     box = (slice(top, top + extent), slice(left, left + extent))
@@ -177,6 +181,18 @@ def measure_hair(
         min(1.0, skin_saturation / _SATURATED),
         tint,
     )
+
+
+def _all_grey(greyness: np.ndarray, matte: Matte, light: np.ndarray, colourful: np.ndarray) -> np.ndarray:
+    """How grey hair is around each pixel, where most of a head's is grey: light locks are then, too, in coloured light.
+
+    Args: [F, F] each,
+        greyness: in 0..1, by the colour alone.
+        light, colourful: as multiples of the skin's.
+    """
+    mostly = float((greyness * matte.mask).sum() / max(matte.mask.sum(), 1e-6))
+    others = rising(mostly, *_MOSTLY) * rising(light, *_LIGHT_LOCK) * (1 - rising(colourful, *_DYED))
+    return np.maximum(greyness, others)
 
 
 def _golden(colours: np.ndarray, light: np.ndarray, saturation: np.ndarray) -> np.ndarray:

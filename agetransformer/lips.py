@@ -1,8 +1,9 @@
 """No fuller lips for who is made younger.
 
 The young have fuller lips, so the network draws a light line along their edges and darkens the skin beyond them. But
-it may hardly change colours, and a lip without its red is a pale line with a shadow. Around the mouth only what is
-finer, the wrinkles, and what is much coarser, the light of the face, change, and the latter may hardly darken.
+it may hardly change colours, and a lip without its red is a pale line with a shadow. On a shaved upper lip it draws a
+moustache, as little one. Around the mouth only what is finer, the wrinkles, and what is much coarser, the light of the
+face, change, and the latter may hardly darken.
 """
 
 import cv2
@@ -11,7 +12,8 @@ import torch
 from torch import Tensor
 
 from agetransformer.face_outline import LIPS, UPPER_LIP, fill_outline
-from agetransformer.shading import luma
+from agetransformer.hair_masks import box_around
+from agetransformer.shading import luma, share_of_light
 
 _SHADE = 2 / 127.5  # of the range 2: by how much the coarse part of the change may darken
 _AROUND, _SOFT = 0.03, 0.008  # of the side: beyond the lips, and the standard deviation of the mask's edge
@@ -34,18 +36,39 @@ def lips_mask(landmarks: np.ndarray, side: int) -> Tensor:
     return torch.from_numpy(cv2.GaussianBlur(mask, (0, 0), _SOFT * side))
 
 
-def without_fuller_lips(change: Tensor, mask: Tensor) -> Tensor:
-    """A change [3, R, R] of a face in [-1, 1] -> the same, but that it draws no lips where the mask [R, R] is 1.
+def without_fuller_lips(change: Tensor, face: Tensor, mask: Tensor) -> Tensor:
+    """A change [3, R, R] of a face [3, R, R] in [-1, 1] -> the same, but that it draws no lips where the mask [R, R] is
+    1.
 
-    Its colour differences stay.
+    Where it darkens less than before, the face keeps its colour as `add_change` took it.
     """
+    if not mask.any():
+        return change
     side = change.shape[-1]
-    light = luma(change[None])[0]
+    down, across = box_around(mask.numpy(), round(4 * _COARSE * side))
+    made, part, where = change.clone(), face[:, down, across], mask[down, across]
+    light, colour = _parted(change[:, down, across], part)
     without_fine = _blur(light, _FINE * side)
-    coarse = _blur(without_fine, _COARSE * side).clamp(min=-_SHADE)
-    return change + mask * (coarse - without_fine)
+    light = light + where * (_blur(without_fine, _COARSE * side).clamp(min=-_SHADE) - without_fine)
+    without_fine = _blur(colour, _FINE * side)
+    colour = colour + where * (_blur(without_fine, _COARSE * side) - without_fine)
+    made[:, down, across] = light + colour + _shaded(light, part)
+    return made
+
+
+def _parted(change: Tensor, face: Tensor) -> tuple[Tensor, Tensor]:
+    """The luma [1, H, W] of a change, and what it does to the colour [3, H, W] beyond what goes with that."""
+    light = luma(change[None])
+    return light, change - light - _shaded(light, face)
+
+
+def _shaded(light: Tensor, face: Tensor) -> Tensor:
+    """The colour [3, H, W] that a face loses where a change of this luma [1, H, W] darkens, as by `add_change`."""
+    lightness = luma(face[None])
+    return share_of_light(light, lightness).clamp(-1, 0) * (face - lightness)
 
 
 def _blur(x: Tensor, deviation: float) -> Tensor:
-    """[R, R] float32, repeated beyond its edge."""
-    return torch.from_numpy(cv2.GaussianBlur(x.numpy(), (0, 0), deviation, borderType=cv2.BORDER_REPLICATE))
+    """[C, H, W] float32, repeated beyond its edge."""
+    blurred = (cv2.GaussianBlur(one, (0, 0), deviation, borderType=cv2.BORDER_REPLICATE) for one in x.numpy())
+    return torch.from_numpy(np.stack(list(blurred)))

@@ -560,6 +560,23 @@ def test_hair_that_is_not_grey_keeps_its_colour():
         assert np.abs(brown_change(hair, 1.0)).max() < 3
 
 
+def test_light_locks_of_a_grey_head_are_grey_in_coloured_light_too() -> None:
+    mask: np.ndarray = np.zeros((128, 128), np.float32)
+    mask[:64] = 1
+
+    def greyness_right(right: tuple[int, int, int], left: tuple[int, int, int], columns: int = 96) -> float:
+        pixels = np.empty((128, 128, 3), np.uint8)
+        pixels[:64, :columns], pixels[:64, columns:], pixels[64:] = left, right, (204, 153, 128)
+        hair = measure_hair(pixels, mask, mask == 0, mask < 0, 128)
+        return float(hair.greyness[20:44, 118:126].mean())
+
+    white, brown, rosy, lilac = (225, 222, 218), (120, 90, 66), (210, 172, 152), (185, 150, 205)
+    assert greyness_right(rosy, white) > 0.9 and greyness_right(lilac, white) > 0.9
+    assert greyness_right(brown, white) < 0.1, "what is dark is not grey"
+    assert greyness_right((225, 70, 150), white) < 0.1, "nor what is dyed"
+    assert greyness_right(lilac, brown) < 0.35 and greyness_right(lilac, white, 32) < 0.35, "nor where little is white"
+
+
 def test_a_white_beard_turns_brown_though_the_skin_shines_through() -> None:
     """As colourful as the skin, or nearly, and as light: no dark beard, and no hair of the head."""
     rows = np.mgrid[:64, :64][0]

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from agetransformer.lips import lips_mask, without_fuller_lips
-from agetransformer.shading import luma
+from agetransformer.shading import add_change, luma
 
 SIDE = 384
 
@@ -33,7 +33,8 @@ def test_lines_as_of_lips_go_and_wrinkles_and_the_light_of_the_face_stay() -> No
     mask = torch.ones(SIDE, SIDE)
 
     def left(light: torch.Tensor) -> float:
-        made = without_fuller_lips(light.expand(3, SIDE, SIDE).contiguous(), mask)
+        grey = torch.zeros(3, SIDE, SIDE)
+        made = without_fuller_lips(light.expand(3, SIDE, SIDE).contiguous(), grey, mask)
         return (luma(made[None])[0, 190, 190] / light[190, 190]).item()
 
     assert left(line(4.0)) < 0.45 < 0.65 < left(line(0.6))
@@ -43,12 +44,27 @@ def test_lines_as_of_lips_go_and_wrinkles_and_the_light_of_the_face_stay() -> No
     assert left(torch.full((SIDE, SIDE), 0.2)) == pytest.approx(1, rel=1e-3)
 
 
-def test_nothing_else_changes_and_colours_stay() -> None:
+def test_nothing_else_changes() -> None:
     mask = torch.zeros(SIDE, SIDE)
     mask[140:160] = 1
-    change = 0.2 * torch.randn(3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
-    made = without_fuller_lips(change, mask)
-    assert torch.equal(made[:, :140], change[:, :140]) and torch.equal(made[:, 160:], change[:, 160:])
+    random = torch.Generator().manual_seed(0)
+    change, face = (0.2 * torch.randn(3, SIDE, SIDE, generator=random) for _ in range(2))
+    made = without_fuller_lips(change, face, mask)
+    for rows in (slice(0, 140), slice(160, None)):
+        assert torch.allclose(made[:, rows], change[:, rows], atol=1e-6)
     assert (made[:, 140:160] - change[:, 140:160]).abs().max() > 0.01
-    for one, other in ((0, 1), (1, 2)):
-        assert torch.allclose(made[one] - made[other], change[one] - change[other], atol=1e-6)
+    assert torch.equal(without_fuller_lips(change, face, torch.zeros_like(mask)), change)
+
+
+def test_a_moustache_goes_with_all_of_its_colour() -> None:
+    """What darkens takes the face's colour with it, as a shadow does; without that colour skin would be blue there."""
+    skin = torch.tensor([0.5, 0.0, -0.2])[:, None, None].expand(3, SIDE, SIDE)
+    drawn = (-line(4.0)).expand(3, SIDE, SIDE)
+    change = add_change(skin[None], drawn[None], shading=True)[0] - skin
+    made = without_fuller_lips(change, skin, torch.ones(SIDE, SIDE))
+    left = made[:, 190, 190] / change[:, 190, 190]
+    assert change[0, 190, 190] < 1.2 * change[2, 190, 190] < 0, "red loses more"
+    assert left.max() < 0.45 and left.max() - left.min() < 0.02
+    coloured = change + line(4.0) * torch.tensor([0.587, -0.299, 0.0])[:, None, None]  # of luma 0
+    made = without_fuller_lips(coloured, skin, torch.ones(SIDE, SIDE))
+    assert (made[:, 190, 190] / coloured[:, 190, 190]).max() < 0.45
