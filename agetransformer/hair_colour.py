@@ -10,7 +10,16 @@ import cv2
 import numpy as np
 
 from agetransformer.faces import HairChange
-from agetransformer.hair_masks import COLOURLESS, LUMA, beside_hair, blurred, filled, light_and_saturation, rising
+from agetransformer.hair_masks import (
+    COLOURLESS,
+    LUMA,
+    STRAND,
+    beside_hair,
+    blurred,
+    filled,
+    light_and_saturation,
+    rising,
+)
 from agetransformer.hair_matting import Matte, matte_hair
 
 _MOST, _HALF_AGE, _YEARS = 0.75, 55.0, 6.0  # the share of grey: a logistic curve of the age
@@ -44,7 +53,6 @@ _LIFTS = (1.4, 4.4)  # times its tone, how light each of these can turn: of stub
 _BESIDE = 1 / 10  # of the face's square: the Gaussian for how light the skin beside a beard is
 _SHOWS = 0.35  # how much of the skin's colour is in a grey beard
 _DENSE = 0.3  # how much it counts for a pixel that others around it are strands
-_STRAND = 1 / 400  # of the face's square: the Gaussian for what is a strand of a beard
 _REDDEST, _BLUE = 1.75, (0.68, 1.05)  # of skin R / G at most, and B / G, in light that is white: nine FFHQ faces in ten
 _OVEREXPOSED, _ENOUGH = 250, 0.5  # levels; of the photo: so much of it has to be less bright to tell the light
 _GRAIN = (0.01, 0.025)  # of 0..1: what differs by less than the first is a camera's noise
@@ -221,7 +229,7 @@ def _measure_strands(
         side: of the face's square, in pixels.
     """
     beside = beside_hair(light, bare, skin_light, _BESIDE * side).clip(1e-3)
-    strands = 1 - cv2.GaussianBlur(light, (0, 0), _STRAND * side) / beside
+    strands = 1 - cv2.GaussianBlur(light, (0, 0), STRAND * side) / beside
     thick = np.maximum(1 - tone / beside, more_colourful).clip(0)
     return ((strands + _DENSE * thick) / _THICK).clip(0, 1), beside / max(skin_light, 1e-3)
 

@@ -388,6 +388,7 @@ def moustache(colour: float = 1.0) -> tuple[np.ndarray, np.ndarray, np.ndarray, 
     where_it_is = (rows >= 140) & (rows < 164) & (columns >= 80) & (columns < 176)
     teeth = (rows >= 164) & (rows < 176) & (columns >= 96) & (columns < 160)
     pixels[where_it_is] = (205, 200, 196)
+    pixels[where_it_is & (columns // 2 % 2 == 0)] -= 24
     pixels[teeth | (columns >= 232)] = (230, 228, 220)  # and the wall
     pixels[184:192, 120:132] = (215, 210, 206)  # a light on the chin
     pixels[144:160, 176:224] = (205, 200, 196)  # a moustache so wide is none
@@ -409,6 +410,10 @@ def test_the_rest_of_a_white_moustache_is_found_and_nothing_else() -> None:
     assert whole[148:156, 84:172].min() > 0.9
     assert whole[:132].max() == whole[164:176, 96:160].max() == whole[:, 200:].max() == 0
     assert whole[180:].max() < 0.03
+    shining = np.where((white & (columns >= 128))[..., None], np.uint8([205, 200, 196]), pixels)
+    of_skin = whole_beard(found, shining, skin, where, NOWHERE, NOWHERE, 256)
+    assert of_skin[148:156, 84:112].min() > 0.9
+    assert of_skin[150:154, 162:168].max() < 0.05, "what has no strands is skin"
     dark = np.where(white[..., None], np.uint8(60), pixels)
     own = whole_beard(found, dark, skin, where, NOWHERE, NOWHERE, 256)
     assert own[:, :90].max() < 0.2 and own[148:156, :90].max() < 0.05, "what is dark may be a shadow"
