@@ -30,6 +30,7 @@ _LIGHT = 1.1  # how light grey hair is, as a multiple of the skin's lightness in
 _LEAST_LIGHT, _MOST_LIGHT = 0.4, 0.75  # and within these bounds, as multiples of what is white in the photo:
 _WHITE, _WHITEST = 0.98, 0.85  # this quantile of its lightness, up to that
 _SHADES, _SHADING = 1.5, 0.8  # the new colour is as light by place as the old one, up to this and by this power
+_LIT = (0.0, 0.03)  # of 0..1: where the tone of hair is less than the second, little light falls
 _COLOUR_LOST = 0.85  # of the colour, where all is grey,
 _FADES = 2.0  # and what is left goes by this power of the share that is not: half grey, red hair would be pink
 _GREY_STRANDS = 0.2  # of its tone, how much strands of grey hair differ: those that differ by more gain less,
@@ -149,7 +150,7 @@ def measure_hair(
     left, top, extent = _square_around(changed)
     box = (slice(top, top + extent), slice(left, left + extent))
     usual = float((tone[box] * matte.mask[box]).sum() / max(matte.mask[box].sum(), 1e-6))
-    shades = cv2.pow((tone[box] / max(usual, 1e-3)).clip(max=_SHADES), _SHADING)
+    shades = cv2.pow((tone[box] / max(usual, 1e-3)).clip(max=_SHADES), _SHADING) * rising(tone[box], *_LIT)
     cover = np.ones((extent, extent), np.float32)
     most = np.full_like(cover, np.inf)
     if beard:

@@ -176,8 +176,7 @@ def share_of_beard(beard: np.ndarray, around_mouth: np.ndarray, side: int) -> np
 
 
 def _roughness(light: np.ndarray, skin: np.ndarray, side: int) -> np.ndarray:
-    """How much light [H, W] differs from strand to strand around each pixel, of itself, as a multiple of what it does on
-    the skin [H, W] bool."""
+    """By what share light [H, W] differs from strand to strand, as a multiple of what it does on skin [H, W] bool."""
     fine = np.square(light - cv2.GaussianBlur(light, (0, 0), max(STRAND * side, 0.5)))
     rough = np.sqrt(cv2.GaussianBlur(fine, (0, 0), _FINE * side)) / (light + _BLACK)
     usual = float(np.median(rough[skin])) if skin.any() else 0.0

@@ -236,6 +236,18 @@ def test_a_black_ground_that_the_mask_takes_for_hair_is_no_fog() -> None:
     assert change[20:80, 76:90].max() < 9, "15 levels and more are seen on black"
 
 
+def test_black_hair_in_the_dark_is_no_fog() -> None:
+    mask: np.ndarray = np.zeros((128, 128), np.float32)
+    mask[:80] = 1
+
+    def lighter(hair: int) -> float:
+        pixels = np.full((128, 128, 3), hair, np.uint8)
+        pixels[80:] = (130, 90, 75)
+        return float(turned_grey(pixels, mask, mask == 0)[8:60, 8:120].mean())
+
+    assert lighter(2) < 0.35 * lighter(16) and lighter(8) > 0.9 * lighter(16) > 30
+
+
 def test_skin_that_shows_through_a_beard_stays() -> None:
     skin, dark, ginger = (200, 150, 125), (90, 70, 60), (190, 120, 50)
     pixels: np.ndarray = np.full((64, 64, 3), skin, np.uint8)
