@@ -64,7 +64,7 @@ from agetransformer.hair_masks import (
 )
 from agetransformer.hair_segmenter import HairSegmenter, HairSegmenterConfig
 from agetransformer.imageio import load_photo
-from agetransformer.lips import lips_mask, without_fuller_lips
+from agetransformer.lips import lips_mask, without_fuller_lips, without_white_lips
 from agetransformer.networks import Generator, GeneratorConfig
 from agetransformer.openvino_classifier import OpenVinoClassifier
 from agetransformer.shade import soften_ageing
@@ -527,6 +527,7 @@ class _Edits:
             if places is not None:
                 ruled = with_clear_eyes(ruled, places.eyes)
                 ruled = without_frown(ruled, self.encoding.reduced[0], places.frown)
+                ruled = without_white_lips(ruled, self.encoding.reduced[0], places.lips)
         elif places is not None:
             ruled = without_fuller_lips(change, self.encoding.reduced[0], places.lips)
             ruled = without_drawn_corners(ruled, places.corners)

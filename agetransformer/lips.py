@@ -1,9 +1,11 @@
-"""No fuller lips for who is made younger.
+"""No fuller lips for who is made younger, and no white ones for who is made older.
 
 The young have fuller lips, so the network draws a light line along their edges and darkens the skin beyond them. But
 it may hardly change colours, and a lip without its red is a pale line with a shadow. On a shaved upper lip it draws a
 moustache, as little one. Around the mouth only what is finer, the wrinkles, and what is much coarser, the light of the
 face, change, and the latter may hardly darken.
+
+The old have paler lips. In the dark the network paints them, and what is above them, as if with chalk.
 """
 
 import cv2
@@ -18,6 +20,8 @@ from agetransformer.shading import luma, share_of_light
 _SHADE = 2 / 127.5  # of the range 2: by how much the coarse part of the change may darken
 _AROUND, _SOFT = 0.03, 0.008  # of the side: beyond the lips, and the standard deviation of the mask's edge
 _FINE, _COARSE = 0.004, 0.03  # of the side, standard deviations: what lies between them is what draws lips
+
+_PALER, _BEYOND_PALER = 0.08, 0.3  # of the light: lips may get so much paler in full, and this part of what is beyond
 
 
 def lips_mask(landmarks: np.ndarray, side: int) -> Tensor:
@@ -54,6 +58,14 @@ def without_fuller_lips(change: Tensor, face: Tensor, mask: Tensor) -> Tensor:
     colour = colour + where * (_blur(without_fine, _COARSE * side) - without_fine)
     made[:, down, across] = light + colour + _shaded(light, part)
     return made
+
+
+def without_white_lips(change: Tensor, face: Tensor, mask: Tensor) -> Tensor:
+    """A change [3, R, R] of a face [3, R, R] in [-1, 1] -> the same, weaker where it brightens much and the mask [R, R]
+    is 1."""
+    brighter = share_of_light(luma(change[None]), luma(face[None])).clamp(min=_PALER)
+    kept = (_PALER + _BEYOND_PALER * (brighter - _PALER)) / brighter
+    return change * (1 - mask * (1 - kept))
 
 
 def _parted(change: Tensor, face: Tensor) -> tuple[Tensor, Tensor]:

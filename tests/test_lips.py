@@ -1,10 +1,10 @@
-"""Around the mouth of who is made younger no lips are drawn, and nothing else is touched."""
+"""Around the mouth no lips are drawn, and none turn white, and nothing else is touched."""
 
 import numpy as np
 import pytest
 import torch
 
-from agetransformer.lips import lips_mask, without_fuller_lips
+from agetransformer.lips import lips_mask, without_fuller_lips, without_white_lips
 from agetransformer.shading import add_change, luma
 
 SIDE = 384
@@ -68,3 +68,21 @@ def test_a_moustache_goes_with_all_of_its_colour() -> None:
     coloured = change + line(4.0) * torch.tensor([0.587, -0.299, 0.0])[:, None, None]  # of luma 0
     made = without_fuller_lips(coloured, skin, torch.ones(SIDE, SIDE))
     assert (made[:, 190, 190] / coloured[:, 190, 190]).max() < 0.45
+
+
+def test_lips_turn_a_little_paler_and_not_white() -> None:
+    mask = torch.zeros(SIDE, SIDE)
+    mask[:200] = 1
+    face = torch.tensor([-0.6, -0.75, -0.8])[:, None, None].expand(3, SIDE, SIDE)
+    light = (luma(face[None])[0] + 1)[0, 0].item()
+
+    def made(share: float) -> torch.Tensor:
+        """Of how much a change that brightens by a share of the light is left, in the mask and beside it, [3, 2]."""
+        change = torch.tensor([0.9, 1.05, 1.0])[:, None, None].expand(3, SIDE, SIDE) * share * light
+        return (without_white_lips(change, face, mask) / change)[:, [100, 300], 100]
+
+    assert torch.allclose(made(0.05), torch.ones(3, 2))
+    assert made(0.5)[:, 0].max() < 0.5 and made(0.5)[:, 0].std() < 1e-5, "with all of its colour"
+    assert torch.allclose(made(0.5)[:, 1], torch.ones(3)) and torch.allclose(made(-0.5), torch.ones(3, 2))
+    still = [0.05 * step * made(0.05 * step)[0, 0].item() for step in range(1, 12)]
+    assert np.diff(still).min() > 0, "what would be paler is paler"
