@@ -283,7 +283,7 @@ class AgeEditor:
             if picture.width != surroundings_side(small.width):  # another editor's, with another resolution
                 picture = picture.resize((surroundings_side(small.width),) * 2, Image.Resampling.LANCZOS)
         corner, squares = np.array(place[:2]), place[2]
-        seen = 16 * round(self.segmenter.config.resolution * squares / 16)
+        seen = 32 * round(self.segmenter.config.resolution * squares / 32)
         resized = expose(picture.resize((seen, seen), Image.Resampling.BILINEAR), exposure)
         head, beard = self.segmenter.predict(_to_tensor(resized).to(self.device))[0].cpu().numpy()
         pixels, outline = np.asarray(picture), mean_outline()

@@ -46,6 +46,7 @@ _SATURATED = 0.25  # skin of less saturation is in a paler photo, where brown is
 _DARKEST, _USUAL, _LIGHTEST = 0.22, 0.32, 0.42  # how light brown hair is, as multiples of the skin's lightness
 _COVERED = 1.3  # how much faster than its tone grey hair loses its colourlessness
 _MOSTLY = (0.6, 0.85)  # a head is grey from the second mean greyness on, and up to the first not
+_GREY_LIGHT = (0.35, 0.6)  # times the skin's lightness: up to the first hair is dark, and of no colour that it lost
 _LIGHT_LOCK, _DYED = (0.6, 0.85), (1.3, 2.0)  # times the skin's lightness and saturation: white hair in coloured light
 _LIGHT_BEARD = (0.65, 0.9)  # times the skin's lightness: so light and a little paler than the skin, a beard is white
 _THICK = 0.45  # so much darker than skin, or more colourful, of 1, strands of a beard hide the skin below
@@ -195,13 +196,13 @@ def measure_hair(
 def _all_grey(greyness: np.ndarray, matte: Matte, light: np.ndarray, colourful: np.ndarray) -> np.ndarray:
     """How grey hair is around each pixel, where most of a head's is grey: light locks are then, too, in coloured light.
 
-    Args: [F, F] each,
-        greyness: in 0..1, by the colour alone.
+    Args: [F, F] float32 each,
+        greyness: in 0..1, by the colour alone, which black hair has too.
         light, colourful: as multiples of the skin's.
     """
-    mostly = float((greyness * matte.mask).sum() / max(matte.mask.sum(), 1e-6))
-    others = rising(mostly, *_MOSTLY) * rising(light, *_LIGHT_LOCK) * (1 - rising(colourful, *_DYED))
-    return np.maximum(greyness, others)
+    grey = greyness * rising(light, *_GREY_LIGHT)
+    mostly = float(rising(float((grey * matte.mask).sum() / max(matte.mask.sum(), 1e-6)), *_MOSTLY))
+    return np.maximum(greyness, mostly * rising(light, *_LIGHT_LOCK) * (1 - rising(colourful, *_DYED)))
 
 
 def _golden(colours: np.ndarray, light: np.ndarray, saturation: np.ndarray) -> np.ndarray:

@@ -28,10 +28,10 @@ _BESIDE = 1 / 16  # of the face's square: the Gaussian for how light and red ski
 _LEAST_SIGMA = 3  # px: a picture is shrunk before a wider blur, down to this one
 STRAND = 1 / 400  # of the face's square: the Gaussian for what is a strand of a beard
 _ROUGH = (
-    1.0,
-    1.7,
-)  # times as rough as the skin: up to the first it is skin that shines, from the second on a white beard
-_LEAST_ROUGH, _BLACK = 0.004, 0.02  # of the light: skin is no smoother; of 0..1: no light is so little that it is noise
+    0.4,
+    0.65,
+)  # times as rough as what was found: up to the first it is skin that shines, from the second on beard
+_BLACK = 0.02  # of 0..1: no light is so little that its ratios become noise
 _PALE = (0.1, 0.2)  # skin of less saturation does not tell itself from a white beard
 _FOUND = (0.35, 0.7)  # from how likely a beard on its rest is looked for, and all of it; softly, or films would flicker
 _REACH = 1 / 10  # of the face's square: so far
@@ -152,7 +152,8 @@ def whole_beard(
     usual_light, usual_saturation = (float(np.median(values[skin])) for values in (light, saturation))
     box = box_around(seeds, round((_REACH + 4 * _FINE) * side))  # only around the beard
     dark = _dark_moustache(pixels[box], skin[box], lips[box], side) * moustache[box]
-    rough = _roughness(light[box], skin[box], side)
+    rough = _roughness(light[box], side)
+    rough /= max(float(np.median(rough[seeds[box] > _HALF * seeds.max()])), 1e-6)  # both blur where a photo does
     light, saturation = (cv2.GaussianBlur(values[box], (0, 0), _FINE * side) for values in (light, saturation))
     white = rising(light / max(usual_light, 1e-3), *_LIGHT) * where[box] * rising(usual_saturation, *_PALE)
     white *= (1 - rising(saturation / max(usual_saturation, 1e-3), *COLOURLESS)) * rising(rough, *_ROUGH)
@@ -175,12 +176,10 @@ def share_of_beard(beard: np.ndarray, around_mouth: np.ndarray, side: int) -> np
     return (where * rising(near, *_AROUND_MOUTH) + (1 - where) * rising(far, *_ELSEWHERE)).astype(np.float32)
 
 
-def _roughness(light: np.ndarray, skin: np.ndarray, side: int) -> np.ndarray:
-    """By what share light [H, W] differs from strand to strand, as a multiple of what it does on skin [H, W] bool."""
+def _roughness(light: np.ndarray, side: int) -> np.ndarray:
+    """By what share light [H, W] differs from strand to strand around each pixel."""
     fine = np.square(light - cv2.GaussianBlur(light, (0, 0), max(STRAND * side, 0.5)))
-    rough = np.sqrt(cv2.GaussianBlur(fine, (0, 0), _FINE * side)) / (light + _BLACK)
-    usual = float(np.median(rough[skin])) if skin.any() else 0.0
-    return rough / max(usual, _LEAST_ROUGH)
+    return np.sqrt(cv2.GaussianBlur(fine, (0, 0), _FINE * side)) / (light + _BLACK)
 
 
 def _dark_moustache(pixels: np.ndarray, skin: np.ndarray, lips: np.ndarray, side: int) -> np.ndarray:

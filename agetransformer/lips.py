@@ -1,8 +1,8 @@
 """No fuller lips for who is made younger, and no white ones for who is made older.
 
 The young have fuller lips, so the network draws a light line along their edges and darkens the skin beyond them. But
-it may hardly change colours, and a lip without its red is a pale line with a shadow. On a shaved upper lip it draws a
-moustache, as little one. Around the mouth only what is finer, the wrinkles, and what is much coarser, the light of the
+it may hardly change colours, and a lip without its red is a pale line with a shadow. So is the moustache that it draws
+on a shaved upper lip. Around the mouth only what is finer, the wrinkles, and what is much coarser, the light of the
 face, change, and the latter may hardly darken.
 
 The old have paler lips. In the dark the network paints them, and what is above them, as if with chalk.
@@ -20,7 +20,6 @@ from agetransformer.shading import luma, share_of_light
 _SHADE = 2 / 127.5  # of the range 2: by how much the coarse part of the change may darken
 _AROUND, _SOFT = 0.03, 0.008  # of the side: beyond the lips, and the standard deviation of the mask's edge
 _FINE, _COARSE = 0.004, 0.03  # of the side, standard deviations: what lies between them is what draws lips
-
 _PALER, _BEYOND_PALER = 0.08, 0.3  # of the light: lips may get so much paler in full, and this part of what is beyond
 
 
@@ -41,10 +40,9 @@ def lips_mask(landmarks: np.ndarray, side: int) -> Tensor:
 
 
 def without_fuller_lips(change: Tensor, face: Tensor, mask: Tensor) -> Tensor:
-    """A change [3, R, R] of a face [3, R, R] in [-1, 1] -> the same, but that it draws no lips where the mask [R, R] is
-    1.
+    """A change of a face in [-1, 1], [3, R, R] each, without the lips that it draws where the mask [R, R] is 1.
 
-    Where it darkens less than before, the face keeps its colour as `add_change` took it.
+    Where it darkens less than before, the face gets back the colour that `add_change` took with the light.
     """
     if not mask.any():
         return change
@@ -52,17 +50,18 @@ def without_fuller_lips(change: Tensor, face: Tensor, mask: Tensor) -> Tensor:
     down, across = box_around(mask.numpy(), round(4 * _COARSE * side))
     made, part, where = change.clone(), face[:, down, across], mask[down, across]
     light, colour = _parted(change[:, down, across], part)
-    without_fine = _blur(light, _FINE * side)
-    light = light + where * (_blur(without_fine, _COARSE * side).clamp(min=-_SHADE) - without_fine)
-    without_fine = _blur(colour, _FINE * side)
-    colour = colour + where * (_blur(without_fine, _COARSE * side) - without_fine)
+    (fine, coarse), (fine_colour, coarse_colour) = (_bands(x, side) for x in (light, colour))
+    kept = _SHADE / (-coarse).clamp(min=_SHADE)
+    light, colour = (
+        torch.lerp(x, narrow + kept * wide, where)
+        for x, narrow, wide in ((light, fine, coarse), (colour, fine_colour, coarse_colour))
+    )
     made[:, down, across] = light + colour + _shaded(light, part)
     return made
 
 
 def without_white_lips(change: Tensor, face: Tensor, mask: Tensor) -> Tensor:
-    """A change [3, R, R] of a face [3, R, R] in [-1, 1] -> the same, weaker where it brightens much and the mask [R, R]
-    is 1."""
+    """A change of a face in [-1, 1], [3, R, R] each, weaker where it brightens much and the mask [R, R] is 1."""
     brighter = share_of_light(luma(change[None]), luma(face[None])).clamp(min=_PALER)
     kept = (_PALER + _BEYOND_PALER * (brighter - _PALER)) / brighter
     return change * (1 - mask * (1 - kept))
@@ -78,6 +77,12 @@ def _shaded(light: Tensor, face: Tensor) -> Tensor:
     """The colour [3, H, W] that a face loses where a change of this luma [1, H, W] darkens, as by `add_change`."""
     lightness = luma(face[None])
     return share_of_light(light, lightness).clamp(-1, 0) * (face - lightness)
+
+
+def _bands(x: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """Of [C, H, W] what is finer than lips, and what is coarser."""
+    without_fine = _blur(x, _FINE * side)
+    return x - without_fine, _blur(without_fine, _COARSE * side)
 
 
 def _blur(x: Tensor, deviation: float) -> Tensor:

@@ -1,9 +1,13 @@
 """Around the mouth no lips are drawn, and none turn white, and nothing else is touched."""
 
+from contextlib import closing
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from agetransformer import AgeEditor
 from agetransformer.lips import lips_mask, without_fuller_lips, without_white_lips
 from agetransformer.shading import add_change, luma
 
@@ -86,3 +90,21 @@ def test_lips_turn_a_little_paler_and_not_white() -> None:
     assert torch.allclose(made(0.5)[:, 1], torch.ones(3)) and torch.allclose(made(-0.5), torch.ones(3, 2))
     still = [0.05 * step * made(0.05 * step)[0, 0].item() for step in range(1, 12)]
     assert np.diff(still).min() > 0, "what would be paler is paler"
+
+
+def test_in_the_app_lips_are_drawn_neither_in_the_younger_nor_white_in_the_older(
+    embedded: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agetransformer.editor.soften_ageing", lambda change, _: change)
+    with closing(AgeEditor.from_pretrained(device="cpu")) as editor:
+        face = editor.find_faces("assets/astronaut.jpg")[0]
+        encoding = editor.encode(replace(face, age=45.0), hair=False)
+        edits = editor._edits(encoding, [25.0, 65.0], False)
+        lips = encoding.places.lips
+        light = 0.5 * lips * (luma(encoding.reduced)[0] + 1)
+        rows = torch.arange(len(lips))[:, None] // 4 % 2
+        made = [luma(edits._ruled(index, (x * light).expand(3, -1, -1))[None])[0] for index, x in ((0, rows), (1, 1))]
+    held = (lips > 0.9) & (light > 0.1)
+    stripes, paler = made[0], made[1][held] / light[held]
+    assert (stripes[held & (rows == 1)].mean() - stripes[held & (rows == 0)].mean()) < 0.5 * light[held].mean()
+    assert paler.mean() < 0.6
