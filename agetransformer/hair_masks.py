@@ -27,10 +27,8 @@ _LEAST_RED = 4  # levels: of greyer skin lips are not told from hair
 _BESIDE = 1 / 16  # of the face's square: the Gaussian for how light and red skin is beside a moustache
 _LEAST_SIGMA = 3  # px: a picture is shrunk before a wider blur, down to this one
 STRAND = 1 / 400  # of the face's square: the Gaussian for what is a strand of a beard
-_ROUGH = (
-    0.4,
-    0.65,
-)  # times as rough as what was found: up to the first it is skin that shines, from the second on beard
+_ROUGH = (0.3, 0.5)  # times as rough as what was found: up to the first it is shining skin, from the second on beard;
+_SNOW = (0.3, 0.45)  # times the skin's saturation: with less than the first it is beard in any case
 _BLACK = 0.02  # of 0..1: no light is so little that its ratios become noise
 _PALE = (0.1, 0.2)  # skin of less saturation does not tell itself from a white beard
 _FOUND = (0.35, 0.7)  # from how likely a beard on its rest is looked for, and all of it; softly, or films would flicker
@@ -156,7 +154,8 @@ def whole_beard(
     rough /= max(float(np.median(rough[seeds[box] > _HALF * seeds.max()])), 1e-6)  # both blur where a photo does
     light, saturation = (cv2.GaussianBlur(values[box], (0, 0), _FINE * side) for values in (light, saturation))
     white = rising(light / max(usual_light, 1e-3), *_LIGHT) * where[box] * rising(usual_saturation, *_PALE)
-    white *= (1 - rising(saturation / max(usual_saturation, 1e-3), *COLOURLESS)) * rising(rough, *_ROUGH)
+    colourful = saturation / max(usual_saturation, 1e-3)
+    white *= (1 - rising(colourful, *COLOURLESS)) * np.maximum(rising(rough, *_ROUGH), 1 - rising(colourful, *_SNOW))
     found = np.maximum(_grown(seeds[box], white, side), _grown(seeds[box], dark, side))
     whole = beard.copy()
     whole[box] = np.maximum(beard[box], cv2.GaussianBlur(found, (0, 0), _FINE * side) * where[box])

@@ -1,4 +1,4 @@
-"""Where a face's hair and beard are: a U-Net (Ronneberger et al. 2015) on the first stages of EfficientNet-Lite0.
+"""Where a face's hair and beard are: a U-Net (Ronneberger et al. 2015) on EfficientNet-Lite0.
 
 It learnt from the hair of the face that a square was aligned to, and leaves hats, ears, stubble and what is behind out.
 """
@@ -25,20 +25,25 @@ class HairSegmenterConfig:
 class HairSegmenter(nn.Module):
     """Picture -> how likely each pixel is hair, and how likely beard.
 
-    Input: [N, 3, H, W] in [-1, 1], H and W multiples of 16; the face's FFHQ-aligned square is somewhere in it, ideally
-    at `config.resolution`, and may be all of the picture.
+    Input: [N, 3, H, W] in [-1, 1], H and W multiples of 16, ideally of 32; the face's FFHQ-aligned square is somewhere
+    in it, ideally at `config.resolution`, and may be all of the picture.
     """
 
     def __init__(self, config: HairSegmenterConfig | None = None):
         super().__init__()
         self.config = config or HairSegmenterConfig()
         self.stem = conv_norm(3, 32, 3, 2)
-        self.stages = nn.ModuleList()  # to 1/2, 1/4, 1/8 and 1/16 of the side
+        self.stages = nn.ModuleList()  # to 1/2, 1/4, 1/8, 1/16 and 1/32 of the side
         channels, outputs = 32, []
-        for stages in (slice(0, 1), slice(1, 2), slice(2, 3), slice(3, 5)):
+        for stages in (slice(0, 1), slice(1, 2), slice(2, 3), slice(3, 5), slice(5, 7)):
             blocks, channels = build_blocks(channels, stages)
             self.stages.append(blocks)
             outputs.append(channels)
+        # Whose hair it is, and where a head ends, takes a look at all of it; added as in FPN (Lin et al. 2017).
+        self.context = nn.Conv2d(outputs.pop(), outputs[-1], 1)
+        for weights in self.context.parameters():
+            nn.init.zeros_(weights)
+        channels = outputs[-1]
         self.decoder = nn.ModuleList()
         for skip, width in zip(outputs[-2::-1], _DECODER, strict=True):
             self.decoder.append(conv_norm(channels + skip, width, 3))
@@ -51,7 +56,10 @@ class HairSegmenter(nn.Module):
         for stage in self.stages:
             x = stage(x)
             maps.append(x)
-        for layer, skip in zip(self.decoder, maps[-2::-1], strict=True):
+        deepest = self.context(maps.pop())
+        x = maps.pop()
+        x = x + F.interpolate(deepest, x.shape[-2:], mode="bilinear", align_corners=False)
+        for layer, skip in zip(self.decoder, maps[::-1], strict=True):
             x = F.relu6(layer(torch.cat([_double(x), skip], dim=1)))
         return _double(self.head(x))
 

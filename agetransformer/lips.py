@@ -20,7 +20,7 @@ from agetransformer.shading import luma, share_of_light
 _SHADE = 2 / 127.5  # of the range 2: by how much the coarse part of the change may darken
 _AROUND, _SOFT = 0.03, 0.008  # of the side: beyond the lips, and the standard deviation of the mask's edge
 _FINE, _COARSE = 0.004, 0.03  # of the side, standard deviations: what lies between them is what draws lips
-_PALER, _BEYOND_PALER = 0.08, 0.3  # of the light: lips may get so much paler in full, and this part of what is beyond
+_PALER, _BEYOND_PALER = 0.3, 0.3  # of the light: lips may get so much paler in full, and this part of what is beyond
 
 
 def lips_mask(landmarks: np.ndarray, side: int) -> Tensor:

@@ -423,7 +423,7 @@ def test_the_rest_of_a_white_moustache_is_found_and_nothing_else() -> None:
     assert whole[148:156, 84:172].min() > 0.9
     assert whole[:132].max() == whole[164:176, 96:160].max() == whole[:, 200:].max() == 0
     assert whole[180:].max() < 0.03
-    shining = np.where((white & (columns >= 128))[..., None], np.uint8([205, 200, 196]), pixels)
+    shining = np.where((white & (columns >= 128))[..., None], np.uint8([233, 203, 183]), pixels)
     of_skin = whole_beard(found, shining, skin, where, NOWHERE, NOWHERE, 256)
     assert of_skin[148:156, 84:112].min() > 0.9
     assert of_skin[150:154, 162:168].max() < 0.05, "what has no strands is skin"
@@ -477,7 +477,7 @@ def test_the_rest_of_a_full_white_beard_is_found_and_no_cheek_that_shines(blur: 
     pixels = np.full((256, 256, 3), (190, 140, 115), np.float32)
     beard = (rows >= 150) & (rows < 240) & (columns >= 60) & (columns < 196)
     shining = (rows >= 130) & (rows < 150) & (columns >= 60) & (columns < 196)
-    pixels[beard | shining] = (215, 208, 202)
+    pixels[beard], pixels[shining] = (215, 208, 202), (233, 203, 183)
     strands = cv2.GaussianBlur(np.random.default_rng(0).normal(0, 60, (256, 256)).astype(np.float32), (0, 0), 1)
     pixels += (beard * strands)[..., None]
     if blur:

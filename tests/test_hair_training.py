@@ -25,6 +25,7 @@ from train.hair_segmenter import (
     build_networks,
     compute_hair_loss,
     draw_weights,
+    find_pale,
     load_split,
     measure,
     train_hair_segmenter,
@@ -259,11 +260,12 @@ def test_what_is_unknown_of_a_beard_teaches_nothing():
 
 
 def test_the_bearded_are_drawn_as_often_as_asked():
-    weights = draw_weights(faces_with_beards(True, False, False, None, False), 0.25, 0)
+    config = HairTraining(bearded=0.25)
+    weights = draw_weights(faces_with_beards(True, False, False, None, False), config)
     assert weights[0].item() == pytest.approx(0.25) and weights[1:].sum().item() == pytest.approx(0.75)
     assert weights[1:].unique().numel() == 1
-    assert draw_weights(faces_with_beards(False, None), 0.25, 0).tolist() == [1, 1]
-    assert draw_weights(faces_with_beards(True, True), 0.25, 0).tolist() == [1, 1]
+    assert draw_weights(faces_with_beards(False, None), config).tolist() == [1, 1]
+    assert draw_weights(faces_with_beards(True, True), config).tolist() == [1, 1]
 
 
 def test_mended_maps_are_known_by_their_table(run, tmp_path):
@@ -279,8 +281,37 @@ def test_mended_maps_are_known_by_their_table(run, tmp_path):
 
 
 def test_mended_maps_are_drawn_as_often_as_asked():
-    weights = draw_weights(faces_with_beards(True, True, False, False, False, False), 0.5, 0.4)
+    config = HairTraining(bearded=0.5, mended=0.4)
+    weights = draw_weights(faces_with_beards(True, True, False, False, False, False), config)
     assert torch.allclose(weights / weights.sum(), torch.tensor([6, 4, 3, 2, 3, 2]) / 20)
+
+
+def test_pale_hair_is_known_by_its_colour_and_drawn_as_often_as_asked():
+    faces = faces_with_beards(False, False, False, False, False)
+    colours = ((210, 205, 200), (90, 88, 86), (220, 180, 110), (160, 165, 170))
+    for image, colour in zip(faces.images[:4], colours, strict=True):
+        image[:, :64] = torch.tensor(colour, dtype=torch.uint8)[:, None, None]
+    faces.images[4, :, 64:] = 220  # a white wall, and black hair
+    assert find_pale(faces).tolist() == [True, False, False, True, False]
+    weights = draw_weights(faces, HairTraining(pale=0.6))
+    assert torch.allclose(weights, torch.tensor([0.3, 0.4 / 3, 0.4 / 3, 0.3, 0.4 / 3]))
+    bald = HairFaces(faces.images, torch.zeros_like(faces.parts), faces.known, faces.mended)
+    with pytest.raises(ValueError, match="pale: no face"):
+        draw_weights(bald, HairTraining(pale=0.6))
+
+
+def test_what_is_seen_of_the_whole_head_counts_once_it_is_learnt():
+    torch.manual_seed(0)
+    model, picture = HairSegmenter(HairSegmenterConfig(resolution=48)).eval(), torch.rand(1, 3, 48, 48) * 2 - 1
+
+    def depends() -> bool:
+        before = model(picture)
+        torch.nn.init.normal_(model.stages[-1][0].project[0].weight)
+        return not torch.equal(model(picture), before)
+
+    assert not depends()
+    torch.nn.init.ones_(model.context.weight)
+    assert depends()
 
 
 def test_beards_are_measured_on_the_bearded_and_on_the_shaved():

@@ -85,10 +85,10 @@ def test_lips_turn_a_little_paler_and_not_white() -> None:
         change = torch.tensor([0.9, 1.05, 1.0])[:, None, None].expand(3, SIDE, SIDE) * share * light
         return (without_white_lips(change, face, mask) / change)[:, [100, 300], 100]
 
-    assert torch.allclose(made(0.05), torch.ones(3, 2))
-    assert made(0.5)[:, 0].max() < 0.5 and made(0.5)[:, 0].std() < 1e-5, "with all of its colour"
-    assert torch.allclose(made(0.5)[:, 1], torch.ones(3)) and torch.allclose(made(-0.5), torch.ones(3, 2))
-    still = [0.05 * step * made(0.05 * step)[0, 0].item() for step in range(1, 12)]
+    assert torch.allclose(made(0.25), torch.ones(3, 2))
+    assert made(1.0)[:, 0].max() < 0.6 and made(1.0)[:, 0].std() < 1e-5, "with all of its colour"
+    assert torch.allclose(made(1.0)[:, 1], torch.ones(3)) and torch.allclose(made(-0.5), torch.ones(3, 2))
+    still = [0.1 * step * made(0.1 * step)[0, 0].item() for step in range(1, 12)]
     assert np.diff(still).min() > 0, "what would be paler is paler"
 
 
@@ -101,10 +101,10 @@ def test_in_the_app_lips_are_drawn_neither_in_the_younger_nor_white_in_the_older
         encoding = editor.encode(replace(face, age=45.0), hair=False)
         edits = editor._edits(encoding, [25.0, 65.0], False)
         lips = encoding.places.lips
-        light = 0.5 * lips * (luma(encoding.reduced)[0] + 1)
+        light = lips * (luma(encoding.reduced)[0] + 1)
         rows = torch.arange(len(lips))[:, None] // 4 % 2
         made = [luma(edits._ruled(index, (x * light).expand(3, -1, -1))[None])[0] for index, x in ((0, rows), (1, 1))]
     held = (lips > 0.9) & (light > 0.1)
     stripes, paler = made[0], made[1][held] / light[held]
-    assert (stripes[held & (rows == 1)].mean() - stripes[held & (rows == 0)].mean()) < 0.5 * light[held].mean()
-    assert paler.mean() < 0.6
+    assert stripes[held & (rows == 1)].mean() - stripes[held & (rows == 0)].mean() < 0.5 * light[held].mean()
+    assert paler.mean() < 0.7

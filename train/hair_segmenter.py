@@ -46,6 +46,8 @@ from train.state import Saved, load_state, remove_states, save_state, state_to_r
 
 STATE = Saved(("model", "average"), ("optimizer",))
 _SIDE = 256  # px: of faces and maps before the augmentation
+_SURELY, _ENOUGH = 160, 0.002  # levels: hair by its map; of the square: so much of it has a colour to tell
+_PALE_LIGHT, _PALE_COLOUR = 125, 0.22  # levels, and HSV saturation: pale hair is lighter, and has less
 
 
 @dataclass
@@ -58,6 +60,7 @@ class HairTraining:
     bearded: float = 0.25  # share of the faces drawn that have a beard, about that where `mended` is more than 0
     mistakes: str = ""  # the table that train.label_hair heeded, for `mended`
     mended: float = 0.0  # about which share of the faces drawn is in it; 0: as many as there are
+    pale: float = 0.0  # about which share of the faces drawn has white or light grey hair; 0: as many as there are
     whitened: float = 0.0  # share of the beards that turn grey or white first
     beside: float = 0.0  # share of the faces that get another one beside them
     relit: float = 0.0  # share of the faces in other light
@@ -153,7 +156,7 @@ def build_networks(config: HairTraining, device: torch.device | str = "cpu") -> 
 
 
 def _load_backbone(model: HairSegmenter, classifier: str) -> None:
-    """Give a segmenter the first stages of V, or of ImageNet's where that is empty."""
+    """Give a segmenter the stages of V, or of ImageNet's where that is empty."""
     if classifier:
         backbone = load_checkpoint(AgeClassifier, ClassifierConfig, classifier)
     else:
@@ -201,12 +204,37 @@ def draw_batch(
     return images.contiguous(memory_format=torch.channels_last), (parts + 1) / 2, some.known
 
 
-def draw_weights(faces: HairFaces, bearded: float, mended: float) -> Tensor:
-    """How often to draw each face, [F], so that these shares of them have a beard and a mended map if the one does not
-    depend on the other; all alike where none or all have, and where the share of mended ones is 0.
+def draw_weights(faces: HairFaces, config: HairTraining) -> Tensor:
+    """How often to draw each face, [F], so that the shares of a config have a beard, a mended map and pale hair if none
+    depends on another; all alike where none or all have, and where one of the last two shares is 0.
+
+    Raises:
+        ValueError: `pale`, and nobody's hair is.
     """
-    weights = _share_weights(faces.bearded, bearded)
-    return weights * _share_weights(faces.mended, mended) if mended > 0 else weights
+    weights = _share_weights(faces.bearded, config.bearded)
+    if config.mended > 0:
+        weights = weights * _share_weights(faces.mended, config.mended)
+    if config.pale > 0:
+        pale = find_pale(faces)
+        if not pale.any():
+            raise ValueError("pale: no face of the data has white or light grey hair; set it to 0")
+        weights = weights * _share_weights(pale, config.pale)
+    return weights
+
+
+def find_pale(faces: HairFaces) -> Tensor:
+    """[N] bool: whose hair is light and has no colour; in a black and white photo blond hair is so too."""
+    return torch.tensor([_is_pale(image, parts[0]) for image, parts in zip(faces.images, faces.parts, strict=True)])
+
+
+def _is_pale(image: Tensor, hair: Tensor) -> bool:
+    """Whether hair [S, S] uint8 of a picture [3, S, S] uint8 is light and has no colour."""
+    pixels = image[:, hair > _SURELY].float()
+    if pixels.shape[1] < _ENOUGH * hair.numel():
+        return False
+    most = pixels.amax(dim=0)
+    saturation = (most - pixels.amin(dim=0)) / most.clamp(min=1)
+    return bool(pixels.mean(dim=0).median() > _PALE_LIGHT and saturation.median() < _PALE_COLOUR)
 
 
 def _share_weights(has: Tensor, share: float) -> Tensor:
@@ -264,14 +292,14 @@ def train_hair_segmenter(
         FileExistsError: `out` holds an unfinished run and `resume` is off, or finished weights.
         FileNotFoundError: it holds no unfinished run, and `resume` is on.
         FileNotFoundError, ValueError: the data, the maps or the table of mistakes are missing or broken.
-        ValueError: a setting of 0 that counts steps or faces, or `mended` of no face.
+        ValueError: a setting of 0 that counts steps or faces, or `mended` or `pale` of no face.
     """
     began, deadline = time.monotonic(), Deadline(minutes)
     require_at_least_one(config, "images", "batch", "save_every", "measure_every", "log_every")
     newest = state_to_resume(out, resume)
     train, test = load_split(config, cache)
     nets = build_networks(config if newest is None else replace(config, start=""), device)
-    draws, weights = torch.Generator().manual_seed(config.seed), draw_weights(train, config.bearded, config.mended)
+    draws, weights = torch.Generator().manual_seed(config.seed), draw_weights(train, config)
     random = {"draws": draws}
     step, images = load_state(newest, nets, STATE, random) if newest is not None else (0, 0)
     steps = config.images // config.batch
