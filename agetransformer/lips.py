@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from agetransformer.face_outline import LIPS, UPPER_LIP, fill_outline
-from agetransformer.hair_masks import box_around
+from agetransformer.hair_masks import blurred, box_around
 from agetransformer.shading import luma, share_of_light
 
 _SHADE = 2 / 127.5  # of the range 2: by how much the coarse part of the change may darken
@@ -86,6 +86,5 @@ def _bands(x: Tensor, side: int) -> tuple[Tensor, Tensor]:
 
 
 def _blur(x: Tensor, deviation: float) -> Tensor:
-    """[C, H, W] float32, repeated beyond its edge."""
-    blurred = (cv2.GaussianBlur(one, (0, 0), deviation, borderType=cv2.BORDER_REPLICATE) for one in x.numpy())
-    return torch.from_numpy(np.stack(list(blurred)))
+    """[C, H, W] float32."""
+    return torch.from_numpy(np.stack([blurred(one, deviation) for one in x.numpy()]))
