@@ -41,6 +41,7 @@ _GOLDEN_COLOUR, _GOLDEN_LIGHT, _YELLOW = (0.7, 1.0), (0.6, 0.8), (-0.1, 0.05)
 _SOME = 3  # of so many pixels one tells it;
 _BLOND = (0.03, 0.11)  # hair is blond from this second share of golden on, and up to the first not
 _BROWN_STRANDS, _MOST_BROWN_STRANDS = 0.4, 2.5  # of its tone, how much those of brown hair differ; gained at most
+_LEAST_TONE = 0.02  # of 0..1: no hair is so dark that its ratios become noise
 _BROWN = np.array([0.26, -0.08, -0.30], np.float32)  # R, G, B of brown hair beyond its tone, as shares of it
 _SATURATED = 0.25  # skin of less saturation is in a paler photo, where brown is paler too
 _DARKEST, _USUAL, _LIGHTEST = 0.22, 0.32, 0.42  # how light brown hair is, as multiples of the skin's lightness
@@ -270,7 +271,10 @@ def brown_change(hair: Hair, share: float) -> np.ndarray:
     covered = (_COVERED * darker).clip(0, 1) * hair.greyness
     own = gain * (1 - covered / 2)
     gain = gain * (1 + (_missing_contrast(hair, light) - 1) * darker.clip(0))
-    brown = (goal + gain * (light - hair.tone))[..., None] * (1 + hair.colour * covered[..., None] * _BROWN)
+    strands = gain * (light - hair.tone)
+    least, gaps = goal.clip(_LEAST_TONE), strands.clip(max=0)  # what is darker than white hair would be black in brown
+    strands += darker.clip(0) * (least * np.expm1(gaps / least) - gaps)
+    brown = (goal + strands)[..., None] * (1 + hair.colour * covered[..., None] * _BROWN)
     return 255 * hair.mask[..., None] * ((brown + own[..., None] * (pixels - light[..., None])).clip(0, 1) - pixels)
 
 

@@ -588,6 +588,16 @@ def test_white_hair_that_shows_few_strands_is_no_felt_in_brown() -> None:
     assert contrast(noise.pixels + brown_change(noise, 0.95)) < 5 * contrast(noise.pixels.astype(np.float32))
 
 
+def test_gaps_in_white_hair_are_dark_in_brown_and_not_black() -> None:
+    rows, columns = np.mgrid[:128, :128]
+    pixels = np.where((rows < 40)[..., None], (215, 213, 210), (200, 160, 140)).astype(np.float32)
+    pixels[(rows < 40) & (columns % 12 < 2)] -= 90
+    mask = ((56 - rows) / 16).clip(0, 1).astype(np.float32)
+    hair = measure_hair(pixels.astype(np.uint8), mask, rows > 64, rows < 0, 128)
+    made = (hair.pixels + brown_change(hair, 0.95))[8:24, 16:112].mean(axis=2)
+    assert 0.15 * np.median(made) < made.min() < 0.7 * np.median(made)
+
+
 def test_hair_that_is_not_grey_keeps_its_colour():
     blond = np.tile(np.float32([190, 150, 100]), (64, 64, 1))
     blond[32:] = (204, 153, 128)
