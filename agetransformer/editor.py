@@ -323,7 +323,7 @@ class AgeEditor:
         face_at = (float(-corner[0]) * small.width, float(-corner[1]) * small.width)
         found = zip((hair, beard), changing, (False, True), strict=True)
         return tuple(
-            measure_hair(pixels, part, skin, brows, small.width, face_at, is_beard, changed)
+            measure_hair(pixels, part, skin, brows, small.width, face_at, is_beard, changed, exposure)
             for part, changed, is_beard in found
             if part.max() >= _LEAST_HAIR
         )

@@ -30,7 +30,7 @@ _LIGHT = 1.1  # how light grey hair is, as a multiple of the skin's lightness in
 _LEAST_LIGHT, _MOST_LIGHT = 0.4, 0.75  # and within these bounds, as multiples of what is white in the photo:
 _WHITE, _WHITEST = 0.98, 0.85  # this quantile of its lightness, up to that
 _SHADES, _SHADING = 1.5, 0.8  # the new colour is as light by place as the old one, up to this and by this power
-_LIT = (0.0, 0.03)  # of 0..1: where the tone of hair is less than the second, little light falls
+_LIT = (0.0, 0.03)  # of 0..1: where the tone of hair is less than the second in good light, little of it falls
 _COLOUR_LOST = 0.85  # of the colour, where all is grey,
 _FADES = 2.0  # and what is left goes by this power of the share that is not: half grey, red hair would be pink
 _GREY_STRANDS = 0.2  # of its tone, how much strands of grey hair differ: those that differ by more gain less,
@@ -47,7 +47,7 @@ _SATURATED = 0.25  # skin of less saturation is in a paler photo, where brown is
 _DARKEST, _USUAL, _LIGHTEST = 0.22, 0.32, 0.42  # how light brown hair is, as multiples of the skin's lightness
 _COVERED = 1.3  # how much faster than its tone grey hair loses its colourlessness
 _MOSTLY = (0.6, 0.85)  # a head is grey from the second mean greyness on, and up to the first not
-_GREY_LIGHT = (0.25, 0.45)  # times the skin's lightness: up to the first hair is dark, and of no colour that it lost
+_GREY_LIGHT = (0.45, 0.65)  # times the skin's lightness: up to the first hair is dark, and of no colour that it lost
 _LIGHT_LOCK, _DYED = (0.6, 0.85), (1.3, 2.0)  # times the skin's lightness and saturation: white hair in coloured light
 _LIGHT_BEARD = (0.65, 0.9)  # times the skin's lightness: so light and a little paler than the skin, a beard is white
 _THICK = 0.45  # so much darker than skin, or more colourful, of 1, strands of a beard hide the skin below
@@ -111,6 +111,7 @@ def measure_hair(
     corner: tuple[float, float] = (0, 0),
     beard: bool = False,
     changing: np.ndarray | None = None,
+    exposure: float = 1.0,
 ) -> Hair:
     """What `hair_change` needs to know.
 
@@ -123,6 +124,7 @@ def measure_hair(
         corner: x and y of its upper left pixel.
         beard: the skin shows through, and turns no greyer.
         changing: [F, F] float32 in 0..1, how much of each pixel's change is made; None: all.
+        exposure: how many times brighter the photo would be if it were not too dark (`agetransformer.exposure`).
     """
     photo_light, photo_saturation = light_and_saturation(pixels)
     face = skin if skin.any() else np.ones_like(skin)
@@ -152,7 +154,7 @@ def measure_hair(
     left, top, extent = _square_around(changed)
     box = (slice(top, top + extent), slice(left, left + extent))
     usual = float((tone[box] * matte.mask[box]).sum() / max(matte.mask[box].sum(), 1e-6))
-    shades = cv2.pow((tone[box] / max(usual, 1e-3)).clip(max=_SHADES), _SHADING) * rising(tone[box], *_LIT)
+    shades = cv2.pow((tone[box] / max(usual, 1e-3)).clip(max=_SHADES), _SHADING) * rising(exposure * tone[box], *_LIT)
     cover = np.ones((extent, extent), np.float32)
     most = np.full_like(cover, np.inf)
     if beard:

@@ -29,6 +29,7 @@ _LEAST_SIGMA = 3  # px: a picture is shrunk before a wider blur, down to this on
 STRAND = 1 / 400  # of the face's square: the Gaussian for what is a strand of a beard
 _ROUGH = (0.3, 0.5)  # times as rough as what was found: up to the first it is shining skin, from the second on beard;
 _SNOW = (0.3, 0.45)  # times the skin's saturation: with less than the first it is beard in any case
+_LEAST_ROUGH = 0.002  # of the light: what is smoother has no strands to tell, as in a small face
 _BLACK = 0.02  # of 0..1: no light is so little that its ratios become noise
 _PALE = (0.1, 0.2)  # skin of less saturation does not tell itself from a white beard
 _FOUND = (0.35, 0.7)  # from how likely a beard on its rest is looked for, and all of it; softly, or films would flicker
@@ -151,7 +152,8 @@ def whole_beard(
     box = box_around(seeds, round((_REACH + 4 * _FINE) * side))  # only around the beard
     dark = _dark_moustache(pixels[box], skin[box], lips[box], side) * moustache[box]
     rough = _roughness(light[box], side)
-    rough /= max(float(np.median(rough[seeds[box] > _HALF * seeds.max()])), 1e-6)  # both blur where a photo does
+    usual = float(np.median(rough[seeds[box] > _HALF * seeds.max()]))
+    rough /= max(usual, _LEAST_ROUGH)  # both blur where a photo does
     light, saturation = (cv2.GaussianBlur(values[box], (0, 0), _FINE * side) for values in (light, saturation))
     white = rising(light / max(usual_light, 1e-3), *_LIGHT) * where[box] * rising(usual_saturation, *_PALE)
     colourful = saturation / max(usual_saturation, 1e-3)

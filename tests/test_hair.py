@@ -247,6 +247,10 @@ def test_black_hair_in_the_dark_is_no_fog() -> None:
         return float(turned_grey(pixels, mask, mask == 0)[8:60, 8:120].mean())
 
     assert lighter(2) < 0.35 * lighter(16) and lighter(8) > 0.9 * lighter(16) > 30
+    dark, lit = (np.full((128, 128, 3), hair, np.uint8) for hair in (4, 8))
+    dark[80:], lit[80:] = (65, 45, 37), (130, 90, 75)  # the same photo, half as bright
+    brightened = measure_hair(dark, mask, mask == 0, mask < 0, 128, exposure=2.0)
+    assert np.allclose(brightened.shades, measure_hair(lit, mask, mask == 0, mask < 0, 128).shades, atol=0.02)
 
 
 def test_skin_that_shows_through_a_beard_stays() -> None:
@@ -470,7 +474,7 @@ def test_the_rest_of_a_dark_moustache_is_found_and_no_lips(
     assert whole[124:135].max() < 0.15, "nor is skin in the shade a moustache"
 
 
-@pytest.mark.parametrize("blur", [0.0, 2.0])
+@pytest.mark.parametrize("blur", [0.0, 2.0, 4.0])
 def test_the_rest_of_a_full_white_beard_is_found_and_no_cheek_that_shines(blur: float) -> None:
     """The segmenter finds the chin. What is beard fills most of what is near, and a photo may be out of focus."""
     rows, columns = np.mgrid[:256, :256]
@@ -614,9 +618,14 @@ def test_light_locks_of_a_grey_head_are_grey_in_coloured_light_too() -> None:
     mask: np.ndarray = np.zeros((128, 128), np.float32)
     mask[:64] = 1
 
-    def greyness_right(right: tuple[int, int, int], left: tuple[int, int, int], columns: int = 96) -> float:
+    def greyness_right(
+        right: tuple[int, int, int],
+        left: tuple[int, int, int],
+        columns: int = 96,
+        skin: tuple[int, int, int] = (204, 153, 128),
+    ) -> float:
         pixels = np.empty((128, 128, 3), np.uint8)
-        pixels[:64, :columns], pixels[:64, columns:], pixels[64:] = left, right, (204, 153, 128)
+        pixels[:64, :columns], pixels[:64, columns:], pixels[64:] = left, right, skin
         hair = measure_hair(pixels, mask, mask == 0, mask < 0, 128)
         return float(hair.greyness[20:44, 118:126].mean())
 
@@ -627,6 +636,7 @@ def test_light_locks_of_a_grey_head_are_grey_in_coloured_light_too() -> None:
     for most in (brown, (30, 28, 27), (60, 55, 51)):
         assert greyness_right(lilac, most) < 0.35, "nor where most is dark"
     assert greyness_right(lilac, white, 32) < 0.35, "nor where little is white"
+    assert greyness_right((85, 64, 48), (36, 34, 33), skin=(90, 58, 44)) < 0.4, "nor on dark skin"
 
 
 def test_a_white_beard_turns_brown_though_the_skin_shines_through() -> None:

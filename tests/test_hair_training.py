@@ -388,4 +388,4 @@ def test_the_embedded_one_finds_a_beard_only_where_there_is_one(name, box):
     face = square(name, box, segmenter.config.resolution)
     shaved, bearded = (segmenter.predict(picture)[0, 1] for picture in (face, paint_beard(face)))
     assert shaved.max() < 0.2
-    assert (bearded > 0.5).float().mean() > 0.012 and bearded[: len(bearded) // 2].max() < 0.1
+    assert (bearded > 0.5).float().mean() > 0.008 and bearded[: len(bearded) // 2].max() < 0.1

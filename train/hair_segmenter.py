@@ -57,7 +57,7 @@ class HairTraining:
     data: tuple[str, ...] = ()  # archives of FFHQ-aligned faces
     maps: str = ""  # file of train.label_hair
     beards: str = ""  # file of train.label_beards
-    bearded: float = 0.25  # share of the faces drawn that have a beard, about that where `mended` is more than 0
+    bearded: float = 0.25  # share of the faces drawn that have a beard, about that beside `mended` or `pale`
     mistakes: str = ""  # the table that train.label_hair heeded, for `mended`
     mended: float = 0.0  # about which share of the faces drawn is in it; 0: as many as there are
     pale: float = 0.0  # about which share of the faces drawn has white or light grey hair; 0: as many as there are
@@ -206,7 +206,7 @@ def draw_batch(
 
 def draw_weights(faces: HairFaces, config: HairTraining) -> Tensor:
     """How often to draw each face, [F], so that the shares of a config have a beard, a mended map and pale hair if none
-    depends on another; all alike where none or all have, and where one of the last two shares is 0.
+    depends on another. A share that none or all have, and 0 of the last two, asks for nothing.
 
     Raises:
         ValueError: `pale`, and nobody's hair is.
