@@ -153,7 +153,7 @@ def measure_hair(
     changed = matte.mask if changing is None else matte.mask * changing
     left, top, extent = _square_around(changed)
     box = (slice(top, top + extent), slice(left, left + extent))
-    usual = float((tone[box] * matte.mask[box]).sum() / max(matte.mask[box].sum(), 1e-6))
+    usual = _mean(tone[box], matte.mask[box])
     shades = cv2.pow((tone[box] / max(usual, 1e-3)).clip(max=_SHADES), _SHADING) * rising(exposure * tone[box], *_LIT)
     cover = np.ones((extent, extent), np.float32)
     most = np.full_like(cover, np.inf)
@@ -171,8 +171,8 @@ def measure_hair(
         some, colours, light_there, saturation_there = (
             values[::_SOME, ::_SOME] for values in (matte.mask, matte.colours, light, saturation)
         )
-        golden = some * _golden(colours, light_there / max(skin_light, 1e-3), saturation_there / usual_saturation)
-        greyness *= 1 - rising(float(golden.sum() / max(some.sum(), 1e-6)), *_BLOND)  # what is white there shines
+        golden = _golden(colours, light_there / max(skin_light, 1e-3), saturation_there / usual_saturation)
+        greyness *= 1 - rising(_mean(golden, some), *_BLOND)  # what is white there shines
     skin_colour, bright = (np.median(pixels[where], axis=0) for where in (face, _bright(pixels, photo_light)))
     tint = _illuminant(skin_colour, bright)
     if beard:
@@ -203,8 +203,7 @@ def _all_grey(greyness: np.ndarray, matte: Matte, light: np.ndarray, colourful: 
         greyness: in 0..1, by the colour alone, which black hair has too.
         light, colourful: as multiples of the skin's.
     """
-    grey = greyness * rising(light, *_GREY_LIGHT)
-    mostly = float(rising(float((grey * matte.mask).sum() / max(matte.mask.sum(), 1e-6)), *_MOSTLY))
+    mostly = float(rising(_mean(greyness * rising(light, *_GREY_LIGHT), matte.mask), *_MOSTLY))
     return np.maximum(greyness, mostly * rising(light, *_LIGHT_LOCK) * (1 - rising(colourful, *_DYED)))
 
 
@@ -302,6 +301,11 @@ def _blurred_within(hair: np.ndarray, values: np.ndarray, sigma: float) -> np.nd
     return blurred(values * weight, sigma) / blurred(weight, sigma)
 
 
+def _mean(values: np.ndarray, weight: np.ndarray) -> float:
+    """The weighted mean of values [H, W]; 0 where nothing has weight."""
+    return float((weight * values).sum() / max(weight.sum(), 1e-6))
+
+
 def _tone_gain(hair: Hair, goal: np.ndarray) -> np.ndarray:
     """[H, H]: how many times lighter hair is where its tone becomes `goal`."""
     return (goal + 0.02) / (hair.tone + 0.02)
@@ -323,8 +327,7 @@ def _missing_contrast(hair: Hair, light: np.ndarray) -> float:
 
     White hair is full of light, and of its strands little is seen: made brown as it is, it would be felt.
     """
-    weight = hair.mask**2
-    differs = np.sqrt((weight * (light - hair.tone) ** 2).sum() / max(weight.sum(), 1e-6))
+    differs = np.sqrt(_mean((light - hair.tone) ** 2, hair.mask**2))
     more = np.clip(_BROWN_STRANDS * hair.brown / max(differs, 1e-3), 1, _MOST_BROWN_STRANDS)
     return float(1 + (more - 1) * rising(differs, *_GRAIN))
 

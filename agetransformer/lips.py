@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from agetransformer.face_outline import LIPS, UPPER_LIP, fill_outline
+from agetransformer.folds import kept_of_folds
 from agetransformer.hair_masks import blurred, box_around
-from agetransformer.shading import luma, share_of_light
+from agetransformer.shading import add_change, luma
 
 _SHADE = 2 / 127.5  # of the range 2: by how much the coarse part of the change may darken
 _AROUND, _SOFT = 0.03, 0.008  # of the side: beyond the lips, and the standard deviation of the mask's edge
@@ -49,34 +50,28 @@ def without_fuller_lips(change: Tensor, face: Tensor, mask: Tensor) -> Tensor:
     side = change.shape[-1]
     down, across = box_around(mask.numpy(), round(4 * _COARSE * side))
     made, part, where = change.clone(), face[:, down, across], mask[down, across]
-    light, colour = _parted(change[:, down, across], part)
-    (fine, coarse), (fine_colour, coarse_colour) = (_bands(x, side) for x in (light, colour))
-    kept = _SHADE / (-coarse).clamp(min=_SHADE)
-    light, colour = (
-        torch.lerp(x, narrow + kept * wide, where)
-        for x, narrow, wide in ((light, fine, coarse), (colour, fine_colour, coarse_colour))
-    )
-    made[:, down, across] = light + colour + _shaded(light, part)
+    plain = _without_shading(change[:, down, across], part)
+    fine, coarse = _bands(plain, side)
+    kept = _SHADE / (-luma(coarse[None])).clamp(min=_SHADE)
+    made[:, down, across] = _shaded(torch.lerp(plain, fine + kept * coarse, where), part)
     return made
 
 
 def without_white_lips(change: Tensor, face: Tensor, mask: Tensor) -> Tensor:
     """A change of a face in [-1, 1], [3, R, R] each, weaker where it brightens much and the mask [R, R] is 1."""
-    brighter = share_of_light(luma(change[None]), luma(face[None])).clamp(min=_PALER)
-    kept = (_PALER + _BEYOND_PALER * (brighter - _PALER)) / brighter
+    kept = kept_of_folds(-change[None], face[None], _PALER, _BEYOND_PALER)[0]
     return change * (1 - mask * (1 - kept))
 
 
-def _parted(change: Tensor, face: Tensor) -> tuple[Tensor, Tensor]:
-    """The luma [1, H, W] of a change, and what it does to the colour [3, H, W] beyond what goes with that."""
-    light = luma(change[None])
-    return light, change - light - _shaded(light, face)
+def _shaded(change: Tensor, face: Tensor) -> Tensor:
+    """What `add_change` makes of a change [3, H, W] that keeps the colour of what it darkens: the change in all."""
+    return add_change(face[None], change[None], shading=True)[0] - face
 
 
-def _shaded(light: Tensor, face: Tensor) -> Tensor:
-    """The colour [3, H, W] that a face loses where a change of this luma [1, H, W] darkens, as by `add_change`."""
-    lightness = luma(face[None])
-    return share_of_light(light, lightness).clamp(-1, 0) * (face - lightness)
+def _without_shading(change: Tensor, face: Tensor) -> Tensor:
+    """The change [3, H, W] of which `_shaded` makes this one, which is as dark."""
+    light = luma(change[None]).expand_as(change)
+    return change + light - _shaded(light, face)
 
 
 def _bands(x: Tensor, side: int) -> tuple[Tensor, Tensor]:
