@@ -64,7 +64,7 @@ from agetransformer.hair_masks import (
 )
 from agetransformer.hair_segmenter import HairSegmenter, HairSegmenterConfig
 from agetransformer.imageio import load_photo
-from agetransformer.lips import lips_mask, without_fuller_lips, without_white_lips
+from agetransformer.lips import chalk_masks, lips_mask, without_chalk, without_fuller_lips, without_white_lips
 from agetransformer.networks import Generator, GeneratorConfig
 from agetransformer.openvino_classifier import OpenVinoClassifier
 from agetransformer.shade import soften_ageing
@@ -485,6 +485,8 @@ class _Places:
     """Where in a face some changes are held back; masks [R, R] in 0..1."""
 
     lips: Tensor  # with the skin around them
+    above_lips: Tensor  # up to the nose
+    other_skin: Tensor
     eyes: Tensor  # between the lids
     frown: Tensor  # between the brows
     corners: Tensor  # beyond the eyes' outer corners
@@ -493,7 +495,13 @@ class _Places:
     def of(cls, landmarks: np.ndarray, side: int) -> "_Places":
         """Of MediaPipe's landmarks [478, 2], fractions of the square's side, and its side in pixels."""
         eyes = eyes_mask(landmarks, side)
-        return cls(lips_mask(landmarks, side), eyes, frown_mask(landmarks, side), corners_mask(landmarks, eyes))
+        return cls(
+            lips_mask(landmarks, side),
+            *chalk_masks(landmarks, side),
+            eyes,
+            frown_mask(landmarks, side),
+            corners_mask(landmarks, eyes),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -528,6 +536,7 @@ class _Edits:
                 ruled = with_clear_eyes(ruled, places.eyes)
                 ruled = without_frown(ruled, self.encoding.reduced[0], places.frown)
                 ruled = without_white_lips(ruled, self.encoding.reduced[0], places.lips)
+                ruled = without_chalk(ruled, self.encoding.reduced[0], places.above_lips, places.other_skin)
         elif places is not None:
             ruled = without_fuller_lips(change, self.encoding.reduced[0], places.lips)
             ruled = without_drawn_corners(ruled, places.corners)

@@ -21,6 +21,7 @@ from agetransformer.hair_masks import (
     rising,
 )
 from agetransformer.hair_matting import Matte, matte_hair
+from agetransformer.strands import draw_strands
 
 _MOST, _HALF_AGE, _YEARS = 0.75, 55.0, 6.0  # the share of grey: a logistic curve of the age
 _GREY_BY_AGE = 0.3  # a share from which on hair without colour is grey by age; below it may be bleached, in proportion
@@ -29,8 +30,13 @@ _LOCKS = 1 / 16  # the same for how grey a lock is
 _LIGHT = 1.1  # how light grey hair is, as a multiple of the skin's lightness in the photo,
 _LEAST_LIGHT, _MOST_LIGHT = 0.4, 0.75  # and within these bounds, as multiples of what is white in the photo:
 _WHITE, _WHITEST = 0.98, 0.85  # this quantile of its lightness, up to that
-_SHADES, _SHADING = 1.5, 0.8  # the new colour is as light by place as the old one, up to this and by this power
-_LIT = (0.0, 0.03)  # of 0..1: where the tone of hair is less than the second in good light, little of it falls
+_SHADES, _SHADING = 1.5, 0.8  # the new colour is as light by place as the old one, up to this and by this power,
+_DARK_SHADING, _DARK = 0.6, (0.15, 0.5)  # or this one for hair up to the first of so many times the skin's lightness:
+# of black hair the light parts shine
+_LIT = (0.0, 0.03)  # of 0..1: where the tone of hair is less than the second in good light, little of it falls,
+_UNSEEN, _LIT_SKIN = 0.6, (0.4, 0.8)  # but so much falls beside skin that has these shares of its usual light or more
+_NEAR, _FEW = 1 / 5, 0.02  # of the face's square: the Gaussian for that; of its pixels, so few skin tell nothing
+_SHINES = 2.0  # times the median tone: what is lighter is none of the hair, or a lamp's reflection
 _COLOUR_LOST = 0.85  # of the colour, where all is grey,
 _FADES = 2.0  # and what is left goes by this power of the share that is not: half grey, red hair would be pink
 _GREY_STRANDS = 0.2  # of its tone, how much strands of grey hair differ: those that differ by more gain less,
@@ -40,6 +46,10 @@ _DARK_STRANDS = 0.15  # made brown they differ by this power of it: of white hai
 _GOLDEN_COLOUR, _GOLDEN_LIGHT, _YELLOW = (0.7, 1.0), (0.6, 0.8), (-0.1, 0.05)
 _SOME = 3  # of so many pixels one tells it;
 _BLOND = (0.03, 0.11)  # hair is blond from this second share of golden on, and up to the first not
+_BLACK, _BURNT = (0.02, 0.06), (0.85, 0.95)  # of 0..1: hair of a tone up to the first, or from the last on, shows no
+# strands; of its new tone, how much those differ that are drawn there: as grey strands do,
+_DRAWN_BROWN = 0.25  # or by so much in brown;
+_SHARE_UNSEEN = (0.02, 0.05)  # of the hair: up to the first none are drawn, from the second on all
 _BROWN_STRANDS, _MOST_BROWN_STRANDS = 0.4, 2.5  # of its tone, how much those of brown hair differ; gained at most
 _LEAST_TONE = 0.02  # of 0..1: no hair is so dark that its ratios become noise
 _BROWN = np.array([0.26, -0.08, -0.30], np.float32)  # R, G, B of brown hair beyond its tone, as shares of it
@@ -74,6 +84,7 @@ class Hair:
     cover: np.ndarray  # [H, H] float32 in 0..1, how much of each pixel can turn grey: below a beard skin shows through
     shades: np.ndarray  # [H, H] float32, how light the hair is by the light that falls there, 1 usually
     most: np.ndarray  # [H, H] float32, the tone that it may have at most where it turns grey
+    drawn: np.ndarray  # [H, H] float32, strands where the photo shows none, of deviation 1; 0 where it shows some
     left: float  # of the upper left pixel, in pixels of the face's square; may be negative
     top: float
     grey: float  # the mean tone that it has when all of it is grey
@@ -153,13 +164,16 @@ def measure_hair(
     changed = matte.mask if changing is None else matte.mask * changing
     left, top, extent = _square_around(changed)
     box = (slice(top, top + extent), slice(left, left + extent))
-    usual = _mean(tone[box], matte.mask[box])
-    shades = cv2.pow((tone[box] / max(usual, 1e-3)).clip(max=_SHADES), _SHADING) * rising(exposure * tone[box], *_LIT)
+    usual = _mean(tone[box].clip(max=_SHINES * _median(tone[box], matte.mask[box])), matte.mask[box])
+    bare = face * (1 - mask) ** 2
+    light_hair = 1.0 if beard else float(rising(usual / max(skin_light, 1e-3), *_DARK))
+    power = _DARK_SHADING + light_hair * (_SHADING - _DARK_SHADING)
+    shades = cv2.pow((tone[box] / max(usual, 1e-3)).clip(max=_SHADES), power) * rising(exposure * tone[box], *_LIT)
     cover = np.ones((extent, extent), np.float32)
-    most = np.full_like(cover, np.inf)
+    most, drawn = np.full_like(cover, np.inf), np.zeros_like(cover)
     if beard:
         more_colourful = around(saturation, _TONE) / max(skin_saturation, _SATURATED) - 1
-        covered, lit = _measure_strands(light, tone, more_colourful, face * (1 - mask) ** 2, skin_light, side)
+        covered, lit = _measure_strands(light, tone, more_colourful, bare, skin_light, side)
         cover = covered[box].copy()
         hidden = rising((1 - tone / (skin_light * lit).clip(1e-3)) / (1 - brown / max(skin_light, 1e-3)), *_STUBBLE)
         most = (tone * (_LIFTS[0] + (_LIFTS[1] - _LIFTS[0]) * hidden))[box].astype(np.float32)
@@ -173,6 +187,9 @@ def measure_hair(
         )
         golden = _golden(colours, light_there / max(skin_light, 1e-3), saturation_there / usual_saturation)
         greyness *= 1 - rising(_mean(golden, some), *_BLOND)  # what is white there shines
+        shades = np.maximum(shades, _UNSEEN * _lit_by_skin(photo_light / max(skin_light, 1e-3), bare, side)[box])
+        place = round(left - corner[0]), round(top - corner[1])
+        drawn = _missing_strands(light[box], tone[box], matte.mask[box], side, place)
     skin_colour, bright = (np.median(pixels[where], axis=0) for where in (face, _bright(pixels, photo_light)))
     tint = _illuminant(skin_colour, bright)
     if beard:
@@ -187,6 +204,7 @@ def measure_hair(
         cover,
         shades,
         most,
+        drawn,
         left - corner[0],
         top - corner[1],
         grey,
@@ -205,6 +223,35 @@ def _all_grey(greyness: np.ndarray, matte: Matte, light: np.ndarray, colourful: 
     """
     mostly = float(rising(_mean(greyness * rising(light, *_GREY_LIGHT), matte.mask), *_MOSTLY))
     return np.maximum(greyness, mostly * rising(light, *_LIGHT_LOCK) * (1 - rising(colourful, *_DYED)))
+
+
+def _lit_by_skin(light: np.ndarray, bare: np.ndarray, side: int) -> np.ndarray:
+    """Whether light falls on the skin around each pixel, [F, F] in 0..1; where there is none, 0.
+
+    Args:
+        light: [F, F], as a multiple of the skin's.
+        bare: [F, F] in 0..1, how much of each pixel is skin.
+    """
+    near = blurred(light.clip(max=1) * bare, _NEAR * side) / (blurred(bare, _NEAR * side) + np.float32(_FEW))
+    return rising(near, *_LIT_SKIN)
+
+
+def _missing_strands(
+    light: np.ndarray, tone: np.ndarray, hair: np.ndarray, side: int, corner: tuple[int, int]
+) -> np.ndarray:
+    """Strands where hair is so dark or so light that a photo shows none: [H, H] float32 of deviation 1, else 0.
+
+    Args:
+        light, tone: [H, H], of each pixel and around it.
+        hair: [H, H] in 0..1, how much of each pixel it is.
+        corner: column and row of the upper left pixel in the face's square.
+    """
+    differ = np.sqrt(_blurred_within(hair, (light - tone) ** 2, _TONE * side))
+    unseen = np.maximum(1 - rising(tone, *_BLACK), rising(tone, *_BURNT)) * (1 - rising(differ, *_GRAIN))
+    unseen = unseen * rising(_mean(unseen, hair), *_SHARE_UNSEEN)
+    if not unseen.any():
+        return np.zeros_like(light)
+    return draw_strands(light, hair * (1 - unseen), unseen, side, corner)
 
 
 def _golden(colours: np.ndarray, light: np.ndarray, saturation: np.ndarray) -> np.ndarray:
@@ -254,7 +301,7 @@ def grey_change(hair: Hair, share: float) -> np.ndarray:
     pixels, light = _values(hair)
     goal = hair.tone + share * (np.minimum(hair.grey * hair.shades, hair.most) - hair.tone).clip(0)
     gain = 1 + (_strand_gain(hair, goal) - 1) * hair.cover
-    lighter = goal + gain * (light - hair.tone) - light
+    lighter = goal + gain * (light - hair.tone) + _GREY_STRANDS * (goal - hair.tone) * hair.drawn - light
     lost = _COLOUR_LOST * (1 - (1 - share) ** _FADES) * hair.cover[..., None]
     tint = 1 + lost * (hair.tint - 1)
     grey = (light + hair.cover * lighter)[..., None] * tint + (1 - lost) * (pixels - light[..., None])
@@ -275,6 +322,7 @@ def brown_change(hair: Hair, share: float) -> np.ndarray:
     strands = gain * (light - hair.tone)
     least, gaps = goal.clip(_LEAST_TONE), strands.clip(max=0)  # what is darker than white hair would be black in brown
     strands += darker.clip(0) * (least * np.expm1(gaps / least) - gaps)
+    strands += _DRAWN_BROWN * darker.clip(0) * goal * hair.drawn
     brown = (goal + strands)[..., None] * (1 + hair.colour * covered[..., None] * _BROWN)
     return 255 * hair.mask[..., None] * ((brown + own[..., None] * (pixels - light[..., None])).clip(0, 1) - pixels)
 
@@ -304,6 +352,12 @@ def _blurred_within(hair: np.ndarray, values: np.ndarray, sigma: float) -> np.nd
 def _mean(values: np.ndarray, weight: np.ndarray) -> float:
     """The weighted mean of values [H, W]; 0 where nothing has weight."""
     return float((weight * values).sum() / max(weight.sum(), 1e-6))
+
+
+def _median(values: np.ndarray, weight: np.ndarray) -> float:
+    """The median of values [H, W] where the weight is more than a half; 0 where it is so nowhere."""
+    some = values[weight > 0.5]
+    return float(np.median(some)) if some.size else 0.0
 
 
 def _tone_gain(hair: Hair, goal: np.ndarray) -> np.ndarray:

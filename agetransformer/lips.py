@@ -5,15 +5,18 @@ it may hardly change colours, and a lip without its red is a pale line with a sh
 on a shaved upper lip. Around the mouth only what is finer, the wrinkles, and what is much coarser, the light of the
 face, change, and the latter may hardly darken.
 
-The old have paler lips. In the dark the network paints them, and what is above them, as if with chalk.
+The old have paler lips. In the dark the network paints them, and what is above them, as if with chalk; and skin above
+the lips gets lighter in most faces, in a fair or made-up one so light that it is a white moustache on a woman.
 """
+
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
-from agetransformer.face_outline import LIPS, UPPER_LIP, fill_outline
+from agetransformer.face_outline import EYES, INNER, LIPS, OVAL, UPPER_LIP, fill_outline
 from agetransformer.folds import kept_of_folds
 from agetransformer.hair_masks import blurred, box_around
 from agetransformer.shading import add_change, luma
@@ -22,6 +25,10 @@ _SHADE = 2 / 127.5  # of the range 2: by how much the coarse part of the change 
 _AROUND, _SOFT = 0.03, 0.008  # of the side: beyond the lips, and the standard deviation of the mask's edge
 _FINE, _COARSE = 0.004, 0.03  # of the side, standard deviations: what lies between them is what draws lips
 _PALER, _BEYOND_PALER = 0.3, 0.3  # of the light: lips may get so much paler in full, and this part of what is beyond
+_CHALK, _BEYOND_CHALK = 1.08, 0.25  # times the light of the skin around: so light may skin above lips get, and the same
+_SKIN, _TONE = 0.06, 0.01  # of the side, standard deviations: for the skin around, and for that above the lips
+_STUBBLE = (0.8, 0.95)  # times the light of the skin around: skin above lips up to the first is dark by hair, or shade
+_BLACK = 0.05  # of the range 2: no skin is so dark that its ratios become noise
 
 
 def lips_mask(landmarks: np.ndarray, side: int) -> Tensor:
@@ -38,6 +45,18 @@ def lips_mask(landmarks: np.ndarray, side: int) -> Tensor:
     around = cv2.dilate(lips.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
     mask = np.maximum(around, skin_above).astype(np.float32)
     return torch.from_numpy(cv2.GaussianBlur(mask, (0, 0), _SOFT * side))
+
+
+def chalk_masks(landmarks: np.ndarray, side: int) -> tuple[Tensor, Tensor]:
+    """Where the skin between nose and lips is, and the other skin of the face: as `lips_mask`, each."""
+
+    def inside(line: Sequence[int], scale: float = 1.0) -> np.ndarray:
+        return fill_outline(landmarks[list(line)], side, scale)
+
+    above = inside(UPPER_LIP)
+    other = inside(OVAL, INNER) & ~above & ~inside(LIPS) & ~inside(EYES[0]) & ~inside(EYES[1])
+    soft = cv2.GaussianBlur(above.astype(np.float32), (0, 0), _SOFT * side)
+    return torch.from_numpy(soft), torch.from_numpy(other.astype(np.float32))
 
 
 def without_fuller_lips(change: Tensor, face: Tensor, mask: Tensor) -> Tensor:
@@ -61,6 +80,29 @@ def without_white_lips(change: Tensor, face: Tensor, mask: Tensor) -> Tensor:
     """A change of a face in [-1, 1], [3, R, R] each, weaker where it brightens much and the mask [R, R] is 1."""
     kept = kept_of_folds(-change[None], face[None], _PALER, _BEYOND_PALER)[0]
     return change * (1 - mask * (1 - kept))
+
+
+def without_chalk(change: Tensor, face: Tensor, above: Tensor, other: Tensor) -> Tensor:
+    """A change of a face in [-1, 1], [3, R, R] each, weaker where skin above the lips would be lighter than other skin.
+
+    Args:
+        above, other: of `chalk_masks`, [R, R] each.
+    """
+    if not above.any():
+        return change
+    side = change.shape[-1]
+    down, across = box_around(above.numpy(), round(3 * _SKIN * side))
+    made, part, bare = change.clone(), change[:, down, across], other[down, across]
+    light, lighter = luma(face[None, :, down, across]) + 1, luma(part[None])
+    around = _blur(light * bare, _SKIN * side) / _blur(bare[None], _SKIN * side).clamp(min=1e-3)
+    before = _blur(light, _TONE * side)
+    after = before + _blur(lighter, _TONE * side)
+    most = torch.maximum(before, _CHALK * around)
+    kept = (most + _BEYOND_CHALK * (after - most) - before) / (after - before).clamp(min=1e-3)
+    skin = ((before / around.clamp(min=_BLACK) - _STUBBLE[0]) / (_STUBBLE[1] - _STUBBLE[0])).clamp(0, 1)
+    where = above[down, across] * skin * ((after > most) & (lighter > 0))
+    made[:, down, across] = part * (1 - where * (1 - kept))
+    return made
 
 
 def _shaded(change: Tensor, face: Tensor) -> Tensor:

@@ -232,25 +232,74 @@ def test_a_black_ground_that_the_mask_takes_for_hair_is_no_fog() -> None:
     pixels[100:] = (200, 160, 140)
     mask = np.where(columns < 90, 1, 0).astype(np.float32)
     mask[100:] = 0
-    change = turned_grey(pixels, mask, mask == 0)
+    change = turned_grey(pixels, mask, np.mgrid[:128, :128][0] >= 100)
     assert change[20:80, 10:54].mean() > 30
-    assert change[20:80, 76:90].max() < 9, "15 levels and more are seen on black"
+    assert change[10:45, 76:90].max() < 9, "15 levels and more are seen on black"
 
 
-def test_black_hair_in_the_dark_is_no_fog() -> None:
+def test_black_hair_in_the_dark_is_no_fog_and_beside_lit_skin_it_is_grey() -> None:
     mask: np.ndarray = np.zeros((128, 128), np.float32)
     mask[:80] = 1
 
-    def lighter(hair: int) -> float:
+    def lighter(hair: int, shaded: int = 0) -> np.ndarray:
         pixels = np.full((128, 128, 3), hair, np.uint8)
         pixels[80:] = (130, 90, 75)
-        return float(turned_grey(pixels, mask, mask == 0)[8:60, 8:120].mean())
+        pixels[80:, :shaded] = (20, 14, 12)
+        return turned_grey(pixels, mask, mask == 0)
 
-    assert lighter(2) < 0.35 * lighter(16) and lighter(8) > 0.9 * lighter(16) > 30
+    far, near = (slice(4, 16), slice(8, 120)), (slice(60, 74), slice(8, 120))
+    assert lighter(2)[far].mean() < 0.3 * lighter(16)[far].mean()
+    assert lighter(8)[far].mean() > 0.9 * lighter(16)[far].mean() > 30
+    assert lighter(2)[near].mean() > 0.5 * lighter(16)[near].mean()
+    shade = slice(60, 74), slice(0, 30)
+    assert lighter(2, shaded=60)[shade].mean() < 0.5 * lighter(2)[shade].mean()
     dark, lit = (np.full((128, 128, 3), hair, np.uint8) for hair in (4, 8))
     dark[80:], lit[80:] = (65, 45, 37), (130, 90, 75)  # the same photo, half as bright
     brightened = measure_hair(dark, mask, mask == 0, mask < 0, 128, exposure=2.0)
     assert np.allclose(brightened.shades, measure_hair(lit, mask, mask == 0, mask < 0, 128).shades, atol=0.02)
+
+
+def test_one_bright_jewel_leaves_black_hair_grey() -> None:
+    mask: np.ndarray = np.zeros((128, 128), np.float32)
+    mask[:80] = 1
+    pixels = np.full((128, 128, 3), 20, np.uint8)
+    pixels[80:] = (200, 160, 140)
+    plain = turned_grey(pixels, mask, mask == 0)[50:76, 8:120].mean()
+    pixels[10:26, 20:108] = 250  # a band in it, which the mask has
+    assert turned_grey(pixels, mask, mask == 0)[50:76, 8:120].mean() > 0.85 * plain > 40
+
+
+def test_of_black_hair_the_light_parts_shine() -> None:
+    """So that its dark parts turn nearly as light, and those of brown hair stay in the shade."""
+
+    def darker(light: float) -> float:
+        pixels = np.full((128, 128, 3), (200, 160, 140), np.uint8)
+        pixels[:64, :64], pixels[:64, 64:] = round(1.5 * light), round(0.5 * light)
+        mask = np.repeat(np.float32([1, 0]), 64)[:, None] + np.zeros((1, 128), np.float32)
+        hair = measure_hair(pixels, mask, mask == 0, mask < 0, 128)
+        return float(hair.shades[20:40, 90:110].mean() / hair.shades[20:40, 20:40].mean())
+
+    assert darker(24) > 1.15 * darker(90)
+
+
+@pytest.mark.parametrize("light", [1, 254])
+def test_hair_without_detail_gets_strands_along_those_that_are_seen(light: int) -> None:
+    rows, columns = np.mgrid[:128, :128]
+    slope = (rows + columns) // 3 % 2  # strands from the lower left to the upper right
+    pixels = np.where(rows < 64, 90 + 50 * slope, 170)[..., None] + np.zeros(3, int)
+    pixels[64:, :, 1:] -= 30
+    hidden = cv2.GaussianBlur(((rows < 40) & (columns > 64)).astype(np.float32), (0, 0), 4)[..., None]
+    pixels = pixels + hidden * (light - pixels)
+    mask = (rows < 64).astype(np.float32)
+    hair = measure_hair(pixels.astype(np.uint8), mask, rows > 70, rows < 0, 128)
+    change = grey_change(hair, 0.9) if light == 1 else brown_change(hair, 1.0)
+    made = (hair.pixels + change).mean(axis=2)
+    fine = (made - cv2.GaussianBlur(made, (0, 0), 4))[4:32, 76:120]
+    assert fine.std() > 0.03 * made[4:32, 76:120].mean()
+    here = fine[4:-4, 4:-4].ravel()
+    along, across = (np.corrcoef(here, fine[6:-2, x].ravel())[0, 1] for x in (slice(2, -6), slice(6, -2)))
+    assert along > 0.5 and along > across + 0.3
+    assert np.abs(hair.drawn[4:60, 4:50]).max() < 1e-3, "none where the photo shows some"
 
 
 def test_skin_that_shows_through_a_beard_stays() -> None:

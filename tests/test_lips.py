@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from agetransformer import AgeEditor
-from agetransformer.lips import lips_mask, without_fuller_lips, without_white_lips
+from agetransformer.lips import chalk_masks, lips_mask, without_chalk, without_fuller_lips, without_white_lips
 from agetransformer.shading import add_change, luma
 
 SIDE = 384
@@ -90,6 +90,30 @@ def test_lips_turn_a_little_paler_and_not_white() -> None:
     assert torch.allclose(made(1.0)[:, 1], torch.ones(3)) and torch.allclose(made(-0.5), torch.ones(3, 2))
     still = [0.1 * step * made(0.1 * step)[0, 0].item() for step in range(1, 12)]
     assert np.diff(still).min() > 0, "what would be paler is paler"
+
+
+def test_skin_above_the_lips_turns_no_lighter_than_other_skin_and_hair_there_may(landmarks: np.ndarray) -> None:
+    above, other = chalk_masks(landmarks, SIDE)
+    assert above.shape == other.shape == (SIDE, SIDE) and above.max() > 0.9 and not (above * other > 0.6).any()
+    x, y = (landmarks[[0, 2]].mean(axis=0) * SIDE).astype(int)
+    face = torch.full((3, SIDE, SIDE), 0.2)
+
+    def light(before: float, lighter: float) -> float:
+        """How light the skin above the lips gets, times other skin's 1.2."""
+        there = torch.where(above > 0.01, before, face)
+        change = torch.full_like(face, lighter)
+        made = without_chalk(change, there, above, other)
+        assert torch.equal(made[:, above == 0], change[:, above == 0])
+        return ((there + made)[0, y, x].item() + 1) / 1.2
+
+    assert light(0.2, 0.05) == pytest.approx(1.25 / 1.2, abs=1e-3)  # a little lighter
+    assert light(0.2, 0.4) == pytest.approx(1.08 + 0.25 * (1.6 / 1.2 - 1.08), abs=0.02)
+    assert light(0.2, 0.2) < light(0.2, 0.4) < light(0.2, 0.6)
+    assert light(0.5, 0.05) == pytest.approx((1.5 + 0.25 * 0.05) / 1.2, abs=0.02)  # what is light stays so
+    assert light(-0.2, -0.1) == pytest.approx(0.7 / 1.2, abs=1e-3)
+    assert light(-0.3, 0.7) == pytest.approx(1.4 / 1.2, abs=1e-3), "a moustache that turns white"
+    change = torch.full_like(face, 0.4)
+    assert torch.equal(without_chalk(change, face, torch.zeros_like(above), other), change)
 
 
 def test_in_the_app_lips_are_drawn_neither_in_the_younger_nor_white_in_the_older(
