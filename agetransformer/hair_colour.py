@@ -36,6 +36,9 @@ _DARK_SHADING, _DARK = 0.6, (0.15, 0.5)  # or this one for hair up to the first 
 _LIT = (0.0, 0.03)  # of 0..1: where the tone of hair is less than the second in good light, little of it falls,
 _UNSEEN, _LIT_SKIN = 0.6, (0.4, 0.8)  # but so much falls beside skin that has these shares of its usual light or more
 _NEAR, _FEW = 1 / 5, 0.02  # of the face's square: the Gaussian for that; of its pixels, so few skin tell nothing
+_GROUND, _BLACK_GROUND = (0.03, 0.1), (0.3, 0.6)  # of 0..1: black is what is no lighter than the first; black hair is
+# told from what is behind while no more than the third share of that is black, and from the last on not,
+_AS_BLACK = (0.01, 0.03)  # if its tone is no lighter than this first
 _SHINES = 2.0  # times the median tone: what is lighter is none of the hair, or a lamp's reflection
 _COLOUR_LOST = 0.85  # of the colour, where all is grey,
 _FADES = 2.0  # and what is left goes by this power of the share that is not: half grey, red hair would be pink
@@ -187,9 +190,11 @@ def measure_hair(
         )
         golden = _golden(colours, light_there / max(skin_light, 1e-3), saturation_there / usual_saturation)
         greyness *= 1 - rising(_mean(golden, some), *_BLOND)  # what is white there shines
-        shades = np.maximum(shades, _UNSEEN * _lit_by_skin(photo_light / max(skin_light, 1e-3), bare, side)[box])
+        told = _told_from_ground(exposure * photo_light, exposure * tone, bare, mask, side)[box]
+        lit = _lit_by_skin(photo_light / max(skin_light, 1e-3), bare, side)[box]
+        shades = told * np.maximum(shades, _UNSEEN * lit)
         place = round(left - corner[0]), round(top - corner[1])
-        drawn = _missing_strands(light[box], tone[box], matte.mask[box], side, place)
+        drawn = told * _missing_strands(light[box], tone[box], matte.mask[box], side, place)
     skin_colour, bright = (np.median(pixels[where], axis=0) for where in (face, _bright(pixels, photo_light)))
     tint = _illuminant(skin_colour, bright)
     if beard:
@@ -226,14 +231,28 @@ def _all_grey(greyness: np.ndarray, matte: Matte, light: np.ndarray, colourful: 
 
 
 def _lit_by_skin(light: np.ndarray, bare: np.ndarray, side: int) -> np.ndarray:
-    """Whether light falls on the skin around each pixel, [F, F] in 0..1; where there is none, 0.
+    """How much of its usual light falls on the skin around each pixel, [F, F] in 0..1; where there is none, 0.
 
     Args:
         light: [F, F], as a multiple of the skin's.
         bare: [F, F] in 0..1, how much of each pixel is skin.
+        side: of the face's square, in pixels.
     """
     near = blurred(light.clip(max=1) * bare, _NEAR * side) / (blurred(bare, _NEAR * side) + np.float32(_FEW))
     return rising(near, *_LIT_SKIN)
+
+
+def _told_from_ground(light: np.ndarray, tone: np.ndarray, bare: np.ndarray, hair: np.ndarray, side: int) -> np.ndarray:
+    """Whether hair can be told from what is behind, [F, F] in 0..1: black before black it ends where nobody can see.
+
+    Args:
+        light, tone: [F, F], of each pixel and of the hair around it.
+        bare, hair: [F, F] in 0..1, how much of each pixel is skin, or hair.
+        side: of the face's square, in pixels.
+    """
+    ground, few = (1 - hair) * (1 - bare), np.float32(_FEW)
+    black = blurred((1 - rising(light, *_GROUND)) * ground, _BESIDE * side) / (blurred(ground, _BESIDE * side) + few)
+    return np.maximum(1 - rising(black, *_BLACK_GROUND), rising(tone, *_AS_BLACK))
 
 
 def _missing_strands(

@@ -259,6 +259,22 @@ def test_black_hair_in_the_dark_is_no_fog_and_beside_lit_skin_it_is_grey() -> No
     assert np.allclose(brightened.shades, measure_hair(lit, mask, mask == 0, mask < 0, 128).shades, atol=0.02)
 
 
+def test_black_hair_before_black_ends_where_nobody_sees_it() -> None:
+    mask: np.ndarray = np.zeros((128, 128), np.float32)
+    mask[40:100, 20:60] = 1
+    bare = np.zeros_like(mask, bool)
+    bare[40:100, 60:110] = True
+
+    def lighter(hair: int, ground: int) -> float:
+        pixels = np.full((128, 128, 3), ground, np.uint8)
+        pixels[bare] = (200, 160, 140)
+        pixels[mask > 0] = hair
+        return float(turned_grey(pixels, mask, bare)[50:90, 30:50].mean())
+
+    assert lighter(2, ground=1) < 0.2 * lighter(2, ground=120)
+    assert lighter(12, ground=1) > 0.8 * lighter(12, ground=120) > 30
+
+
 def test_one_bright_jewel_leaves_black_hair_grey() -> None:
     mask: np.ndarray = np.zeros((128, 128), np.float32)
     mask[:80] = 1
