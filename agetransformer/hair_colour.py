@@ -70,6 +70,7 @@ _BESIDE = 1 / 10  # of the face's square: the Gaussian for how light the skin be
 _SHOWS = 0.35  # how much of the skin's colour is in a grey beard
 _DENSE = 0.3  # how much it counts for a pixel that others around it are strands
 _REDDEST, _BLUE = 1.75, (0.68, 1.05)  # of skin R / G at most, and B / G, in light that is white: nine FFHQ faces in ten
+_WARM, _USUAL_RED = 0.7, 1.4  # R / G of a lamp by this power of its G / B, about; and R / G of most skin
 _OVEREXPOSED, _ENOUGH = 250, 0.5  # levels; of the photo: so much of it has to be less bright to tell the light
 _GRAIN = (0.01, 0.025)  # of 0..1: what differs by less than the first is a camera's noise
 _LEAST_SHARE = 0.01  # nobody sees less
@@ -425,7 +426,9 @@ def _illuminant(skin: np.ndarray, bright: np.ndarray) -> np.ndarray:
         return np.array([red / green, 1.0, blue / green], np.float32)
 
     colour, most = ratios(skin), ratios(bright)
-    colour[0] = max(colour[0] / _REDDEST, 1)  # the least red is that of a black and white photo
+    red = colour[0]
     colour[2] /= np.clip(colour[2], *_BLUE)
+    warm = min(colour[2] ** -_WARM, red / _USUAL_RED)  # light with little blue is red, or grey would be olive in it
+    colour[0] = max(red / _REDDEST, warm, 1)  # the least red is that of a black and white photo
     colour = colour.clip(np.minimum(most, 1), np.maximum(most, 1))
     return colour / (colour @ LUMA)

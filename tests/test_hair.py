@@ -462,6 +462,10 @@ def test_grey_hair_has_the_colour_of_its_light() -> None:
     lamp = measure_hair(window, mask, (mask == 0) & (window.max(axis=2) < 240), mask < 0, 64)
     assert np.allclose(lamp.tint, red.tint, atol=0.02), "what is overexposed tells no colour"
 
+    lamplit = (hair.pixels * np.float32([1, 0.83, 0.45])).astype(np.uint8)
+    tint = measure_hair(lamplit, mask, mask == 0, mask < 0, 64).tint
+    assert tint[2] < 0.75 * tint[1] and 1.08 * tint[1] < tint[0] < 1.25 * tint[1], "grey in a lamp's light is no olive"
+
 
 def moustache(colour: float = 1.0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """A white moustache on skin, 256 px, with this much colour: pixels, where it is, skin, where a beard may be."""
