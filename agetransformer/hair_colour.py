@@ -34,12 +34,12 @@ _SHADES, _SHADING = 1.5, 0.8  # the new colour is as light by place as the old o
 _DARK_SHADING, _DARK = 0.6, (0.15, 0.5)  # or this one for hair up to the first of so many times the skin's lightness:
 # of black hair the light parts shine
 _LIT = (0.0, 0.03)  # of 0..1: where the tone of hair is less than the second in good light, little of it falls,
-_UNSEEN, _LIT_SKIN = 0.6, (0.4, 0.8)  # but so much falls beside skin that has these shares of its usual light or more
+_UNSEEN, _LIT_SKIN = 0.6, (0.4, 0.8)  # but so much on dark hair beside skin with these shares of its light or more
 _NEAR, _FEW = 1 / 5, 0.02  # of the face's square: the Gaussian for that; of its pixels, so few skin tell nothing
 _GROUND, _BLACK_GROUND = (0.03, 0.1), (0.3, 0.6)  # of 0..1: black is what is no lighter than the first; black hair is
 # told from what is behind while no more than the third share of that is black, and from the last on not,
 _AS_BLACK = (0.01, 0.03)  # if its tone is no lighter than this first
-_SHINES = 2.0  # times the median tone: what is lighter is none of the hair, or a lamp's reflection
+_SHINES = 2.0  # times the mean tone: what is as light counts half, and less beyond: a jewel, or a lamp's reflection
 _COLOUR_LOST = 0.85  # of the colour, where all is grey,
 _FADES = 2.0  # and what is left goes by this power of the share that is not: half grey, red hair would be pink
 _GREY_STRANDS = 0.2  # of its tone, how much strands of grey hair differ: those that differ by more gain less,
@@ -168,8 +168,8 @@ def measure_hair(
     changed = matte.mask if changing is None else matte.mask * changing
     left, top, extent = _square_around(changed)
     box = (slice(top, top + extent), slice(left, left + extent))
-    usual = _mean(tone[box].clip(max=_SHINES * _median(tone[box], matte.mask[box])), matte.mask[box])
-    bare = face * (1 - mask) ** 2
+    usual = _usual(tone[box], matte.mask[box])
+    bare = (1 - mask) ** 2
     light_hair = 1.0 if beard else float(rising(usual / max(skin_light, 1e-3), *_DARK))
     power = _DARK_SHADING + light_hair * (_SHADING - _DARK_SHADING)
     shades = cv2.pow((tone[box] / max(usual, 1e-3)).clip(max=_SHADES), power) * rising(exposure * tone[box], *_LIT)
@@ -177,7 +177,7 @@ def measure_hair(
     most, drawn = np.full_like(cover, np.inf), np.zeros_like(cover)
     if beard:
         more_colourful = around(saturation, _TONE) / max(skin_saturation, _SATURATED) - 1
-        covered, lit = _measure_strands(light, tone, more_colourful, bare, skin_light, side)
+        covered, lit = _measure_strands(light, tone, more_colourful, face * bare, skin_light, side)
         cover = covered[box].copy()
         hidden = rising((1 - tone / (skin_light * lit).clip(1e-3)) / (1 - brown / max(skin_light, 1e-3)), *_STUBBLE)
         most = (tone * (_LIFTS[0] + (_LIFTS[1] - _LIFTS[0]) * hidden))[box].astype(np.float32)
@@ -191,11 +191,11 @@ def measure_hair(
         )
         golden = _golden(colours, light_there / max(skin_light, 1e-3), saturation_there / usual_saturation)
         greyness *= 1 - rising(_mean(golden, some), *_BLOND)  # what is white there shines
-        told = _told_from_ground(exposure * photo_light, exposure * tone, bare, mask, side)[box]
-        lit = _lit_by_skin(photo_light / max(skin_light, 1e-3), bare, side)[box]
-        shades = told * np.maximum(shades, _UNSEEN * lit)
+        told = _told_from_ground(exposure * photo_light, exposure * tone, skin * bare, mask, side)[box]
+        lit = _lit_by_skin(photo_light / max(skin_light, 1e-3), skin * bare, side)[box]
+        shades = told * np.maximum(shades, _UNSEEN * (1 - light_hair) * lit)
         place = round(left - corner[0]), round(top - corner[1])
-        drawn = told * _missing_strands(light[box], tone[box], matte.mask[box], side, place)
+        drawn = told * _missing_strands(light[box], tone[box], matte.mask[box], side, place, exposure)
     skin_colour, bright = (np.median(pixels[where], axis=0) for where in (face, _bright(pixels, photo_light)))
     tint = _illuminant(skin_colour, bright)
     if beard:
@@ -257,7 +257,7 @@ def _told_from_ground(light: np.ndarray, tone: np.ndarray, bare: np.ndarray, hai
 
 
 def _missing_strands(
-    light: np.ndarray, tone: np.ndarray, hair: np.ndarray, side: int, corner: tuple[int, int]
+    light: np.ndarray, tone: np.ndarray, hair: np.ndarray, side: int, corner: tuple[int, int], exposure: float
 ) -> np.ndarray:
     """Strands where hair is so dark or so light that a photo shows none: [H, H] float32 of deviation 1, else 0.
 
@@ -265,10 +265,12 @@ def _missing_strands(
         light, tone: [H, H], of each pixel and around it.
         hair: [H, H] in 0..1, how much of each pixel it is.
         corner: column and row of the upper left pixel in the face's square.
+        exposure: how many times brighter the photo would be if it were not too dark.
     """
-    differ = np.sqrt(_blurred_within(hair, (light - tone) ** 2, _TONE * side))
-    unseen = np.maximum(1 - rising(tone, *_BLACK), rising(tone, *_BURNT)) * (1 - rising(differ, *_GRAIN))
-    unseen = unseen * rising(_mean(unseen, hair), *_SHARE_UNSEEN)
+    differ = exposure * np.sqrt(_blurred_within(hair, (light - tone) ** 2, _TONE * side))
+    hidden = np.maximum(1 - rising(exposure * tone, *_BLACK), rising(tone, *_BURNT))
+    unseen = hidden * (1 - rising(differ, *_GRAIN)) * (hair > 0)
+    unseen = unseen * float(rising(_mean(unseen, hair), *_SHARE_UNSEEN))
     if not unseen.any():
         return np.zeros_like(light)
     return draw_strands(light, hair * (1 - unseen), unseen, side, corner)
@@ -374,10 +376,10 @@ def _mean(values: np.ndarray, weight: np.ndarray) -> float:
     return float((weight * values).sum() / max(weight.sum(), 1e-6))
 
 
-def _median(values: np.ndarray, weight: np.ndarray) -> float:
-    """The median of values [H, W] where the weight is more than a half; 0 where it is so nowhere."""
-    some = values[weight > 0.5]
-    return float(np.median(some)) if some.size else 0.0
+def _usual(tone: np.ndarray, weight: np.ndarray) -> float:
+    """The weighted mean of tones [H, W] without the few that are much lighter; softly, or films would flicker."""
+    much = _SHINES * max(_mean(tone, weight), 1e-3)
+    return _mean(tone, weight / (1 + (tone / much) ** 4))
 
 
 def _tone_gain(hair: Hair, goal: np.ndarray) -> np.ndarray:

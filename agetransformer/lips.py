@@ -25,8 +25,9 @@ _SHADE = 2 / 127.5  # of the range 2: by how much the coarse part of the change 
 _AROUND, _SOFT = 0.03, 0.008  # of the side: beyond the lips, and the standard deviation of the mask's edge
 _FINE, _COARSE = 0.004, 0.03  # of the side, standard deviations: what lies between them is what draws lips
 _PALER, _BEYOND_PALER = 0.3, 0.3  # of the light: lips may get so much paler in full, and this part of what is beyond
-_CHALK, _BEYOND_CHALK = 1.08, 0.25  # times the light of the skin around: so light may skin above lips get, and the same
+_CHALK, _BEYOND_CHALK = 1.08, 0.25  # so many times as light as skin around may skin above lips get, and part of more
 _SKIN, _TONE = 0.06, 0.01  # of the side, standard deviations: for the skin around, and for that above the lips
+_FEW = 0.02  # of the pixels around: where less is other skin, it counts less
 _STUBBLE = (0.8, 0.95)  # times the light of the skin around: skin above lips up to the first is dark by hair, or shade
 _BLACK = 0.05  # of the range 2: no skin is so dark that its ratios become noise
 
@@ -83,7 +84,9 @@ def without_white_lips(change: Tensor, face: Tensor, mask: Tensor) -> Tensor:
 
 
 def without_chalk(change: Tensor, face: Tensor, above: Tensor, other: Tensor) -> Tensor:
-    """A change of a face in [-1, 1], [3, R, R] each, weaker where skin above the lips would be lighter than other skin.
+    """A change of a face in [-1, 1], [3, R, R] each, that makes skin above the lips hardly lighter than other skin.
+
+    What is finer than the face's light there stays.
 
     Args:
         above, other: of `chalk_masks`, [R, R] each.
@@ -92,16 +95,16 @@ def without_chalk(change: Tensor, face: Tensor, above: Tensor, other: Tensor) ->
         return change
     side = change.shape[-1]
     down, across = box_around(above.numpy(), round(3 * _SKIN * side))
-    made, part, bare = change.clone(), change[:, down, across], other[down, across]
-    light, lighter = luma(face[None, :, down, across]) + 1, luma(part[None])
-    around = _blur(light * bare, _SKIN * side) / _blur(bare[None], _SKIN * side).clamp(min=1e-3)
+    made, bare = change.clone(), other[None, down, across]
+    light, lighter = luma(face[None, :, down, across]) + 1, luma(change[None, :, down, across])
+    near = _blur(bare, _SKIN * side)
+    around = _blur(light * bare, _SKIN * side) / near.clamp(min=1e-3)
     before = _blur(light, _TONE * side)
     after = before + _blur(lighter, _TONE * side)
-    most = torch.maximum(before, _CHALK * around)
-    kept = (most + _BEYOND_CHALK * (after - most) - before) / (after - before).clamp(min=1e-3)
+    beyond = (after - torch.maximum(before, _CHALK * around)).clamp(min=0)
     skin = ((before / around.clamp(min=_BLACK) - _STUBBLE[0]) / (_STUBBLE[1] - _STUBBLE[0])).clamp(0, 1)
-    where = above[down, across] * skin * ((after > most) & (lighter > 0))
-    made[:, down, across] = part * (1 - where * (1 - kept))
+    where = above[down, across] * skin * (near / _FEW).clamp(max=1)
+    made[:, down, across] -= where * (1 - _BEYOND_CHALK) * beyond
     return made
 
 

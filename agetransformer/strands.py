@@ -34,7 +34,8 @@ def draw_strands(
     """
     flow = _flow(light, hair, side)
     scale = max(1.0, STRAND * side)
-    down, across = box_around(where, round(3 * _EVEN * side))
+    far = sum(step * steps for step, steps in _SMEARS) * scale
+    down, across = box_around(where, round(3 * _EVEN * side + far))
     along, against = (part[down, across] for part in flow)
     rows, columns = np.arange(light.shape[0])[down], np.arange(light.shape[1])[across]
     strands = _noise(columns + corner[0], rows + corner[1])
@@ -42,8 +43,7 @@ def draw_strands(
     for step, steps in _SMEARS:
         total = strands.copy()
         for reach in range(1, steps + 1):
-            far = np.float32(reach * step * scale)
-            for to in (far, -far):
+            for to in (np.float32(sign * reach * step * scale) for sign in (1, -1)):
                 x, y = right + to * along, low + to * against
                 total += cv2.remap(strands, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
         strands = total

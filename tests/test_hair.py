@@ -298,11 +298,11 @@ def test_of_black_hair_the_light_parts_shine() -> None:
     assert darker(24) > 1.15 * darker(90)
 
 
-@pytest.mark.parametrize("light", [1, 254])
-def test_hair_without_detail_gets_strands_along_those_that_are_seen(light: int) -> None:
+@pytest.mark.parametrize(("light", "dark_strand", "differ"), [(1, 25, 20), (254, 90, 50)])
+def test_hair_without_detail_gets_strands_along_those_that_are_seen(light: int, dark_strand: int, differ: int) -> None:
     rows, columns = np.mgrid[:128, :128]
     slope = (rows + columns) // 3 % 2  # strands from the lower left to the upper right
-    pixels = np.where(rows < 64, 90 + 50 * slope, 170)[..., None] + np.zeros(3, int)
+    pixels = np.where(rows < 64, dark_strand + differ * slope, 170)[..., None] + np.zeros(3, int)
     pixels[64:, :, 1:] -= 30
     hidden = cv2.GaussianBlur(((rows < 40) & (columns > 64)).astype(np.float32), (0, 0), 4)[..., None]
     pixels = pixels + hidden * (light - pixels)
@@ -316,6 +316,40 @@ def test_hair_without_detail_gets_strands_along_those_that_are_seen(light: int) 
     along, across = (np.corrcoef(here, fine[6:-2, x].ravel())[0, 1] for x in (slice(2, -6), slice(6, -2)))
     assert along > 0.5 and along > across + 0.3
     assert np.abs(hair.drawn[4:60, 4:50]).max() < 1e-3, "none where the photo shows some"
+    assert hair.drawn.dtype == np.float32
+    left, top = 9, 4  # of the face's square, and a frame later, of which a little less is seen
+    one, later = (
+        measure_hair(pixels.astype(np.uint8)[y:, y:], mask[y:, y:], (rows > 70)[y:, y:], mask[y:, y:] < 0, 128, corner)
+        for y, corner in ((0, (left, top)), (3, (left - 3, top - 3)))
+    )
+    inside = one.drawn[10:30, 80:110], later.drawn[7:27, 77:107]
+    assert np.corrcoef(inside[0].ravel(), inside[1].ravel())[0, 1] > 0.9, "they stay on the face"
+
+
+def test_of_a_dark_photo_only_what_shows_no_strands_gets_some() -> None:
+    rows, columns = np.mgrid[:128, :128]
+    pixels = np.where(rows < 64, 16 + 8 * (columns // 2 % 2), 200)[..., None] + np.zeros(3, int)
+    mask = (rows < 64).astype(np.float32)
+    for exposure in (1.0, 2.0, 4.0):
+        dark = (pixels / exposure).astype(np.uint8)
+        hair = measure_hair(dark, mask, rows > 70, rows < 0, 128, exposure=exposure)
+        assert hair.drawn.std() < 0.05
+    dark[:64] = 1
+    assert measure_hair(dark, mask, rows > 70, rows < 0, 128, exposure=4.0).drawn[8:56].std() > 0.5
+
+
+def test_two_tones_of_hair_change_softly_with_how_much_is_dark() -> None:
+    """So that the frames of a film do not flicker."""
+    rows, columns = np.mgrid[:128, :128]
+    mask = (rows < 80).astype(np.float32)
+
+    def dark_part(share: float) -> float:
+        pixels = np.full((128, 128, 3), 180, np.uint8)
+        pixels[:80] = np.where(columns[:80] < 128 * share, 25, 150)[..., None]
+        return float(turned_grey(pixels, mask, mask == 0)[20:60, 8:40].mean())
+
+    shares = [dark_part(share) for share in np.linspace(0.42, 0.58, 9)]
+    assert max(np.abs(np.diff(shares))) < 4
 
 
 def test_skin_that_shows_through_a_beard_stays() -> None:

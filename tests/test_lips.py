@@ -114,6 +114,12 @@ def test_skin_above_the_lips_turns_no_lighter_than_other_skin_and_hair_there_may
     assert light(-0.3, 0.7) == pytest.approx(1.4 / 1.2, abs=1e-3), "a moustache that turns white"
     change = torch.full_like(face, 0.4)
     assert torch.equal(without_chalk(change, face, torch.zeros_like(above), other), change)
+    alone = without_chalk(change, face, above, torch.zeros_like(other))
+    assert torch.allclose(alone, change), "without other skin nothing is lighter than it"
+
+    stripes = 0.05 * ((torch.arange(SIDE) // 2 % 2) * 2 - 1)[:, None] + torch.zeros(3, SIDE, SIDE)
+    fine = [without_chalk(stripes + coarse, face + 0.3, above, other)[0, y - 2 : y + 2, x] for coarse in (-0.01, 0.01)]
+    assert np.ptp(fine[0]) > 0.09 and np.ptp(fine[1]) > 0.09, "wrinkles stay where it gets lighter too"
 
 
 def test_in_the_app_lips_are_drawn_neither_in_the_younger_nor_white_in_the_older(
@@ -128,6 +134,11 @@ def test_in_the_app_lips_are_drawn_neither_in_the_younger_nor_white_in_the_older
         light = lips * (luma(encoding.reduced)[0] + 1)
         rows = torch.arange(len(lips))[:, None] // 4 % 2
         made = [luma(edits._ruled(index, (x * light).expand(3, -1, -1))[None])[0] for index, x in ((0, rows), (1, 1))]
+        chalk = 0.6 * torch.ones_like(encoding.reduced[0])
+        held_back = edits._ruled(1, chalk)
+        monkeypatch.setattr("agetransformer.editor.without_chalk", lambda change, *_: change)
+        above = encoding.places.above_lips > 0.9
+        assert luma((edits._ruled(1, chalk) - held_back)[None])[0][above].mean() > 0.05
     held = (lips > 0.9) & (light > 0.1)
     stripes, paler = made[0], made[1][held] / light[held]
     assert stripes[held & (rows == 1)].mean() - stripes[held & (rows == 0)].mean() < 0.5 * light[held].mean()

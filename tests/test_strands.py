@@ -43,7 +43,9 @@ def test_strands_stay_in_place_when_the_hair_found_around_them_is_more() -> None
     where = np.zeros_like(FULL)
     where[120:180, 120:180] = 1
     whole = draw_strands(light, FULL, where, SIDE, (-7, 12))
+    where[100:180, 110:180] = 1
     part = draw_strands(light[30:, 50:].copy(), FULL[30:, 50:], where[30:, 50:], SIDE, (43, 42))
+    assert part.dtype == np.float32
     inside = whole[130:170, 130:170], part[100:140, 80:120]
     assert np.corrcoef(inside[0].ravel(), inside[1].ravel())[0, 1] > 0.95
 
