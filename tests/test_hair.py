@@ -336,6 +336,8 @@ def test_of_a_dark_photo_only_what_shows_no_strands_gets_some() -> None:
         assert hair.drawn.std() < 0.05
     dark[:64] = 1
     assert measure_hair(dark, mask, rows > 70, rows < 0, 128, exposure=4.0).drawn[8:56].std() > 0.5
+    black = np.where(rows < 64, 4 + 14 * (columns // 2 % 2), 200)[..., None] + np.zeros(3, int)
+    assert measure_hair(black.astype(np.uint8), mask, rows > 70, rows < 0, 128).drawn.std() < 0.15, "it shows strands"
 
 
 def test_two_tones_of_hair_change_softly_with_how_much_is_dark() -> None:
