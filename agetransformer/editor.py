@@ -64,7 +64,14 @@ from agetransformer.hair_masks import (
 )
 from agetransformer.hair_segmenter import HairSegmenter, HairSegmenterConfig
 from agetransformer.imageio import load_photo
-from agetransformer.lips import chalk_masks, lips_mask, without_chalk, without_fuller_lips, without_white_lips
+from agetransformer.lips import (
+    chalk_masks,
+    chalk_room,
+    lips_mask,
+    without_chalk,
+    without_fuller_lips,
+    without_white_lips,
+)
 from agetransformer.networks import Generator, GeneratorConfig
 from agetransformer.openvino_classifier import OpenVinoClassifier
 from agetransformer.shade import soften_ageing
@@ -109,7 +116,7 @@ class FaceEncoding:
     def places(self) -> "_Places | None":
         """Where some changes are held back; None where no landmarks are known."""
         geometry = self.face.geometry
-        return None if geometry is None else _Places.of(geometry.landmarks_in_square, self.reduced.shape[-1])
+        return None if geometry is None else _Places.of(geometry.landmarks_in_square, self.reduced[0])
 
 
 class AgeEditor:
@@ -485,19 +492,20 @@ class _Places:
     """Where in a face some changes are held back; masks [R, R] in 0..1."""
 
     lips: Tensor  # with the skin around them
-    above_lips: Tensor  # up to the nose
-    other_skin: Tensor
+    above_lips: Tensor  # bare skin, up to the nose
+    room_above_lips: Tensor  # by how much of the range 2 it may get lighter in full
     eyes: Tensor  # between the lids
     frown: Tensor  # between the brows
     corners: Tensor  # beyond the eyes' outer corners
 
     @classmethod
-    def of(cls, landmarks: np.ndarray, side: int) -> "_Places":
-        """Of MediaPipe's landmarks [478, 2], fractions of the square's side, and its side in pixels."""
+    def of(cls, landmarks: np.ndarray, face: Tensor) -> "_Places":
+        """Of MediaPipe's landmarks [478, 2], fractions of the square's side, and the face [3, R, R] in [-1, 1]."""
+        side = face.shape[-1]
         eyes = eyes_mask(landmarks, side)
         return cls(
             lips_mask(landmarks, side),
-            *chalk_masks(landmarks, side),
+            *chalk_room(face, *chalk_masks(landmarks, side)),
             eyes,
             frown_mask(landmarks, side),
             corners_mask(landmarks, eyes),
@@ -536,7 +544,7 @@ class _Edits:
                 ruled = with_clear_eyes(ruled, places.eyes)
                 ruled = without_frown(ruled, self.encoding.reduced[0], places.frown)
                 ruled = without_white_lips(ruled, self.encoding.reduced[0], places.lips)
-                ruled = without_chalk(ruled, self.encoding.reduced[0], places.above_lips, places.other_skin)
+                ruled = without_chalk(ruled, places.above_lips, places.room_above_lips)
         elif places is not None:
             ruled = without_fuller_lips(change, self.encoding.reduced[0], places.lips)
             ruled = without_drawn_corners(ruled, places.corners)

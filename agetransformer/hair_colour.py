@@ -18,6 +18,7 @@ from agetransformer.hair_masks import (
     blurred,
     filled,
     light_and_saturation,
+    mean_around,
     rising,
 )
 from agetransformer.hair_matting import Matte, matte_hair
@@ -239,8 +240,7 @@ def _lit_by_skin(light: np.ndarray, bare: np.ndarray, side: int) -> np.ndarray:
         bare: [F, F] in 0..1, how much of each pixel is skin.
         side: of the face's square, in pixels.
     """
-    near = blurred(light.clip(max=1) * bare, _NEAR * side) / (blurred(bare, _NEAR * side) + np.float32(_FEW))
-    return rising(near, *_LIT_SKIN)
+    return rising(mean_around(light.clip(max=1), bare, _NEAR * side, _FEW), *_LIT_SKIN)
 
 
 def _told_from_ground(light: np.ndarray, tone: np.ndarray, bare: np.ndarray, hair: np.ndarray, side: int) -> np.ndarray:
@@ -251,8 +251,7 @@ def _told_from_ground(light: np.ndarray, tone: np.ndarray, bare: np.ndarray, hai
         bare, hair: [F, F] in 0..1, how much of each pixel is skin, or hair.
         side: of the face's square, in pixels.
     """
-    ground, few = (1 - hair) * (1 - bare), np.float32(_FEW)
-    black = blurred((1 - rising(light, *_GROUND)) * ground, _BESIDE * side) / (blurred(ground, _BESIDE * side) + few)
+    black = mean_around(1 - rising(light, *_GROUND), (1 - hair) * (1 - bare), _BESIDE * side, _FEW)
     return np.maximum(1 - rising(black, *_BLACK_GROUND), rising(tone, *_AS_BLACK))
 
 

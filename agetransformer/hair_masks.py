@@ -221,8 +221,13 @@ def beside_hair(values: np.ndarray, bare: np.ndarray, usual: float, sigma: float
         bare: [H, W] float32 in 0..1, how much of each pixel is skin.
         sigma: of the Gaussian, in pixels.
     """
-    few = np.float32(1e-3)
-    return np.minimum((blurred(values * bare, sigma) + few * usual) / (blurred(bare, sigma) + few), usual)
+    return np.minimum(mean_around(values, bare, sigma, 1e-3, usual), usual)
+
+
+def mean_around(values: np.ndarray, weight: np.ndarray, sigma: float, few: float, usual: float = 0.0) -> np.ndarray:
+    """The weighted mean of values [H, W] in a Gaussian of `sigma` pixels around each; `usual` where few weigh."""
+    least = np.float32(few)
+    return (blurred(values * weight, sigma) + least * usual) / (blurred(weight, sigma) + least)
 
 
 def blurred(values: np.ndarray, sigma: float) -> np.ndarray:

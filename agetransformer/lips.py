@@ -18,7 +18,7 @@ from torch import Tensor
 
 from agetransformer.face_outline import EYES, INNER, LIPS, OVAL, UPPER_LIP, fill_outline
 from agetransformer.folds import kept_of_folds
-from agetransformer.hair_masks import blurred, box_around
+from agetransformer.hair_masks import blurred, box_around, rising
 from agetransformer.shading import add_change, luma
 
 _SHADE = 2 / 127.5  # of the range 2: by how much the coarse part of the change may darken
@@ -83,28 +83,44 @@ def without_white_lips(change: Tensor, face: Tensor, mask: Tensor) -> Tensor:
     return change * (1 - mask * (1 - kept))
 
 
-def without_chalk(change: Tensor, face: Tensor, above: Tensor, other: Tensor) -> Tensor:
-    """A change of a face in [-1, 1], [3, R, R] each, that makes skin above the lips hardly lighter than other skin.
+def chalk_room(face: Tensor, above: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+    """How bare the skin above the lips is, [R, R] in 0..1, and by how much of the range 2 it may get lighter in full.
+
+    Args:
+        face: [3, R, R] in [-1, 1].
+        above, other: of `chalk_masks`, [R, R] each.
+    """
+    bare, room = torch.zeros_like(above), torch.zeros_like(above)
+    if not above.any():
+        return bare, room
+    side = face.shape[-1]
+    box = box_around(above.numpy(), round(3 * _SKIN * side))
+    light, skin = luma(face[None, :, *box]) + 1, other[None, *box]
+    near = _blur(skin, _SKIN * side)
+    around = _blur(light * skin, _SKIN * side) / near.clamp(min=1e-3)
+    before = _blur(light, _TONE * side)
+    unshaded = torch.from_numpy(rising((before / around.clamp(min=_BLACK)).numpy(), *_STUBBLE))
+    bare[box] = (above[box] * unshaded * (near / _FEW).clamp(max=1))[0]
+    room[box] = (_CHALK * around - before).clamp(min=0)[0]
+    return bare, room
+
+
+def without_chalk(change: Tensor, bare: Tensor, room: Tensor) -> Tensor:
+    """A change of a face [3, R, R] in [-1, 1] that makes skin above the lips hardly lighter than other skin.
 
     What is finer than the face's light there stays.
 
     Args:
-        above, other: of `chalk_masks`, [R, R] each.
+        bare, room: of `chalk_room`, [R, R] each.
     """
-    if not above.any():
+    if not bare.any():
         return change
     side = change.shape[-1]
-    down, across = box_around(above.numpy(), round(3 * _SKIN * side))
-    made, bare = change.clone(), other[None, down, across]
-    light, lighter = luma(face[None, :, down, across]) + 1, luma(change[None, :, down, across])
-    near = _blur(bare, _SKIN * side)
-    around = _blur(light * bare, _SKIN * side) / near.clamp(min=1e-3)
-    before = _blur(light, _TONE * side)
-    after = before + _blur(lighter, _TONE * side)
-    beyond = (after - torch.maximum(before, _CHALK * around)).clamp(min=0)
-    skin = ((before / around.clamp(min=_BLACK) - _STUBBLE[0]) / (_STUBBLE[1] - _STUBBLE[0])).clamp(0, 1)
-    where = above[down, across] * skin * (near / _FEW).clamp(max=1)
-    made[:, down, across] -= where * (1 - _BEYOND_CHALK) * beyond
+    down, across = box_around(bare.numpy(), round(4 * _TONE * side))
+    lighter = _blur(luma(change[None, :, down, across]), _TONE * side)
+    made = change.clone()
+    beyond = (lighter - room[down, across]).clamp(min=0)
+    made[:, down, across] -= (1 - _BEYOND_CHALK) * bare[down, across] * beyond
     return made
 
 

@@ -32,11 +32,10 @@ def draw_strands(
         side: of the face's square, in pixels.
         corner: column and row of the upper left pixel in that square: the same strands in each frame of a film.
     """
-    flow = _flow(light, hair, side)
     scale = max(1.0, STRAND * side)
     far = sum(step * steps for step, steps in _SMEARS) * scale
     down, across = box_around(where, round(3 * _EVEN * side + far))
-    along, against = (part[down, across] for part in flow)
+    along, against = _flow(light, hair, side, (down, across))
     rows, columns = np.arange(light.shape[0])[down], np.arange(light.shape[1])[across]
     strands = _noise(columns + corner[0], rows + corner[1])
     right, low = np.meshgrid(*(np.arange(n, dtype=np.float32) for n in strands.shape[::-1]))
@@ -55,18 +54,25 @@ def draw_strands(
     return drawn
 
 
-def _flow(light: np.ndarray, hair: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """Along what hair flows, columns and rows of a vector of length 1, [H, W] each: across its gradients."""
-    smooth = cv2.GaussianBlur(light, (0, 0), max(STRAND * side, 0.5))
-    fine = smooth - cv2.GaussianBlur(smooth, (0, 0), _WIDEST * max(STRAND * side, 0.5))
+def _flow(light: np.ndarray, hair: np.ndarray, side: int, box: tuple[slice, slice]) -> tuple[np.ndarray, np.ndarray]:
+    """Along what hair flows, across its gradients: in a box, columns and rows of a vector of length 1 at each pixel."""
+    strand = max(STRAND * side, 0.5)
+    smooth = cv2.GaussianBlur(light, (0, 0), strand)
+    fine = smooth - cv2.GaussianBlur(smooth, (0, 0), _WIDEST * strand)
     x, y = (cv2.Scharr(fine, cv2.CV_32F, *order) for order in ((1, 0), (0, 1)))
     told = hair / (np.hypot(x, y) + np.float32(_FLAT))  # or one edge would count more than many strands
     even, odd = ((x * x - y * y) * told, 2 * x * y * told)
-    around = np.zeros((2, *light.shape), np.float32)
-    for reach, weight in _FLOW:
-        around += weight * np.stack([blurred(part, reach * side) for part in (even, odd)])
-    angle = np.arctan2(around[1], around[0]) / 2 + np.float32(np.pi / 2)
+    even, odd = (_told_around(part, side)[box] for part in (even, odd))
+    angle = np.arctan2(odd, even) / 2 + np.float32(np.pi / 2)
     return np.cos(angle), np.sin(angle)
+
+
+def _told_around(part: np.ndarray, side: int) -> np.ndarray:
+    """What is told [H, W] around each pixel, from further away the less is told near."""
+    told = np.zeros_like(part)
+    for reach, weight in _FLOW:
+        told += weight * blurred(part, reach * side)
+    return told
 
 
 def _noise(columns: np.ndarray, rows: np.ndarray) -> np.ndarray:

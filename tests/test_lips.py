@@ -8,7 +8,14 @@ import pytest
 import torch
 
 from agetransformer import AgeEditor
-from agetransformer.lips import chalk_masks, lips_mask, without_chalk, without_fuller_lips, without_white_lips
+from agetransformer.lips import (
+    chalk_masks,
+    chalk_room,
+    lips_mask,
+    without_chalk,
+    without_fuller_lips,
+    without_white_lips,
+)
 from agetransformer.shading import add_change, luma
 
 SIDE = 384
@@ -102,7 +109,7 @@ def test_skin_above_the_lips_turns_no_lighter_than_other_skin_and_hair_there_may
         """How light the skin above the lips gets, times other skin's 1.2."""
         there = torch.where(above > 0.01, before, face)
         change = torch.full_like(face, lighter)
-        made = without_chalk(change, there, above, other)
+        made = without_chalk(change, *chalk_room(there, above, other))
         assert torch.equal(made[:, above == 0], change[:, above == 0])
         return ((there + made)[0, y, x].item() + 1) / 1.2
 
@@ -113,12 +120,13 @@ def test_skin_above_the_lips_turns_no_lighter_than_other_skin_and_hair_there_may
     assert light(-0.2, -0.1) == pytest.approx(0.7 / 1.2, abs=1e-3)
     assert light(-0.3, 0.7) == pytest.approx(1.4 / 1.2, abs=1e-3), "a moustache that turns white"
     change = torch.full_like(face, 0.4)
-    assert torch.equal(without_chalk(change, face, torch.zeros_like(above), other), change)
-    alone = without_chalk(change, face, above, torch.zeros_like(other))
+    assert torch.equal(without_chalk(change, *chalk_room(face, torch.zeros_like(above), other)), change)
+    alone = without_chalk(change, *chalk_room(face, above, torch.zeros_like(other)))
     assert torch.allclose(alone, change), "without other skin nothing is lighter than it"
 
     stripes = 0.05 * ((torch.arange(SIDE) // 2 % 2) * 2 - 1)[:, None] + torch.zeros(3, SIDE, SIDE)
-    fine = [without_chalk(stripes + coarse, face + 0.3, above, other)[0, y - 2 : y + 2, x] for coarse in (-0.01, 0.01)]
+    room = chalk_room(face + 0.3, above, other)
+    fine = [without_chalk(stripes + coarse, *room)[0, y - 2 : y + 2, x] for coarse in (-0.01, 0.01)]
     assert np.ptp(fine[0]) > 0.09 and np.ptp(fine[1]) > 0.09, "wrinkles stay where it gets lighter too"
 
 
