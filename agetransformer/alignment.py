@@ -236,11 +236,15 @@ class FaceFinder:
         if self._closed:
             raise RuntimeError("this FaceFinder is closed; make a new one")
         pixels = _rgb_pixels(photo)
+        height, width = pixels.shape[:2]
+        if min(height, width) < max(_SMALLEST, max(height, width) / _LONGEST):  # a strip would be millions of tiles
+            return []
+        base = _resized(pixels, _TILE / _FINEST_TILE)
         faces: list[FaceGeometry] = []
-        for detection in self._propose(pixels):
+        for detection in self._propose(base, (width, height)):
             if any(_holds(other, detection.centre) for other in faces):
                 continue
-            face = self._examine(pixels, detection)
+            face = self._examine(pixels, base, detection)
             if face and not any(_holds(other, face.landmarks.mean(axis=0)) for other in faces):
                 faces.append(face)
             if len(faces) == self.max_faces:
@@ -256,21 +260,22 @@ class FaceFinder:
         around = _square(centre, (face.quad[3] - face.quad[0]) / 2 * _FOLLOWED)
         return self._nearest_face(pixels, _from_square(around, _UPRIGHT), centre, face.side / 2)
 
-    def _propose(self, pixels: np.ndarray) -> list[_Detection]:
-        """Photo [H, W, 3] -> what may be faces, in photo pixels, largest first."""
-        height, width = pixels.shape[:2]
-        if min(height, width) < max(_SMALLEST, max(height, width) / _LONGEST):  # a strip would be millions of tiles
-            return []
+    def _propose(self, base: np.ndarray, photo_size: tuple[int, int]) -> list[_Detection]:
+        """What may be faces in a photo, in its pixels, largest first.
+
+        Args:
+            base: [H, W, 3], the photo so small that a tile of `_FINEST_TILE` is one of `_TILE`.
+            photo_size: width and height.
+        """
         tile = _FINEST_TILE
-        while tile < 1.25 * max(height, width):  # room around a face that fills the photo
+        while tile < 1.25 * max(photo_size):  # room around a face that fills the photo
             tile *= 2
-        base = _resized(pixels, _TILE / _FINEST_TILE)
         found: list[_Detection] = []
         while tile >= _FINEST_TILE:
-            for view, to_photo in _tiles(_resized(base, _FINEST_TILE / tile), (width, height)):
+            for view, to_photo in _tiles(_resized(base, _FINEST_TILE / tile), photo_size):
                 found += [detection.mapped(to_photo) for detection in self._detect(view)]
             smallest = min((detection.width for detection in found if detection.score > _SURE_SCORE), default=0)
-            if tile <= min(height, width) and smallest > _SMALL_FACE * tile:
+            if tile <= min(photo_size) and smallest > _SMALL_FACE * tile:
                 break
             tile //= 2
         kept: list[_Detection] = []
@@ -279,10 +284,17 @@ class FaceFinder:
                 kept.append(detection)
         return sorted(kept[: 2 * self.max_faces], key=lambda detection: -detection.width)
 
-    def _examine(self, pixels: np.ndarray, proposed: _Detection) -> FaceGeometry | None:
-        """Turn what was detected upright, enlarge it, and find its landmarks; None when it is no face."""
+    def _examine(self, pixels: np.ndarray, base: np.ndarray, proposed: _Detection) -> FaceGeometry | None:
+        """Turn what was detected upright, enlarge it, and find its landmarks; None when it is no face.
+
+        Args:
+            pixels, base: [H, W, 3], the photo, and as of `_propose`.
+        """
         around = _square(proposed.centre, np.array([_CONTEXT / 2 * proposed.width, 0]))
-        view = _view(pixels, _from_square(around, _TILE), _TILE)
+        seen, shrunk = pixels, 1.0  # a large face is found in less of the photo as well, and sooner
+        if _CONTEXT * proposed.width >= _FINEST_TILE:
+            seen, shrunk = base, len(base) / len(pixels)
+        view = _view(seen, shrunk * _from_square(around, _TILE), _TILE)
         turned: list[_Detection] = []
         for turns in range(4):
             to_photo = _from_square(np.roll(around, turns, axis=0), _TILE)

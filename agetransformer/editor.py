@@ -74,6 +74,7 @@ from agetransformer.lips import (
 )
 from agetransformer.networks import Generator, GeneratorConfig
 from agetransformer.openvino_classifier import OpenVinoClassifier
+from agetransformer.openvino_segmenter import OpenVinoSegmenter
 from agetransformer.shade import soften_ageing
 from agetransformer.shading import luma
 
@@ -148,7 +149,7 @@ class AgeEditor:
         self.generator = generator.cpu().eval()
         self.engine = Engine(self.generator, str(self.device))
         self.classifier = _age_reader(classifier.eval(), self.device)
-        self.segmenter = fold_norms(copy.deepcopy(segmenter)).to(self.device).to(memory_format=torch.channels_last)
+        self.segmenter = _hair_finder(segmenter.eval(), self.device)
         self._finder: FaceFinder | None = None
         self._closing: weakref.finalize | None = None  # of the finder, at exit too: MediaPipe cannot be torn down later
         self._inherited: FaceFinder | None = None  # of the process that this one was forked from
@@ -324,7 +325,9 @@ class AgeEditor:
             around_mouth = moustache | (bearded & fill_outline(chin(landmarks), len(pixels)))
             right, left = (fill_outline(line, len(pixels), _LIDS) for line in around_eyes(landmarks))
             bare = blurred((right | left).astype(np.float32), _BARE_EDGE * small.width)
-            changing = [crop * (1 - bare * (1 - hair)), share_of_beard(beard, around_mouth, small.width)]
+            changing[0] = crop * (1 - bare * (1 - hair))
+            if beard.max() >= _LEAST_HAIR:
+                changing[1] = share_of_beard(beard, around_mouth, small.width)
         beard = np.minimum(beard, 1 - hair)
         skin &= beard < _LEAST_HAIR
         face_at = (float(-corner[0]) * small.width, float(-corner[1]) * small.width)
@@ -589,6 +592,13 @@ def _age_reader(classifier: AgeClassifier, device: torch.device) -> AgeClassifie
     if device.type == "cpu" and openvino_models.available():
         return OpenVinoClassifier(classifier.cpu(), cache=openvino_models.cache_folder())
     return fold_norms(copy.deepcopy(classifier)).to(device)
+
+
+def _hair_finder(segmenter: HairSegmenter, device: torch.device) -> HairSegmenter | OpenVinoSegmenter:
+    """The segmenter in the form that suits the device."""
+    if device.type == "cpu" and openvino_models.available():
+        return OpenVinoSegmenter(segmenter.cpu(), cache=openvino_models.cache_folder())
+    return fold_norms(copy.deepcopy(segmenter)).to(device).to(memory_format=torch.channels_last)
 
 
 def _recolour(encoding: FaceEncoding, target: float) -> tuple[HairChange, ...]:

@@ -192,9 +192,13 @@ def measure_hair(
         )
         golden = _golden(colours, light_there / max(skin_light, 1e-3), saturation_there / usual_saturation)
         greyness *= 1 - rising(_mean(golden, some), *_BLOND)  # what is white there shines
-        told = _told_from_ground(exposure * photo_light, exposure * tone, skin * bare, mask, side)[box]
-        lit = _lit_by_skin(photo_light / max(skin_light, 1e-3), skin * bare, side)[box]
-        shades = told * np.maximum(shades, _UNSEEN * (1 - light_hair) * lit)
+        told = np.ones_like(cover)
+        if exposure * tone[box].min() < _AS_BLACK[1]:
+            told = _told_from_ground(exposure * photo_light, exposure * tone, skin * bare, mask, side)[box]
+        if light_hair < 1:
+            lit = _lit_by_skin(photo_light / max(skin_light, 1e-3), skin * bare, side)[box]
+            shades = np.maximum(shades, _UNSEEN * (1 - light_hair) * lit)
+        shades = told * shades
         place = round(left - corner[0]), round(top - corner[1])
         drawn = told * _missing_strands(light[box], tone[box], matte.mask[box], side, place, exposure)
     skin_colour, bright = (np.median(pixels[where], axis=0) for where in (face, _bright(pixels, photo_light)))
@@ -410,7 +414,8 @@ def _missing_contrast(hair: Hair, light: np.ndarray) -> float:
 def _bright(pixels: np.ndarray, light: np.ndarray) -> np.ndarray:
     """[F, F] bool: the brightest pixels of a photo that tell the colour of its light, so not overexposed if there are
     others."""
-    tells = pixels.max(axis=2) < _OVEREXPOSED
+    red, green, blue = cv2.split(pixels)
+    tells = cv2.max(cv2.max(red, green), blue) < _OVEREXPOSED
     if tells.mean() < _ENOUGH:
         tells = np.ones_like(tells)
     return tells & (light >= np.quantile(light[tells], _WHITE))

@@ -52,6 +52,8 @@ def own_part(mask: np.ndarray, outline: np.ndarray, others: Sequence[tuple[float
     """
     side = len(mask)
     mask = rising(mask, _UNLIKELY, 1 - _UNLIKELY)
+    if not (mask > _HALF).any():
+        return np.zeros_like(mask)
     head = cv2.dilate(fill_outline(raised_outline(outline), side).astype(np.uint8), np.ones((3, 3), np.uint8))
     across, down = np.meshgrid(*2 * [(np.arange(side) + 0.5) / side])
     own = np.hypot(across - outline[:, 0].mean(), down - outline[:, 1].mean())
@@ -85,11 +87,13 @@ def doubt_skin(mask: np.ndarray, pixels: np.ndarray, outline: np.ndarray) -> np.
     values = cv2.GaussianBlur(pixels, (0, 0), 1).astype(np.float32) + 1
     light = cv2.transform(values, LUMA[None])
     usual = float(np.median(light[skin]))
+    dark = 1 - rising(float(np.median(light[hair])) / usual, *_DARK_HAIR)
+    if dark == 0:
+        return mask
     ratios = np.log(values[..., [0, 2]] / values[..., 1:2])
     middle = np.median(ratios[skin], axis=0)
     deviation = np.maximum(1.48 * np.median(np.abs(ratios[skin] - middle), axis=0), _LEAST_DEVIATION)
     apart = np.hypot(*np.moveaxis((ratios - middle) / deviation, -1, 0))
-    dark = 1 - rising(float(np.median(light[hair])) / usual, *_DARK_HAIR)
     alike = dark * rising(light / usual, *_AS_LIGHT) * (1 - rising(apart, *_AS_COLOURED))
     return (mask + alike * (rising(mask, *_DOUBTED) - mask)).astype(np.float32)
 

@@ -2,7 +2,6 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -10,11 +9,7 @@ from torch import Tensor, nn
 from agetransformer import classifier as classifier_code
 from agetransformer import efficientnet
 from agetransformer.classifier import AgeClassifier, chip, expected_age
-from agetransformer.cpus import usable_cpus
-from agetransformer.openvino_models import core, cpu_settings, load_compiled, trace
-
-if TYPE_CHECKING:
-    import openvino
+from agetransformer.openvino_models import compile_network
 
 
 class _AgeLogits(nn.Module):
@@ -43,18 +38,16 @@ class OpenVinoClassifier:
             ImportError: OpenVINO is not installed.
         """
         self.resolution = classifier.config.resolution
-        settings = cpu_settings("f32", usable_cpus())
-        logits = _AgeLogits(classifier)
-
-        def compile_logits() -> "openvino.CompiledModel":
-            side = self.resolution
-            model = trace(logits, torch.zeros(2, 3, side, side))
-            model.reshape([-1, 3, side, side])
-            return core().compile_model(model, "CPU", settings)
-
-        code = (classifier_code, efficientnet, sys.modules[__name__])
-        name = f"openvino-f32-classifier-{self.resolution}"
-        self.model = load_compiled(name, logits, compile_logits, settings, cache, code)
+        side = self.resolution
+        self.model = compile_network(
+            f"classifier-{side}",
+            _AgeLogits(classifier),
+            torch.zeros(2, 3, side, side),
+            (-1, 3, side, side),
+            "f32",
+            cache,
+            (classifier_code, efficientnet, sys.modules[__name__]),
+        )
 
     @torch.inference_mode()
     def predict(self, faces: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
+from agetransformer.cpus import usable_cpus
 from agetransformer.files import written_whole
 
 if TYPE_CHECKING:
@@ -93,6 +94,35 @@ def trace(module: nn.Module, example: "Tensor | dict[str, Tensor]") -> "openvino
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", torch.jit.TracerWarning)
         return import_openvino().convert_model(module, example_input=example)
+
+
+def compile_network(
+    name: str,
+    module: nn.Module,
+    example: Tensor,
+    shape: Sequence[int],
+    precision: str,
+    cache: Path | None,
+    code: Sequence[ModuleType],
+) -> "openvino.CompiledModel":
+    """A network with one input, compiled for all CPUs that there are.
+
+    Args:
+        name, cache, code: as of `load_compiled`.
+        example: an input, for tracing.
+        shape: of the inputs, -1 where any length may come.
+        precision: of the computation, "f32" or "bf16".
+    Raises:
+        ImportError: OpenVINO is not installed.
+    """
+    settings = cpu_settings(precision, usable_cpus())
+
+    def compile_module() -> "openvino.CompiledModel":
+        model = trace(module, example)
+        model.reshape(list(shape))
+        return core().compile_model(model, "CPU", settings)
+
+    return load_compiled(f"openvino-{precision}-{name}", module, compile_module, settings, cache, code)
 
 
 def load_compiled(

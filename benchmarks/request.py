@@ -21,7 +21,8 @@ from agetransformer.classifier import AgeClassifier, ClassifierConfig
 from agetransformer.editor import AgeEditor
 from agetransformer.engine import Engine
 from agetransformer.faces import EditedFace
-from agetransformer.hub import CLASSIFIER_FOLDER
+from agetransformer.hair_segmenter import HairSegmenter, HairSegmenterConfig
+from agetransformer.hub import CLASSIFIER_FOLDER, HAIR_SEGMENTER_FOLDER
 from benchmarks.machine import describe_machine, warn_if_busy
 from benchmarks.photo import make_photo
 from benchmarks.timing import Stopwatch, Timing
@@ -121,7 +122,8 @@ def with_side(age_editor: AgeEditor, side: int) -> AgeEditor:
     generator = age_editor.generator
     generator.config = replace(generator.config, resolution=side)
     classifier = load_checkpoint(AgeClassifier, ClassifierConfig, CLASSIFIER_FOLDER)
-    return AgeEditor(generator, classifier, age_editor.segmenter, name=age_editor.name, device="cpu")
+    segmenter = load_checkpoint(HairSegmenter, HairSegmenterConfig, HAIR_SEGMENTER_FOLDER)
+    return AgeEditor(generator, classifier, segmenter, name=age_editor.name, device="cpu")
 
 
 def main() -> None:
