@@ -1,9 +1,9 @@
 """Shade that is no dirt, and folds without ridges: where somebody grows older, wide shade is light, no shade is bluer
-than skin's, and nothing narrow gets much lighter than what is around it.
+than skin's, what darkens runs along lines, and nothing narrow gets much lighter than what is around it.
 
 In one face out of some, one turned away or in low light above all, the network makes an eye bag or a hollow beside the
-nose as dark as a bruise, and purple, and lays brown patches on the cheeks of made-up skin; in others it draws a light
-line along each fold, as scars have.
+nose as dark as a bruise, and purple, and lays brown patches and blotches on the cheeks of made-up skin; in others it
+draws a light line along each fold, as scars have.
 """
 
 import torch
@@ -21,6 +21,13 @@ _SHADES = (  # standard deviation of what is wide; of the light, what it may tak
 )
 _TINTED = (0.02, 0.08)  # of the light: from what a pixel loses on its colour counts, and fully so
 _BLACK = 0.1  # of the range 2: no pixel is so dark that its ratios become noise
+_TOLD = 192  # px: lines are told from blotches on a picture of this side,
+_NEAR = 3.2  # px: by the directions in a Gaussian of this standard deviation;
+_LINES = (0.35, 0.65)  # of 0..1, how much those agree: up to the first it is a blotch, from the second on a line
+_FAINT = 0.012  # of the light: so much all may take,
+_BLOTCH, _LINE = 0.1, 1.3  # and so much of what is beyond: wrinkles get deeper, or the age would not be reached
+_NO_EDGE = 4e-6  # squares of shares of the light, over two pixels: where edges are weaker nothing tells which it is,
+_NEITHER = 0.575  # and it is taken for this, of which as much stays as there was: within a wide shade
 _RIDGE = 0.02  # of the light around: by how much more than before something narrow may stand out in full,
 _BEYOND_RIDGE = 0.2  # and how much of what it would beyond that
 _WARM = 0.7  # in shade skin's blue loses more than its green by so much of what its green loses more than its red
@@ -28,7 +35,8 @@ _WARM = 0.7  # in shade skin's blue loses more than its green by so much of what
 
 def soften_ageing(change: Tensor, faces: Tensor) -> Tensor:
     """A change that makes faces [N, 3, R, R] in [-1, 1] older -> the same with folds and shade as skin has them."""
-    return soften_ridges(soften_shade(soften_folds(warm_shade(change, faces), faces), faces), faces)
+    softened = soften_shade(soften_folds(warm_shade(change, faces), faces), faces)
+    return soften_ridges(soften_blotches(softened, faces), faces)
 
 
 def soften_shade(change: Tensor, faces: Tensor) -> Tensor:
@@ -43,6 +51,34 @@ def soften_shade(change: Tensor, faces: Tensor) -> Tensor:
         less = (1 - beyond) * (_wide(taken, sigma) - full).clamp(min=0)
         change = change + torch.minimum(less, taken)[:, None] * (faces + 1)
     return change
+
+
+def soften_blotches(change: Tensor, faces: Tensor) -> Tensor:
+    """A change of faces [N, 3, R, R] in [-1, 1] -> the same, weaker where it darkens in blotches and deeper in lines.
+
+    Wrinkles and folds run one way, at least for a while; what darkens without a direction looks like dirt.
+    """
+    taken = -share_of_light(luma(change), luma(faces)).clamp(-1, 0)
+    lines = ((directedness(taken) - _LINES[0]) / (_LINES[1] - _LINES[0])).clamp(0, 1)
+    less = (1 - _BLOTCH - (_LINE - _BLOTCH) * lines) * (taken - _FAINT).clamp(min=0)
+    return change + less[:, None] * (faces + 1)
+
+
+def directedness(taken: Tensor) -> Tensor:
+    """How much all edges around each pixel of pictures [N, R, R] run one way: [N, R, R] in 0..1.
+
+    The coherence of the structure tensor (Bigün and Granlund 1987, "Optimal Orientation Detection of Linear Symmetry");
+    where there are none, `_NEITHER`.
+    """
+    side = min(_TOLD, taken.shape[-1])
+    small = F.pad(F.interpolate(taken[:, None], (side, side), mode="area"), (1,) * 4, mode="replicate")
+    across = small[..., 1:-1, 2:] - small[..., 1:-1, :-2]
+    down = small[..., 2:, 1:-1] - small[..., :-2, 1:-1]
+    products = torch.cat([across**2 - down**2, 2 * across * down, across**2 + down**2])
+    even, odd, all_edges = _blurred(products, _NEAR).chunk(3)
+    # Without the small number its gradient would be no number where there are no edges.
+    directed = ((even**2 + odd**2 + 1e-20).sqrt() + _NEITHER * _NO_EDGE) / (all_edges + _NO_EDGE)
+    return F.interpolate(directed, taken.shape[-2:], mode="bilinear", align_corners=False)[:, 0]
 
 
 def warm_shade(change: Tensor, faces: Tensor) -> Tensor:
@@ -80,10 +116,14 @@ def _wide(x: Tensor, sigma: float = _WIDE) -> Tensor:
     """[N, R, R] blurred by a Gaussian of so much of the side, at a fraction of its size."""
     side = x.shape[-1]
     small = F.interpolate(x[:, None], (max(1, side // _SHRUNK),) * 2, mode="area")
-    deviation = sigma * small.shape[-1]
+    blurred = _blurred(small, sigma * small.shape[-1])
+    return F.interpolate(blurred, x.shape[-2:], mode="bilinear", align_corners=False)[:, 0]
+
+
+def _blurred(x: Tensor, deviation: float) -> Tensor:
+    """[N, 1, R, R] blurred by a Gaussian of so many pixels."""
     radius = max(1, round(3 * deviation))
     offsets = torch.arange(-radius, radius + 1, dtype=x.dtype, device=x.device)
     kernel = torch.softmax(-0.5 * (offsets / deviation) ** 2, dim=0)
-    padded = F.pad(small, (radius,) * 4, mode="replicate")
-    blurred = F.conv2d(F.conv2d(padded, kernel[None, None, None]), kernel[None, None, :, None])
-    return F.interpolate(blurred, x.shape[-2:], mode="bilinear", align_corners=False)[:, 0]
+    padded = F.pad(x, (radius,) * 4, mode="replicate")
+    return F.conv2d(F.conv2d(padded, kernel[None, None, None]), kernel[None, None, :, None])

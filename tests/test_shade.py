@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from agetransformer.shade import soften_ageing, soften_ridges, soften_shade, warm_shade
+from agetransformer.shade import directedness, soften_ageing, soften_blotches, soften_ridges, soften_shade, warm_shade
 from agetransformer.shading import luma
 
 SIDE = 192
@@ -75,6 +76,69 @@ def test_a_wrinkle_in_a_bag_is_as_deep_below_the_bag_as_before() -> None:
     assert below.item() == pytest.approx(before.item(), rel=0.25)
 
 
+def blotches(depth: float, seed: int = 0) -> Tensor:
+    """What takes up to so much of the light in patches of some pixels without a direction: [1, 3, SIDE, SIDE]."""
+    noise = torch.randn(1, 1, SIDE // 4, SIDE // 4, generator=torch.Generator().manual_seed(seed))
+    shape = F.interpolate(noise, (SIDE, SIDE), mode="bicubic", align_corners=False).clamp(0, 1)
+    return -depth * shape * (SKIN + 1)
+
+
+def kept(change: Tensor) -> float:
+    """How much of what darkens is left of blotches, of all that did."""
+    return (luma(soften_blotches(change, SKIN)).sum() / luma(change).sum()).item()
+
+
+def test_blotches_fade_and_lines_get_deeper() -> None:
+    assert kept(blotches(0.1)) < 0.65 and kept(spot(3, 0.1)) < 0.5
+    assert 1.15 < kept(line(0.1)) < 1.3 and kept(line(0.1).transpose(2, 3)) == pytest.approx(kept(line(0.1)))
+    slanted = (line(0.1) + line(0.1).roll(1, dims=3)).clone()
+    for row in range(SIDE):
+        slanted[:, :, row] = slanted[:, :, row].roll((row - SIDE // 2) // 2, dims=-1)
+    assert kept(slanted) > 1.15
+    nets = torch.minimum(line(0.1), line(0.1).transpose(2, 3))
+    assert kept(nets) > 1, "wrinkles may cross"
+
+
+def test_what_is_faint_flat_or_light_is_no_blotch() -> None:
+    faint = blotches(0.012)
+    assert torch.allclose(soften_blotches(faint, SKIN), faint, atol=1e-6)
+    flat = -0.1 * (SKIN + 1)
+    assert torch.allclose(soften_blotches(flat, SKIN), flat, atol=1e-3), "nothing tells what it is"
+    lighter = -blotches(0.2)
+    assert torch.equal(soften_blotches(lighter, SKIN), lighter)
+    made = soften_blotches(blotches(0.2), SKIN)
+    assert made.max() <= 0, "nothing gets lighter than it was"
+    share = made / (SKIN + 1)
+    assert torch.allclose(share.amax(dim=1), share.amin(dim=1), atol=1e-6), "its hue stays"
+
+
+def test_the_app_fades_blotches_too_and_the_more_there_is_the_more_is_left() -> None:
+    left = [-luma(soften_ageing(blotches(depth), SKIN)).sum().item() for depth in (0.03, 0.06, 0.12, 0.24)]
+    assert left == sorted(left)
+    before = -luma(blotches(0.12)).sum().item()
+    assert left[2] < 0.45 * before
+
+
+def test_directions_are_told_at_any_size() -> None:
+    """Of a face of 192 px and of the same twice and four times as large, and in parts of a batch."""
+    lines, patches = (-luma(x) / (luma(SKIN) + 1) for x in (line(0.1), blotches(0.1)))
+    told = directedness(torch.cat([lines, patches]))
+    assert told[0, :, SIDE // 2 - 4 : SIDE // 2 + 4].min() > 0.9
+    assert told[1].median() < 0.35
+    assert torch.allclose(told[1:], directedness(patches), atol=1e-6)
+    assert directedness(torch.zeros(1, SIDE, SIDE)).numpy() == pytest.approx(0.575, abs=1e-3)
+    for times in (2, 4):
+        larger = patches.repeat_interleave(times, dim=1).repeat_interleave(times, dim=2)
+        again = directedness(larger)[:, times // 2 :: times, times // 2 :: times]
+        assert (again - told[1:]).abs().mean() < 0.02
+
+
+def test_lessons_of_blotches_have_gradients() -> None:
+    change = torch.zeros(1, 3, 32, 32, requires_grad=True)
+    soften_ageing(change + spot(3, 0.1)[..., 80:112, 80:112], SKIN[..., :32, :32]).sum().backward()
+    assert change.grad is not None and change.grad.isfinite().all()
+
+
 def test_shade_is_no_bluer_than_green_and_as_dark_as_before() -> None:
     purple = torch.tensor([0.84, 0.80, 0.84])[None, :, None, None]
     change = (purple - 1) * (SKIN + 1)
@@ -142,7 +206,7 @@ def test_what_is_warm_or_light_keeps_its_colour() -> None:
 
 def test_each_face_of_a_batch_is_its_own_and_black_is_no_division_by_zero() -> None:
     changes, faces = torch.cat([spot(12, 0.3), line(0.3)]), SKIN.repeat(2, 1, 1, 1)
-    for rule in (soften_shade, warm_shade, soften_ridges):
+    for rule in (soften_shade, warm_shade, soften_ridges, soften_blotches):
         both = rule(changes, faces)
         assert torch.allclose(both[1:], rule(changes[1:], faces[1:]), atol=1e-6)
         assert rule(changes, torch.full_like(faces, -1.0)).isfinite().all()
