@@ -31,6 +31,8 @@ _LOCKS = 1 / 16  # the same for how grey a lock is
 _LIGHT = 1.1  # how light grey hair is, as a multiple of the skin's lightness in the photo,
 _LEAST_LIGHT, _MOST_LIGHT = 0.4, 0.75  # and within these bounds, as multiples of what is white in the photo:
 _WHITE, _WHITEST = 0.98, 0.85  # this quantile of its lightness, up to that
+_BLACKEST, _BLACKS = 0.005, (0.03, 0.12)  # this quantile of it is the photo's black; what it is lighter than the first,
+# up to the second, all that is dark is too light by, as in faded prints
 _SHADES, _SHADING = 1.5, 0.8  # the new colour is as light by place as the old one, up to this and by this power,
 _DARK_SHADING, _DARK = 0.6, (0.15, 0.5)  # or this one for hair up to the first of so many times the skin's lightness:
 # of black hair the light parts shine
@@ -146,6 +148,7 @@ def measure_hair(
     face = skin if skin.any() else np.ones_like(skin)
     skin_light, skin_saturation = (float(np.median(values[face])) for values in (photo_light, photo_saturation))
     white = min(float(np.quantile(photo_light, _WHITE)), _WHITEST)
+    faded = _fadedness(photo_light)
     grey = float(np.clip(_LIGHT * photo_light[face].mean(), _LEAST_LIGHT * white, _MOST_LIGHT * white))
     brow = float(np.quantile(photo_light[brows], 0.25)) if brows.any() else _USUAL * skin_light
     brown = float(np.clip(brow, _DARKEST * skin_light, _LIGHTEST * skin_light))
@@ -173,7 +176,9 @@ def measure_hair(
     bare = (1 - mask) ** 2
     light_hair = 1.0 if beard else float(rising(usual / max(skin_light, 1e-3), *_DARK))
     power = _DARK_SHADING + light_hair * (_SHADING - _DARK_SHADING)
-    shades = cv2.pow((tone[box] / max(usual, 1e-3)).clip(max=_SHADES), power) * rising(exposure * tone[box], *_LIT)
+    shades = cv2.pow((tone[box] / max(usual, 1e-3)).clip(max=_SHADES), power) * rising(
+        exposure * (tone[box] - faded), *_LIT
+    )
     cover = np.ones((extent, extent), np.float32)
     most, drawn = np.full_like(cover, np.inf), np.zeros_like(cover)
     if beard:
@@ -193,14 +198,16 @@ def measure_hair(
         golden = _golden(colours, light_there / max(skin_light, 1e-3), saturation_there / usual_saturation)
         greyness *= 1 - rising(_mean(golden, some), *_BLOND)  # what is white there shines
         told = np.ones_like(cover)
-        if exposure * tone[box].min() < _AS_BLACK[1]:
-            told = _told_from_ground(exposure * photo_light, exposure * tone, skin * bare, mask, side)[box]
+        if exposure * (tone[box].min() - faded) < _AS_BLACK[1]:
+            told = _told_from_ground(
+                exposure * (photo_light - faded), exposure * (tone - faded), skin * bare, mask, side
+            )[box]
         if light_hair < 1:
             lit = _lit_by_skin(photo_light / max(skin_light, 1e-3), skin * bare, side)[box]
             shades = np.maximum(shades, _UNSEEN * (1 - light_hair) * lit)
         shades = told * shades
         place = round(left - corner[0]), round(top - corner[1])
-        drawn = told * _missing_strands(light[box], tone[box], matte.mask[box], side, place, exposure)
+        drawn = told * _missing_strands(light[box], tone[box], matte.mask[box], side, place, exposure, faded)
     skin_colour, bright = (np.median(pixels[where], axis=0) for where in (face, _bright(pixels, photo_light)))
     tint = _illuminant(skin_colour, bright)
     if beard:
@@ -223,6 +230,12 @@ def measure_hair(
         min(1.0, skin_saturation / _SATURATED),
         tint,
     )
+
+
+def _fadedness(light: np.ndarray) -> float:
+    """How much lighter than black the darkest parts of a photo [F, F] are, of 0..1; 0 where it has black in it."""
+    black = float(np.quantile(light[::_SOME, ::_SOME], _BLACKEST))
+    return float(np.clip(black, *_BLACKS)) - _BLACKS[0]
 
 
 def _all_grey(greyness: np.ndarray, matte: Matte, light: np.ndarray, colourful: np.ndarray) -> np.ndarray:
@@ -260,7 +273,13 @@ def _told_from_ground(light: np.ndarray, tone: np.ndarray, bare: np.ndarray, hai
 
 
 def _missing_strands(
-    light: np.ndarray, tone: np.ndarray, hair: np.ndarray, side: int, corner: tuple[int, int], exposure: float
+    light: np.ndarray,
+    tone: np.ndarray,
+    hair: np.ndarray,
+    side: int,
+    corner: tuple[int, int],
+    exposure: float,
+    faded: float,
 ) -> np.ndarray:
     """Strands where hair is so dark or so light that a photo shows none: [H, H] float32 of deviation 1, else 0.
 
@@ -269,9 +288,10 @@ def _missing_strands(
         hair: [H, H] in 0..1, how much of each pixel it is.
         corner: column and row of the upper left pixel in the face's square.
         exposure: how many times brighter the photo would be if it were not too dark.
+        faded: `_fadedness` of the photo.
     """
     differ = exposure * np.sqrt(_blurred_within(hair, (light - tone) ** 2, _TONE * side))
-    hidden = np.maximum(1 - rising(exposure * tone, *_BLACK), rising(tone, *_BURNT))
+    hidden = np.maximum(1 - rising(exposure * (tone - faded), *_BLACK), rising(tone, *_BURNT))
     unseen = hidden * (1 - rising(differ, *_GRAIN)) * (hair > 0)
     unseen = unseen * float(rising(_mean(unseen, hair), *_SHARE_UNSEEN))
     if not unseen.any():

@@ -245,6 +245,7 @@ def test_black_hair_in_the_dark_is_no_fog_and_beside_lit_skin_it_is_grey() -> No
         pixels = np.full((128, 128, 3), hair, np.uint8)
         pixels[80:] = (130, 90, 75)
         pixels[80:, :shaded] = (20, 14, 12)
+        pixels[120:, 112:] = 0  # the photo has black in it
         return turned_grey(pixels, mask, mask == 0)
 
     far, near = (slice(4, 16), slice(8, 120)), (slice(60, 74), slice(8, 120))
@@ -329,6 +330,7 @@ def test_hair_without_detail_gets_strands_along_those_that_are_seen(light: int, 
 def test_of_a_dark_photo_only_what_shows_no_strands_gets_some() -> None:
     rows, columns = np.mgrid[:128, :128]
     pixels = np.where(rows < 64, 16 + 8 * (columns // 2 % 2), 200)[..., None] + np.zeros(3, int)
+    pixels[124:, 60:] = 0  # the photo has black in it
     mask = (rows < 64).astype(np.float32)
     for exposure in (1.0, 2.0, 4.0):
         dark = (pixels / exposure).astype(np.uint8)
@@ -338,6 +340,20 @@ def test_of_a_dark_photo_only_what_shows_no_strands_gets_some() -> None:
     assert measure_hair(dark, mask, rows > 70, rows < 0, 128, exposure=4.0).drawn[8:56].std() > 0.5
     black = np.where(rows < 64, 4 + 14 * (columns // 2 % 2), 200)[..., None] + np.zeros(3, int)
     assert measure_hair(black.astype(np.uint8), mask, rows > 70, rows < 0, 128).drawn.std() < 0.15, "it shows strands"
+
+
+@pytest.mark.parametrize("black", [0, 20, 30])
+def test_in_a_faded_photo_black_hair_gets_strands_too(black: int) -> None:
+    """Whose black is as light as this; what is light and flat in another photo is no black."""
+    rows, columns = np.mgrid[:128, :128]
+    pixels = np.where(rows < 64, 2 + 20 * ((rows + columns) // 3 % 2), 150)[..., None] + np.zeros(3, int)
+    pixels[64:, :, 1:] -= 30
+    pixels[:40, 64:] = 2
+    mask = (rows < 64).astype(np.float32)
+    faded = (pixels + black).astype(np.uint8)
+    assert measure_hair(faded, mask, rows > 70, rows < 0, 128).drawn[8:32, 76:120].std() > 0.4
+    faded[124:, 60:] = 0
+    assert black == 0 or measure_hair(faded, mask, rows > 70, rows < 0, 128).drawn[8:32, 76:120].std() < 0.3
 
 
 def test_two_tones_of_hair_change_softly_with_how_much_is_dark() -> None:
