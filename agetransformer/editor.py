@@ -75,7 +75,7 @@ from agetransformer.lips import (
 from agetransformer.networks import Generator, GeneratorConfig
 from agetransformer.openvino_classifier import OpenVinoClassifier
 from agetransformer.openvino_segmenter import OpenVinoSegmenter
-from agetransformer.shade import soften_ageing
+from agetransformer.shade import soften_ageing, without_glow
 from agetransformer.shading import luma
 
 if TYPE_CHECKING:
@@ -548,6 +548,7 @@ class _Edits:
                 ruled = without_frown(ruled, self.encoding.reduced[0], places.frown)
                 ruled = without_white_lips(ruled, self.encoding.reduced[0], places.lips)
                 ruled = without_chalk(ruled, places.above_lips, places.room_above_lips)
+                ruled = without_glow(ruled, self.encoding.reduced[0], places.lips)
         elif places is not None:
             ruled = without_fuller_lips(change, self.encoding.reduced[0], places.lips)
             ruled = without_drawn_corners(ruled, places.corners)

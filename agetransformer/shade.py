@@ -1,5 +1,6 @@
 """Shade that is no dirt, and folds without ridges: where somebody grows older, wide shade is light, no shade is bluer
-than skin's, what darkens runs along lines, and nothing narrow gets much lighter than what is around it.
+than skin's, what darkens runs along lines, nothing narrow gets much lighter than what is around it, and what gets
+lighter does not glow.
 
 In one face out of some, one turned away or in low light above all, the network makes an eye bag or a hollow beside the
 nose as dark as a bruise, and purple, and lays brown patches and blotches on the cheeks of made-up skin; in others it
@@ -30,6 +31,9 @@ _NO_EDGE = 4e-6  # squares of shares of the light, over two pixels: where edges 
 _NEITHER = 0.575  # and it is taken for this, of which as much stays as there was: within a wide shade
 _RIDGE = 0.02  # of the light around: by how much more than before something narrow may stand out in full,
 _BEYOND_RIDGE = 0.2  # and how much of what it would beyond that
+_AROUND = 0.04  # of the side: the Gaussian for the colour of the skin around,
+_LIT = (0.04, 0.15)  # which skin that gets so much lighter, as a share, has in part, and fully so
+_MORE_COLOURFUL = 0.1  # of the light: if it would be more colourful by so much
 _WARM = 0.7  # in shade skin's blue loses more than its green by so much of what its green loses more than its red
 
 
@@ -110,6 +114,30 @@ def soften_ridges(change: Tensor, faces: Tensor) -> Tensor:
     beyond = (light / around - 1 - stood_out - _RIDGE).clamp(min=0)
     lower = torch.minimum((1 - _BEYOND_RIDGE) * beyond * around, luma(change).clamp(min=0))
     return change - (lower / light.clamp(min=_BLACK))[:, None] * (edited + 1)
+
+
+def without_glow(change: Tensor, face: Tensor, lips: Tensor) -> Tensor:
+    """A change [3, R, R] of a face [3, R, R] in [-1, 1] -> the same, of the same luma, in which no skin glows.
+
+    Skin in the shade, as below the eyes, is warmer than skin in the light. Made as light as that and as warm as it was
+    it would glow, so it takes the colour of the skin around.
+
+    Args:
+        lips: [R, R] in 0..1, where colours stay.
+    """
+    edited, light = face + change + 1, luma(face[None])[0] + 1
+    made = luma(edited[None])[0].clamp(min=_BLACK)
+    lighter = (((made - light) / light.clamp(min=_BLACK) - _LIT[0]) / (_LIT[1] - _LIT[0])).clamp(0, 1)
+    around = _wide(face + 1, _AROUND)
+    around = around / luma(around[None])[0].clamp(min=_BLACK)
+    ratios = edited / made
+    more = ((_saturation(ratios) - _saturation(around)) / _MORE_COLOURFUL).clamp(0, 1)
+    return change + lighter * more * (1 - lips) * made * (around - ratios)
+
+
+def _saturation(colour: Tensor) -> Tensor:
+    """[3, R, R], as multiples of their luma -> how far apart the channels are, [R, R]."""
+    return colour.amax(dim=0) - colour.amin(dim=0)
 
 
 def _wide(x: Tensor, sigma: float = _WIDE) -> Tensor:

@@ -5,7 +5,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from agetransformer.shade import directedness, soften_ageing, soften_blotches, soften_ridges, soften_shade, warm_shade
+from agetransformer.shade import (
+    directedness,
+    soften_ageing,
+    soften_blotches,
+    soften_ridges,
+    soften_shade,
+    warm_shade,
+    without_glow,
+)
 from agetransformer.shading import luma
 
 SIDE = 192
@@ -211,3 +219,29 @@ def test_each_face_of_a_batch_is_its_own_and_black_is_no_division_by_zero() -> N
         assert torch.allclose(both[1:], rule(changes[1:], faces[1:]), atol=1e-6)
         assert rule(changes, torch.full_like(faces, -1.0)).isfinite().all()
         assert rule(changes[..., :37, :37], faces[..., :37, :37]).shape == (2, 3, 37, 37)
+
+
+def test_skin_in_the_shade_does_not_glow_where_it_gets_lighter() -> None:
+    """A warm shade as below an eye, made as light as the skin around."""
+    warm = torch.tensor([-0.1, -0.35, -0.45])[:, None, None]  # of the light: it loses less red
+    face = SKIN[0].clone()
+    eye = (slice(None), slice(92, 100), slice(80, 112))
+    face[eye] += (warm * (SKIN[0] + 1))[eye]
+    lit = torch.zeros_like(face)
+    lit[eye] = 0.2 * (face[eye] + 1)
+    bare = torch.zeros(SIDE, SIDE)
+    made = without_glow(lit, face, bare)
+    assert torch.allclose(luma(made[None]), luma(lit[None]), atol=1e-5)
+
+    def colourful(change: Tensor) -> float:
+        colour = (face + change + 1)[:, 96, 96]
+        return ((colour.max() - colour.min()) / luma(colour[None, :, None, None])).item()
+
+    around = colourful(SKIN[0] - face)
+    assert colourful(made) < around + 0.4 * (colourful(lit) - around)
+    assert torch.equal(without_glow(lit, face, bare + 1), lit), "lips stay red"
+    darker = -0.2 * (face + 1)
+    assert torch.allclose(without_glow(darker, face, bare), darker, atol=1e-6)
+    shine = 0.2 * (SKIN[0] + 1)
+    assert torch.allclose(without_glow(shine, SKIN[0], bare), shine, atol=1e-3), "of the skin's own colour"
+    assert without_glow(lit, torch.full_like(face, -1.0), bare).isfinite().all()
