@@ -73,6 +73,7 @@ _BESIDE = 1 / 10  # of the face's square: the Gaussian for how light the skin be
 _SHOWS = 0.35  # how much of the skin's colour is in a grey beard
 _DENSE = 0.3  # how much it counts for a pixel that others around it are strands
 _REDDEST, _BLUE = 1.75, (0.68, 1.05)  # of skin R / G at most, and B / G, in light that is white: nine FFHQ faces in ten
+_USUAL_BLUE, _DOUBT = 0.86, 0.35  # B / G of most skin; by this power of what skin has less, light may have less too
 _WARM, _USUAL_RED = 0.7, 1.4  # R / G of a lamp by this power of its G / B, about; and R / G of most skin
 _OVEREXPOSED, _ENOUGH = 250, 0.5  # levels; of the photo: so much of it has to be less bright to tell the light
 _GRAIN = (0.01, 0.025)  # of 0..1: what differs by less than the first is a camera's noise
@@ -444,7 +445,8 @@ def _bright(pixels: np.ndarray, light: np.ndarray) -> np.ndarray:
 def _illuminant(skin: np.ndarray, bright: np.ndarray) -> np.ndarray:
     """What is grey in the light of a photo in which skin is of this colour [3], RGB: [3] float32 of luma 1.
 
-    White, unless no skin has that colour in white light; and no more coloured than what is brightest in the photo [3].
+    White, unless no skin has that colour in white light, and a little yellow where skin has less blue than most; and no
+    more coloured than what is brightest in the photo [3].
     """
 
     def ratios(colour: np.ndarray) -> np.ndarray:
@@ -453,7 +455,8 @@ def _illuminant(skin: np.ndarray, bright: np.ndarray) -> np.ndarray:
 
     colour, most = ratios(skin), ratios(bright)
     red = colour[0]
-    colour[2] /= np.clip(colour[2], *_BLUE)
+    blue = np.clip(colour[2], *_BLUE)
+    colour[2] *= min(blue / _USUAL_BLUE, 1) ** _DOUBT / blue
     warm = min(colour[2] ** -_WARM, red / _USUAL_RED)  # light with little blue is red, or grey would be olive in it
     colour[0] = max(red / _REDDEST, warm, 1)  # the least red is that of a black and white photo
     colour = colour.clip(np.minimum(most, 1), np.maximum(most, 1))

@@ -519,6 +519,20 @@ def test_grey_hair_has_the_colour_of_its_light() -> None:
     assert tint[2] < 0.75 * tint[1] and 1.08 * tint[1] < tint[0] < 1.25 * tint[1], "grey in a lamp's light is no olive"
 
 
+@pytest.mark.parametrize(("wall", "warm"), [((222, 188, 143), True), ((200,) * 3, False), ((150, 180, 220), False)])
+def test_grey_hair_is_not_blue_where_skin_and_wall_have_little_blue(wall: tuple[int, int, int], warm: bool) -> None:
+    rows = np.mgrid[:64, :64][0]
+    pixels = np.where(rows < 24, 60, 0)[..., None] + np.zeros(3, int)
+    pixels[24:48], pixels[48:] = (189, 121, 91), wall
+    mask = (rows < 24).astype(np.float32)
+    hair = measure_hair(pixels.astype(np.uint8), mask, (rows >= 24) & (rows < 48), rows < 0, 64)
+    red, green, blue = hair.tint
+    if warm:
+        assert 0.9 < blue / green < 0.97 and 1.01 < red / green < 1.08
+    else:
+        assert np.allclose(hair.tint, 1, atol=0.02)
+
+
 def moustache(colour: float = 1.0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """A white moustache on skin, 256 px, with this much colour: pixels, where it is, skin, where a beard may be."""
     rows, columns = np.mgrid[:256, :256]
