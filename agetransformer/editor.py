@@ -91,6 +91,7 @@ _STRONGER = 1.2  # unless this times what V asks for is more, or the slider's up
 _GREY = 4 / 127.5  # of the range 2: how far apart the channels of a grey pixel may be
 _LIDS, _BARE_EDGE = 1.15, 1 / 96  # times brow and eye: with the lower lid; of the square: the Gaussian of its edge
 _MOUSTACHE = 0.03  # of a face's square: moustaches begin so far above the nose's end
+_CHEEKS = 0.08  # of it: below where they begin the rest of a beard on the cheeks begins, softly
 _BEYOND_LIP = 0.03  # of a face's square: so far beyond the upper lip's skin they reach
 _WIDER_MOUTH = 1.15  # times what is inside of the lips: no tooth is a beard
 _SURE_BEARD = 0.7  # of 0..1: so likely a beard is sure; the maps that the segmenter learnt from were not
@@ -315,12 +316,16 @@ class AgeEditor:
             brows = inside(BROWS[0]) | inside(BROWS[1])
             skin &= ~inside(LIPS)
             bearded = inside(OVAL) & ~inside(MOUTH, _WIDER_MOUTH) & ~inside(NOSE) & (crop == 1)
-            bearded[: round((landmarks[NOSE_END, 1] - _MOUSTACHE / squares) * len(pixels))] = False
+            top = landmarks[NOSE_END, 1] - _MOUSTACHE / squares
+            bearded[: round(top * len(pixels))] = False
             reach = np.ones((2 * round(_BEYOND_LIP * small.width) + 1,) * 2, np.uint8)
             moustache = cv2.dilate(inside(UPPER_LIP).astype(np.uint8), reach).astype(bool) & bearded
             beard = beard * crop
+            rows = (np.arange(len(pixels)) + 0.5) / len(pixels)
+            below = rising(rows, top, top + _CHEEKS / squares).astype(np.float32)
+            where = np.maximum(bearded * below[:, None], moustache)
             beard = whole_beard(
-                beard, pixels, skin & (beard < _LEAST_HAIR), bearded, moustache, inside(LIPS), small.width
+                beard, pixels, skin & (beard < _LEAST_HAIR), where, moustache, inside(LIPS), small.width
             )
             around_mouth = moustache | (bearded & fill_outline(chin(landmarks), len(pixels)))
             right, left = (fill_outline(line, len(pixels), _LIDS) for line in around_eyes(landmarks))

@@ -28,7 +28,8 @@ _BESIDE = 1 / 16  # of the face's square: the Gaussian for how light and red ski
 _LEAST_SIGMA = 3  # px: a picture is shrunk before a wider blur, down to this one
 STRAND = 1 / 400  # of the face's square: the Gaussian for what is a strand of a beard
 _ROUGH = (0.3, 0.5)  # times as rough as what was found: up to the first it is shining skin, from the second on beard;
-_SNOW = (0.3, 0.45)  # times the skin's saturation: with less than the first it is beard in any case
+_SNOW = (0.3, 0.45)  # times the skin's saturation: with less than the first it is beard unless it is as smooth as
+_SMOOTH = (0.1, 0.25)  # these: skin in white light from the side
 _LEAST_ROUGH = 0.002  # of the light: what is smoother has no strands to tell, as in a small face
 _BLACK = 0.02  # of 0..1: no light is so little that its ratios become noise
 _PALE = (0.1, 0.2)  # skin of less saturation does not tell itself from a white beard
@@ -141,7 +142,7 @@ def whole_beard(
         beard: [F, F] float32 in 0..1.
         pixels: [F, F, 3] uint8 RGB.
         skin: [F, F] bool, pixels of the face.
-        where: [F, F] bool, where a beard may be: below the nose, and not in the mouth.
+        where: [F, F] float32 in 0..1, where a beard may be: below the nose, and not in the mouth.
         moustache: [F, F] bool, and where one that is dark may be.
         lips: [F, F] bool, where it is less red than the skin beside it; in grey photos nowhere.
         side: of the face's square, in pixels.
@@ -161,7 +162,8 @@ def whole_beard(
     light, saturation = (cv2.GaussianBlur(values[box], (0, 0), _FINE * side) for values in (light, saturation))
     white = rising(light / max(usual_light, 1e-3), *_LIGHT) * where[box] * rising(usual_saturation, *_PALE)
     colourful = saturation / max(usual_saturation, 1e-3)
-    white *= (1 - rising(colourful, *COLOURLESS)) * np.maximum(rising(rough, *_ROUGH), 1 - rising(colourful, *_SNOW))
+    snow = (1 - rising(colourful, *_SNOW)) * rising(rough, *_SMOOTH)
+    white *= (1 - rising(colourful, *COLOURLESS)) * np.maximum(rising(rough, *_ROUGH), snow)
     found = np.maximum(_grown(seeds[box], white, side), _grown(seeds[box], dark, side))
     whole = beard.copy()
     whole[box] = np.maximum(beard[box], cv2.GaussianBlur(found, (0, 0), _FINE * side) * where[box])

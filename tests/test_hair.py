@@ -566,6 +566,12 @@ def test_the_rest_of_a_white_moustache_is_found_and_nothing_else() -> None:
     of_skin = whole_beard(found, shining, skin, where, NOWHERE, NOWHERE, 256)
     assert of_skin[148:156, 84:112].min() > 0.9
     assert of_skin[150:154, 162:168].max() < 0.05, "what has no strands is skin"
+    smooth = np.where((white & (columns >= 128))[..., None], np.uint8([205, 200, 196]), pixels)
+    in_white_light = whole_beard(found, smooth, skin, where, NOWHERE, NOWHERE, 256)
+    assert in_white_light[148:156, 84:112].min() > 0.9
+    assert in_white_light[150:154, 164:170].max() < 0.1, "what is smooth is skin in light without colour"
+    partly = whole_beard(found, pixels, skin, where * np.float32(0.5), NOWHERE, NOWHERE, 256)
+    assert partly[148:156, 84:90].max() < 0.5 < whole[148:156, 84:90].min()
     dark = np.where(white[..., None], np.uint8(60), pixels)
     own = whole_beard(found, dark, skin, where, NOWHERE, NOWHERE, 256)
     assert own[:, :90].max() < 0.2 and own[148:156, :90].max() < 0.05, "what is dark may be a shadow"
@@ -667,7 +673,9 @@ def test_the_editor_knows_where_a_beard_may_be(editor: AgeEditor, monkeypatch: p
     def dark_at(name: str) -> bool:
         return bool(moustache[tuple((size * points[name][::-1]).astype(int))])
 
-    assert dark_at("lip") and not dark_at("chin") and not dark_at("teeth") and not (moustache & ~where).any()
+    assert dark_at("lip") and not dark_at("chin") and not dark_at("teeth") and (where[moustache] == 1).all()
+    assert where.dtype == np.float32 and where[tuple((size * points["chin"][::-1]).astype(int))] == 1
+    assert np.diff(where[:, int(size * landmarks[50, 0])]).max() < 0.15, "on a cheek it begins softly"
     assert lips.any() and not (lips & skin).any()
 
 
