@@ -291,9 +291,9 @@ class FaceFinder:
             pixels, base: [H, W, 3], the photo, and as of `_propose`.
         """
         around = _square(proposed.centre, np.array([_CONTEXT / 2 * proposed.width, 0]))
-        seen, shrunk = pixels, 1.0  # a large face is found in less of the photo as well, and sooner
-        if _CONTEXT * proposed.width >= _FINEST_TILE:
-            seen, shrunk = base, len(base) / len(pixels)
+        seen, shrunk = pixels, np.ones((2, 1))
+        if _CONTEXT * proposed.width >= _FINEST_TILE:  # a large face is found in a smaller copy as well, and sooner
+            seen, shrunk = base, np.divide(base.shape[1::-1], pixels.shape[1::-1])[:, None]
         view = _view(seen, shrunk * _from_square(around, _TILE), _TILE)
         turned: list[_Detection] = []
         for turns in range(4):

@@ -115,6 +115,12 @@ class FaceEncoding:
         return torch.from_numpy(compositing.face_mask(self.face.geometry, self.reduced.shape[-1]))
 
     @cached_property
+    def hair_mask(self) -> Tensor:
+        """[R, R] float32 in 0..1: how much of each pixel changes its colour with hair and beard."""
+        masks = [HairChange(np.repeat(part.mask[..., None], 3, axis=2), part.left, part.top) for part in self.hair]
+        return torch.from_numpy(hair_within(masks, self.reduced.shape[-1])[..., 0].clip(max=1))
+
+    @cached_property
     def places(self) -> "_Places | None":
         """Where some changes are held back; None where no landmarks are known."""
         geometry = self.face.geometry
@@ -553,7 +559,8 @@ class _Edits:
                 ruled = without_frown(ruled, self.encoding.reduced[0], places.frown)
                 ruled = without_white_lips(ruled, self.encoding.reduced[0], places.lips)
                 ruled = without_chalk(ruled, places.above_lips, places.room_above_lips)
-                ruled = without_glow(ruled, self.encoding.reduced[0], places.lips)
+                other_colours = torch.maximum(places.lips, self.encoding.hair_mask)
+                ruled = without_glow(ruled, self.encoding.reduced[0], other_colours)
         elif places is not None:
             ruled = without_fuller_lips(change, self.encoding.reduced[0], places.lips)
             ruled = without_drawn_corners(ruled, places.corners)

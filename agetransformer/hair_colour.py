@@ -31,8 +31,8 @@ _LOCKS = 1 / 16  # the same for how grey a lock is
 _LIGHT = 1.1  # how light grey hair is, as a multiple of the skin's lightness in the photo,
 _LEAST_LIGHT, _MOST_LIGHT = 0.4, 0.75  # and within these bounds, as multiples of what is white in the photo:
 _WHITE, _WHITEST = 0.98, 0.85  # this quantile of its lightness, up to that
-_BLACKEST, _BLACKS = 0.005, (0.03, 0.12)  # this quantile of it is the photo's black; what it is lighter than the first,
-# up to the second, all that is dark is too light by, as in faded prints
+_DARKEST_PARTS, _BLACKS = 0.01, (0.03, 0.12)  # so much of the photo tells its black; what that is lighter than the
+# first, up to the second, all that is dark is too light by, as in faded prints
 _SHADES, _SHADING = 1.5, 0.8  # the new colour is as light by place as the old one, up to this and by this power,
 _DARK_SHADING, _DARK = 0.6, (0.15, 0.5)  # or this one for hair up to the first of so many times the skin's lightness:
 # of black hair the light parts shine
@@ -73,7 +73,7 @@ _BESIDE = 1 / 10  # of the face's square: the Gaussian for how light the skin be
 _SHOWS = 0.35  # how much of the skin's colour is in a grey beard
 _DENSE = 0.3  # how much it counts for a pixel that others around it are strands
 _REDDEST, _BLUE = 1.75, (0.68, 1.05)  # of skin R / G at most, and B / G, in light that is white: nine FFHQ faces in ten
-_USUAL_BLUE, _DOUBT = 0.86, 0.35  # B / G of most skin; by this power of what skin has less, light may have less too
+_USUAL_BLUE, _DOUBT = 0.86, 0.35  # B / G of most skin; by this power of what it has less
 _WARM, _USUAL_RED = 0.7, 1.4  # R / G of a lamp by this power of its G / B, about; and R / G of most skin
 _OVEREXPOSED, _ENOUGH = 250, 0.5  # levels; of the photo: so much of it has to be less bright to tell the light
 _GRAIN = (0.01, 0.025)  # of 0..1: what differs by less than the first is a camera's noise
@@ -149,7 +149,7 @@ def measure_hair(
     face = skin if skin.any() else np.ones_like(skin)
     skin_light, skin_saturation = (float(np.median(values[face])) for values in (photo_light, photo_saturation))
     white = min(float(np.quantile(photo_light, _WHITE)), _WHITEST)
-    faded = _fadedness(photo_light)
+    faded = _fadedness(exposure * photo_light) / exposure
     grey = float(np.clip(_LIGHT * photo_light[face].mean(), _LEAST_LIGHT * white, _MOST_LIGHT * white))
     brow = float(np.quantile(photo_light[brows], 0.25)) if brows.any() else _USUAL * skin_light
     brown = float(np.clip(brow, _DARKEST * skin_light, _LIGHTEST * skin_light))
@@ -234,9 +234,14 @@ def measure_hair(
 
 
 def _fadedness(light: np.ndarray) -> float:
-    """How much lighter than black the darkest parts of a photo [F, F] are, of 0..1; 0 where it has black in it."""
-    black = float(np.quantile(light[::_SOME, ::_SOME], _BLACKEST))
-    return float(np.clip(black, *_BLACKS)) - _BLACKS[0]
+    """How much lighter than black the darkest parts of a photo [F, F] are, of 0..1; 0 where it has black in it.
+
+    By the mean of them, or one more dark pixel would make a film flicker.
+    """
+    values = light[::_SOME, ::_SOME].ravel()
+    some = max(1, round(_DARKEST_PARTS * values.size))
+    darkest = np.partition(values, some - 1)[:some].clip(*_BLACKS)
+    return max(0.0, float(darkest.mean()) - _BLACKS[0])
 
 
 def _all_grey(greyness: np.ndarray, matte: Matte, light: np.ndarray, colourful: np.ndarray) -> np.ndarray:

@@ -26,7 +26,7 @@ _TOLD = 192  # px: lines are told from blotches on a picture of this side,
 _NEAR = 3.2  # px: by the directions in a Gaussian of this standard deviation;
 _LINES = (0.35, 0.65)  # of 0..1, how much those agree: up to the first it is a blotch, from the second on a line
 _FAINT = 0.012  # of the light: so much all may take,
-_BLOTCH, _LINE = 0.1, 1.3  # and so much of what is beyond: wrinkles get deeper, or the age would not be reached
+_BLOTCH, _LINE = 0.1, 1.5  # and so much of what is beyond: wrinkles get deeper, or the age would not be reached
 _NO_EDGE = 4e-6  # squares of shares of the light, over two pixels: where edges are weaker nothing tells which it is,
 _NEITHER = 0.575  # and it is taken for this, of which as much stays as there was: within a wide shade
 _RIDGE = 0.02  # of the light around: by how much more than before something narrow may stand out in full,
@@ -64,8 +64,11 @@ def soften_blotches(change: Tensor, faces: Tensor) -> Tensor:
     """
     taken = -share_of_light(luma(change), luma(faces)).clamp(-1, 0)
     lines = ((directedness(taken) - _LINES[0]) / (_LINES[1] - _LINES[0])).clamp(0, 1)
-    less = (1 - _BLOTCH - (_LINE - _BLOTCH) * lines) * (taken - _FAINT).clamp(min=0)
-    return change + less[:, None] * (faces + 1)
+    kept = _BLOTCH + (_LINE - _BLOTCH) * lines
+    less = (1 - kept).clamp(min=0) * (taken - _FAINT).clamp(min=0)
+    narrow = taken - _wide(taken).clamp(min=_FAINT)  # the edge of wide shade is no line
+    more = (kept - 1).clamp(min=0) * narrow.clamp(min=0)
+    return change + (less - more)[:, None] * (faces + 1)
 
 
 def directedness(taken: Tensor) -> Tensor:
@@ -80,8 +83,7 @@ def directedness(taken: Tensor) -> Tensor:
     down = small[..., 2:, 1:-1] - small[..., :-2, 1:-1]
     products = torch.cat([across**2 - down**2, 2 * across * down, across**2 + down**2])
     even, odd, all_edges = _blurred(products, _NEAR).chunk(3)
-    # Without the small number its gradient would be no number where there are no edges.
-    directed = ((even**2 + odd**2 + 1e-20).sqrt() + _NEITHER * _NO_EDGE) / (all_edges + _NO_EDGE)
+    directed = (torch.hypot(even, odd) + _NEITHER * _NO_EDGE) / (all_edges + _NO_EDGE)
     return F.interpolate(directed, taken.shape[-2:], mode="bilinear", align_corners=False)[:, 0]
 
 
@@ -116,23 +118,23 @@ def soften_ridges(change: Tensor, faces: Tensor) -> Tensor:
     return change - (lower / light.clamp(min=_BLACK))[:, None] * (edited + 1)
 
 
-def without_glow(change: Tensor, face: Tensor, lips: Tensor) -> Tensor:
+def without_glow(change: Tensor, face: Tensor, other_colours: Tensor) -> Tensor:
     """A change [3, R, R] of a face [3, R, R] in [-1, 1] -> the same, of the same luma, in which no skin glows.
 
     Skin in the shade, as below the eyes, is warmer than skin in the light. Made as light as that and as warm as it was
     it would glow, so it takes the colour of the skin around.
 
     Args:
-        lips: [R, R] in 0..1, where colours stay.
+        other_colours: [R, R] in 0..1, where colours stay: on lips, and on hair, which turns grey by a rule of its own.
     """
-    edited, light = face + change + 1, luma(face[None])[0] + 1
-    made = luma(edited[None])[0].clamp(min=_BLACK)
-    lighter = (((made - light) / light.clamp(min=_BLACK) - _LIT[0]) / (_LIT[1] - _LIT[0])).clamp(0, 1)
+    edited = face + change + 1
+    light, made = (luma(x[None])[0].clamp(min=_BLACK) for x in (face + 1, edited))
+    lighter = ((made / light - 1 - _LIT[0]) / (_LIT[1] - _LIT[0])).clamp(0, 1)
     around = _wide(face + 1, _AROUND)
     around = around / luma(around[None])[0].clamp(min=_BLACK)
     ratios = edited / made
     more = ((_saturation(ratios) - _saturation(around)) / _MORE_COLOURFUL).clamp(0, 1)
-    return change + lighter * more * (1 - lips) * made * (around - ratios)
+    return change + lighter * more * (1 - other_colours) * made * (around - ratios)
 
 
 def _saturation(colour: Tensor) -> Tensor:

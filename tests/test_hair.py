@@ -679,6 +679,34 @@ def test_the_editor_knows_where_a_beard_may_be(editor: AgeEditor, monkeypatch: p
     assert lips.any() and not (lips & skin).any()
 
 
+def test_the_editor_lets_no_skin_glow_and_leaves_lips_and_hair(
+    editor: AgeEditor, portrait: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def note(change: torch.Tensor, face: torch.Tensor, other_colours: torch.Tensor) -> torch.Tensor:
+        asked.append(other_colours)
+        return torch.zeros_like(change)
+
+    monkeypatch.setattr("agetransformer.editor.without_glow", note)
+    (face,) = editor.find_faces(portrait)
+    encoding = editor.encode(face)
+    (older,) = editor.decode(encoding, [65], hair=False)
+    assert np.abs(older.change).max() < 1e-4, "it is asked last, of a face that grows older"
+    count = len(asked)
+    editor.decode(encoding, [20], hair=False)
+    assert len(asked) == count, "and not of one that grows younger"
+    landmarks, side = face.geometry.landmarks_in_square, encoding.reduced.shape[-1]
+
+    def at(*points: int) -> float:
+        column, row = (side * landmarks[list(points)].mean(axis=0)).astype(int)
+        return asked[0][row, column].item()
+
+    assert at(0) > 0.9 and at(17) > 0.9, "lips"
+    assert at(50) < 0.05 and at(280) < 0.05 and at(1) < 0.1, "cheeks and nose"
+    assert asked[0][: side // 12, side // 2].min() > 0.9, "hair"
+
+
 def old_hair(colour: float = 1.0) -> Hair:
     """Grey hair of light and dark strands above skin with dark brows, 64 px; at 0 in black and white."""
     pixels = np.tile(np.float32([0.62, 0.6, 0.58]), (64, 64, 1))
