@@ -252,6 +252,19 @@ def test_a_face_that_fills_the_photo(finder: FaceFinder, astronaut: Image.Image,
     assert face.side > 900
 
 
+def test_a_face_at_the_end_of_a_long_photo(finder: FaceFinder, astronaut: Image.Image, upright: FaceGeometry) -> None:
+    """So large that it is examined in the shrunken photo, whose sides are not shrunk by quite the same."""
+    width, height = 32000, 341
+    scale = 240 / np.ptp(upright.landmarks[:, 0])
+    large = astronaut.resize((round(astronaut.width * scale), round(astronaut.height * scale)))
+    left, top = (scale * upright.landmarks.mean(axis=0) - height / 2).astype(int)
+    photo = Image.new("RGB", (width, height), (200, 190, 185))
+    photo.paste(large.crop((left, top, left + height, top + height)), (width - height, 0))
+    (found,) = finder.find(photo)
+    expected = scale * upright.landmarks - (left, top) + (width - height, 0)
+    assert np.abs(found.landmarks - expected).mean() < 2
+
+
 def test_two_people_largest_first(finder: FaceFinder, astronaut: Image.Image, hopper: Image.Image) -> None:
     both = Image.new("RGB", (1024, 600))
     both.paste(astronaut, (0, 0))

@@ -356,6 +356,22 @@ def test_in_a_faded_photo_black_hair_gets_strands_too(black: int) -> None:
     assert black == 0 or measure_hair(faded, mask, rows > 70, rows < 0, 128).drawn[8:32, 76:120].std() < 0.3
 
 
+def test_how_faded_a_photo_is_does_not_jump_with_a_few_dark_pixels() -> None:
+    """Or films would flicker: a jacket comes into view from one frame to the next."""
+    rows, columns = np.mgrid[:384, :384]
+    pixels = np.where(rows < 192, 22 + 20 * ((rows + columns) // 3 % 2), 150)[..., None] + np.zeros(3, int)
+    pixels[192:, :, 1:] -= 30
+    pixels[:128, 192:] = 22
+    mask = (rows < 192).astype(np.float32)
+    spread: list[float] = []
+    for side in range(0, 60, 3):
+        darker = pixels.astype(np.uint8)
+        darker[384 - side :, 384 - side :] = 0
+        spread.append(measure_hair(darker, mask, (rows > 200) & (rows < 300), rows < 0, 384).drawn.std().item())
+    assert spread[0] > 0.25 and spread[-1] < 0.1
+    assert np.abs(np.diff(spread)).max() < 0.2
+
+
 def test_two_tones_of_hair_change_softly_with_how_much_is_dark() -> None:
     """So that the frames of a film do not flicker."""
     rows, columns = np.mgrid[:128, :128]
