@@ -75,7 +75,7 @@ from agetransformer.lips import (
 from agetransformer.networks import Generator, GeneratorConfig
 from agetransformer.openvino_classifier import OpenVinoClassifier
 from agetransformer.openvino_segmenter import OpenVinoSegmenter
-from agetransformer.shade import soften_ageing, without_glow
+from agetransformer.shade import colour_around, soften_ageing, without_glow
 from agetransformer.shading import luma
 
 if TYPE_CHECKING:
@@ -511,6 +511,7 @@ class _Places:
     eyes: Tensor  # between the lids
     frown: Tensor  # between the brows
     corners: Tensor  # beyond the eyes' outer corners
+    around: Tensor  # [3, R, R], the colour of the skin around each pixel
 
     @classmethod
     def of(cls, landmarks: np.ndarray, face: Tensor) -> "_Places":
@@ -523,6 +524,7 @@ class _Places:
             eyes,
             frown_mask(landmarks, side),
             corners_mask(landmarks, eyes),
+            colour_around(face),
         )
 
 
@@ -560,7 +562,7 @@ class _Edits:
                 ruled = without_white_lips(ruled, self.encoding.reduced[0], places.lips)
                 ruled = without_chalk(ruled, places.above_lips, places.room_above_lips)
                 other_colours = torch.maximum(places.lips, self.encoding.hair_mask)
-                ruled = without_glow(ruled, self.encoding.reduced[0], other_colours)
+                ruled = without_glow(ruled, self.encoding.reduced[0], places.around, other_colours)
         elif places is not None:
             ruled = without_fuller_lips(change, self.encoding.reduced[0], places.lips)
             ruled = without_drawn_corners(ruled, places.corners)

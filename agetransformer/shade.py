@@ -118,20 +118,25 @@ def soften_ridges(change: Tensor, faces: Tensor) -> Tensor:
     return change - (lower / light.clamp(min=_BLACK))[:, None] * (edited + 1)
 
 
-def without_glow(change: Tensor, face: Tensor, other_colours: Tensor) -> Tensor:
+def colour_around(face: Tensor) -> Tensor:
+    """The colour around each pixel of a face [3, R, R] in [-1, 1], as multiples of its luma: [3, R, R]."""
+    around = _wide(face + 1, _AROUND)
+    return around / luma(around[None])[0].clamp(min=_BLACK)
+
+
+def without_glow(change: Tensor, face: Tensor, around: Tensor, other_colours: Tensor) -> Tensor:
     """A change [3, R, R] of a face [3, R, R] in [-1, 1] -> the same, of the same luma, in which no skin glows.
 
     Skin in the shade, as below the eyes, is warmer than skin in the light. Made as light as that and as warm as it was
     it would glow, so it takes the colour of the skin around.
 
     Args:
+        around: `colour_around` the face.
         other_colours: [R, R] in 0..1, where colours stay: on lips, and on hair, which turns grey by a rule of its own.
     """
     edited = face + change + 1
     light, made = (luma(x[None])[0].clamp(min=_BLACK) for x in (face + 1, edited))
     lighter = ((made / light - 1 - _LIT[0]) / (_LIT[1] - _LIT[0])).clamp(0, 1)
-    around = _wide(face + 1, _AROUND)
-    around = around / luma(around[None])[0].clamp(min=_BLACK)
     ratios = edited / made
     more = ((_saturation(ratios) - _saturation(around)) / _MORE_COLOURFUL).clamp(0, 1)
     return change + lighter * more * (1 - other_colours) * made * (around - ratios)

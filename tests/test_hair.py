@@ -700,7 +700,7 @@ def test_the_editor_lets_no_skin_glow_and_leaves_lips_and_hair(
 ) -> None:
     asked = []
 
-    def note(change: torch.Tensor, face: torch.Tensor, other_colours: torch.Tensor) -> torch.Tensor:
+    def note(change: torch.Tensor, _face: object, _around: object, other_colours: torch.Tensor) -> torch.Tensor:
         asked.append(other_colours)
         return torch.zeros_like(change)
 

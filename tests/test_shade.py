@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from agetransformer.shade import (
+    colour_around,
     directedness,
     soften_ageing,
     soften_blotches,
@@ -238,7 +239,7 @@ def test_skin_in_the_shade_does_not_glow_where_it_gets_lighter() -> None:
     lit = torch.zeros_like(face)
     lit[eye] = 0.2 * (face[eye] + 1)
     bare = torch.zeros(SIDE, SIDE)
-    made = without_glow(lit, face, bare)
+    made = without_glow(lit, face, colour_around(face), bare)
     assert torch.allclose(luma(made[None]), luma(lit[None]), atol=1e-5)
 
     def colourful(change: Tensor) -> float:
@@ -247,16 +248,23 @@ def test_skin_in_the_shade_does_not_glow_where_it_gets_lighter() -> None:
 
     around = colourful(SKIN[0] - face)
     assert colourful(made) < around + 0.4 * (colourful(lit) - around)
-    assert torch.equal(without_glow(lit, face, bare + 1), lit), "lips stay red"
+    assert torch.equal(without_glow(lit, face, colour_around(face), bare + 1), lit), "lips stay red"
     darker = -0.2 * (face + 1)
-    assert torch.allclose(without_glow(darker, face, bare), darker, atol=1e-6)
+    assert torch.allclose(without_glow(darker, face, colour_around(face), bare), darker, atol=1e-6)
     shine = 0.2 * (SKIN[0] + 1)
-    assert torch.allclose(without_glow(shine, SKIN[0], bare), shine, atol=1e-3), "of the skin's own colour"
+    assert torch.allclose(without_glow(shine, SKIN[0], colour_around(SKIN[0]), bare), shine, atol=1e-3), (
+        "of the skin's own colour"
+    )
     paler = face.clone()
     paler[eye] = (0.9 * SKIN[0] + 0.1 * luma(SKIN))[eye]
     lit = 0.2 * (paler + 1)
-    assert torch.allclose(without_glow(lit, paler, bare)[eye], lit[eye], atol=1e-3), "no more colourful than the others"
-    assert without_glow(lit, torch.full_like(face, -1.0), bare).isfinite().all()
+    assert torch.allclose(without_glow(lit, paler, colour_around(paler), bare)[eye], lit[eye], atol=1e-3), (
+        "no more colourful than the others"
+    )
+    black = torch.full_like(face, -1.0)
+    assert without_glow(lit, black, colour_around(black), bare).isfinite().all()
     dark = SKIN[0].clone()
     dark[:, 90:100, 90:100] = torch.tensor([11, 3, 0])[:, None, None] / 127.5 - 1
-    assert torch.equal(without_glow(0 * dark, dark, bare), 0 * dark), "what does not get lighter stays"
+    assert torch.equal(without_glow(0 * dark, dark, colour_around(dark), bare), 0 * dark), (
+        "what does not get lighter stays"
+    )
