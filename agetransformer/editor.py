@@ -76,7 +76,8 @@ from agetransformer.networks import Generator, GeneratorConfig
 from agetransformer.openvino_classifier import OpenVinoClassifier
 from agetransformer.openvino_segmenter import OpenVinoSegmenter
 from agetransformer.shade import colour_around, soften_ageing, without_glow
-from agetransformer.shading import luma
+from agetransformer.shading import LUMA, luma
+from agetransformer.toning import Toning, find_toning
 
 if TYPE_CHECKING:
     from agetransformer.alignment import FaceFinder, FaceGeometry
@@ -88,7 +89,6 @@ MOST_FACES = 32  # that are found in a photo
 _RULED_FROM = 3.0  # years away from its own age a face has all of the rules, nearer by less: or a film would jump
 STRONGEST = 1.5  # that may be asked for; of the network's change no more is added, or it looks painted,
 _STRONGER = 1.2  # unless this times what V asks for is more, or the slider's upper part would do nothing
-_GREY = 4 / 127.5  # of the range 2: how far apart the channels of a grey pixel may be
 _LIDS, _BARE_EDGE = 1.15, 1 / 96  # times brow and eye: with the lower lid; of the square: the Gaussian of its edge
 _MOUSTACHE = 0.03  # of a face's square: moustaches begin so far above the nose's end
 _CHEEKS = 0.08  # of it: below where they begin the rest of a beard on the cheeks begins, softly
@@ -108,11 +108,17 @@ class FaceEncoding:
     encoding: EngineEncoding
     hair: tuple[Hair, ...] = ()  # of the head, and the beard; what was found
     exposure: float = 1.0  # how many times brighter than it is the network saw the face
+    toning: Toning | None = None  # of a photo in black and white or sepia; None: it is in colour
 
     @cached_property
     def mask(self) -> Tensor:
         """[R, R] float32 in 0..1: what of a change is added."""
         return torch.from_numpy(compositing.face_mask(self.face.geometry, self.reduced.shape[-1]))
+
+    @cached_property
+    def light(self) -> np.ndarray:
+        """[R, R] float32: the face's luma in levels of 255, as it is in the photo."""
+        return luma(self.reduced)[0].add(1).mul(127.5 / self.exposure).numpy()
 
     @cached_property
     def hair_mask(self) -> Tensor:
@@ -281,7 +287,8 @@ class AgeEditor:
         exposure = missing_exposure(small)
         reduced = _to_tensor(expose(small, exposure))
         found = self._find_hair(face, small, exposure) if hair else ()
-        return FaceEncoding(face, reduced, self.engine.encode(reduced), found, exposure)
+        toning = find_toning(np.asarray(small), exposure)
+        return FaceEncoding(face, reduced, self.engine.encode(reduced), found, exposure, toning)
 
     def _find_hair(self, face: Face, small: Image.Image, exposure: float) -> tuple[Hair, ...]:
         """Hair and beard in a face's surroundings, or where there are none in its square at the network's resolution.
@@ -383,12 +390,12 @@ class AgeEditor:
         first = [max(edits.first(index, share), 1.0) for index, share in enumerate(shares)]
         asked = [min(strength, max(STRONGEST / share, _STRONGER)) for share in first]
         change = torch.stack([asked[index] * edits.change(index, share) for index, share in enumerate(shares)])
-        if _is_colourless(encoding.reduced):
-            change = luma(change)[:, None].expand_as(change)
         changes = change.permute(0, 2, 3, 1).numpy() * (127.5 / encoding.exposure)
         faces = []
         for index, (one, target) in enumerate(zip(changes, targets, strict=True)):
             added = np.ascontiguousarray(one)
+            if encoding.toning is not None:
+                added = encoding.toning.colour_change(added, encoding.light)
             # All of a colour is the most: twice the way from white to brown is black.
             hairs = tuple(replace(part, values=min(strength, 1.0) * part.values) for part in edits.hair[index])
             kept, gap = None, encoding.face.age - target
@@ -618,13 +625,15 @@ def _hair_finder(segmenter: HairSegmenter, device: torch.device) -> HairSegmente
 
 def _recolour(encoding: FaceEncoding, target: float) -> tuple[HairChange, ...]:
     """What hair and beard change by their colour at an age in years; empty where they do not."""
-    parts = [hair_change(part, encoding.face.age, target) for part in encoding.hair]
-    return tuple(part for part in parts if part is not None)
-
-
-def _is_colourless(image: Tensor) -> bool:
-    """Whether a face [1, 3, R, R] in [-1, 1] is black and white, but for what JPEG makes of grey."""
-    return (image.amax(dim=1) - image.amin(dim=1)).max().item() <= _GREY
+    found = []
+    for part in encoding.hair:
+        change = hair_change(part, encoding.face.age, target)
+        if change is not None and encoding.toning is not None:
+            light = cv2.transform(part.pixels.astype(np.float32), np.array([LUMA]))
+            change = replace(change, values=encoding.toning.colour_change(change.values, light))
+        if change is not None:
+            found.append(change)
+    return tuple(found)
 
 
 def _check_size(size: tuple[int, int], face: Face) -> None:

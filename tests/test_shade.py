@@ -8,6 +8,7 @@ from torch import Tensor
 from agetransformer.shade import (
     colour_around,
     directedness,
+    redden_shade,
     soften_ageing,
     soften_blotches,
     soften_ridges,
@@ -166,6 +167,21 @@ def test_shade_is_no_bluer_than_green_and_as_dark_as_before() -> None:
     assert blue == pytest.approx(0.80 - 0.7 * 0.04 + (green - 0.80), abs=0.02)
 
 
+def test_wrinkles_in_overexposed_skin_are_red_and_as_dark_as_before() -> None:
+    white = torch.tensor([1.0, 0.7, 0.6])[None, :, None, None].expand(1, 3, SIDE, SIDE)
+    wrinkle = -0.15 * (white + 1) * (line(1) < 0)
+    made, middle = redden_shade(wrinkle, white), (0, slice(None), SIDE // 2, SIDE // 2)
+    assert torch.allclose(luma(made), luma(wrinkle), atol=1e-5)
+    red, green, blue = (made / wrinkle)[middle].tolist()
+    assert 0.4 < red < 0.6 and 1.15 < green == pytest.approx(blue, abs=0.03)
+    assert torch.allclose(redden_shade(line(0.15), SKIN), line(0.15)), "other skin shows all of its red"
+    wide = -0.15 * torch.exp(-0.5 * ((torch.arange(SIDE) - SIDE / 2) / 30) ** 2) * (white + 1)
+    assert (redden_shade(wide, white) / wide)[middle][0] > 0.9, "a cheek is no wrinkle"
+    assert torch.equal(redden_shade(-wrinkle, white), -wrinkle), "what gets lighter stays"
+    shown = soften_ageing(wrinkle, white)[middle] / (white + 1)[middle]
+    assert shown[0] > 0.6 * shown[1], "in the app too"
+
+
 def test_a_bruise_becomes_a_light_and_warm_shade() -> None:
     bruise = spot(12, 0.3) * torch.tensor([1.0, 1.05, 0.85])[None, :, None, None]
     made = soften_ageing(bruise, SKIN)
@@ -223,7 +239,7 @@ def test_what_is_warm_or_light_keeps_its_colour() -> None:
 
 def test_each_face_of_a_batch_is_its_own_and_black_is_no_division_by_zero() -> None:
     changes, faces = torch.cat([spot(12, 0.3), line(0.3)]), SKIN.repeat(2, 1, 1, 1)
-    for rule in (soften_shade, warm_shade, soften_ridges, soften_blotches):
+    for rule in (soften_shade, warm_shade, redden_shade, soften_ridges, soften_blotches):
         both = rule(changes, faces)
         assert torch.allclose(both[1:], rule(changes[1:], faces[1:]), atol=1e-6)
         assert rule(changes, torch.full_like(faces, -1.0)).isfinite().all()
