@@ -37,7 +37,7 @@ _SHADES, _SHADING = 1.5, 0.8  # the new colour is as light by place as the old o
 _DARK_SHADING, _DARK = 0.6, (0.15, 0.5)  # or this one for hair up to the first of so many times the skin's lightness:
 # of black hair the light parts shine
 _LIT = (0.0, 0.03)  # of 0..1: where the tone of hair is less than the second in good light, little of it falls,
-_UNSEEN, _LIT_SKIN = 0.6, (0.4, 0.8)  # but so much on dark hair beside skin with these shares of its light or more
+_UNSEEN, _LIT_AROUND = 0.6, (0.4, 0.8)  # but so much on dark hair beside what has these shares of the skin's or more
 _NEAR, _FEW = 1 / 5, 0.02  # of the face's square: the Gaussian for that; of its pixels, so few skin tell nothing
 _GROUND, _BLACK_GROUND = (0.03, 0.1), (0.3, 0.6)  # of 0..1: black is what is no lighter than the first; black hair is
 # told from what is behind while no more than the third share of that is black, and from the last on not,
@@ -204,7 +204,7 @@ def measure_hair(
                 exposure * (photo_light - faded), exposure * (tone - faded), skin * bare, mask, side
             )[box]
         if light_hair < 1:
-            lit = _lit_by_skin(photo_light / max(skin_light, 1e-3), skin * bare, side)[box]
+            lit = _lit(photo_light / max(skin_light, 1e-3), skin, bare, side)[box]
             shades = np.maximum(shades, _UNSEEN * (1 - light_hair) * lit)
         shades = told * shades
         place = round(left - corner[0]), round(top - corner[1])
@@ -255,15 +255,18 @@ def _all_grey(greyness: np.ndarray, matte: Matte, light: np.ndarray, colourful: 
     return np.maximum(greyness, mostly * rising(light, *_LIGHT_LOCK) * (1 - rising(colourful, *_DYED)))
 
 
-def _lit_by_skin(light: np.ndarray, bare: np.ndarray, side: int) -> np.ndarray:
-    """How much of its usual light falls on the skin around each pixel, [F, F] in 0..1; where there is none, 0.
+def _lit(light: np.ndarray, skin: np.ndarray, bare: np.ndarray, side: int) -> np.ndarray:
+    """How much of the skin's usual light falls around each pixel, [F, F] in 0..1: on skin, or on all that is no hair.
 
     Args:
         light: [F, F], as a multiple of the skin's.
-        bare: [F, F] in 0..1, how much of each pixel is skin.
+        skin: [F, F] bool.
+        bare: [F, F] in 0..1, how much of each pixel is no hair.
         side: of the face's square, in pixels.
     """
-    return rising(mean_around(light.clip(max=1), bare, _NEAR * side, _FEW), *_LIT_SKIN)
+    seen = light.clip(max=1)
+    near = [mean_around(seen, where, _NEAR * side, _FEW) for where in (skin * bare, bare)]
+    return rising(np.maximum(*near), *_LIT_AROUND)
 
 
 def _told_from_ground(light: np.ndarray, tone: np.ndarray, bare: np.ndarray, hair: np.ndarray, side: int) -> np.ndarray:

@@ -260,6 +260,19 @@ def test_black_hair_in_the_dark_is_no_fog_and_beside_lit_skin_it_is_grey() -> No
     assert np.allclose(brightened.shades, measure_hair(lit, mask, mask == 0, mask < 0, 128).shades, atol=0.02)
 
 
+def test_black_hair_far_from_skin_is_grey_before_what_is_lit() -> None:
+    mask: np.ndarray = np.zeros((128, 128), np.float32)
+    mask[24:112] = 1
+
+    def lighter(ground: int) -> float:
+        pixels = np.full((128, 128, 3), 2, np.uint8)
+        pixels[:24] = ground
+        pixels[112:] = (130, 90, 75)
+        return float(turned_grey(pixels, mask, np.mgrid[:128, :128][0] >= 112)[28:40, 40:88].mean())
+
+    assert lighter(150) > 2 * lighter(30) > 5, "told from it in both"
+
+
 def test_black_hair_before_black_ends_where_nobody_sees_it() -> None:
     mask: np.ndarray = np.zeros((128, 128), np.float32)
     mask[40:100, 20:60] = 1
