@@ -24,6 +24,7 @@ _TINTED = (0.02, 0.08)  # of the light: from what a pixel loses on its colour co
 _BLACK = 0.1  # of the range 2: no pixel is so dark that its ratios become noise
 _TOLD = 192  # px: lines are told from blotches on a picture of this side,
 _NEAR = 3.2  # px: by the directions in a Gaussian of this standard deviation;
+_HALVED = 64  # px: a larger picture of them is halved before;
 _LINES = (0.35, 0.65)  # of 0..1, how much those agree: up to the first it is a blotch, from the second on a line
 _FAINT = 0.012  # of the light: so much all may take,
 _BLOTCH, _LINE = 0.1, 1.5  # and so much of what is beyond: wrinkles get deeper, or the age would not be reached
@@ -85,7 +86,9 @@ def directedness(taken: Tensor) -> Tensor:
     across = small[..., 1:-1, 2:] - small[..., 1:-1, :-2]
     down = small[..., 2:, 1:-1] - small[..., :-2, 1:-1]
     products = torch.cat([across**2 - down**2, 2 * across * down, across**2 + down**2])
-    even, odd, all_edges = _blurred(products, _NEAR).chunk(3)
+    if side > _HALVED:  # which such a Gaussian hardly tells
+        products = F.interpolate(products, (side // 2,) * 2, mode="area")
+    even, odd, all_edges = _blurred(products, _NEAR * products.shape[-1] / side).chunk(3)
     directed = (torch.hypot(even, odd) + _NEITHER * _NO_EDGE) / (all_edges + _NO_EDGE)
     return F.interpolate(directed, taken.shape[-2:], mode="bilinear", align_corners=False)[:, 0]
 
