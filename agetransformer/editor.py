@@ -77,6 +77,7 @@ from agetransformer.openvino_classifier import OpenVinoClassifier
 from agetransformer.openvino_segmenter import OpenVinoSegmenter
 from agetransformer.shade import colour_around, soften_ageing, without_glow
 from agetransformer.shading import LUMA, luma
+from agetransformer.spots import spots_gone, spots_mask, without_spots
 from agetransformer.toning import Toning, find_toning
 
 if TYPE_CHECKING:
@@ -125,6 +126,12 @@ class FaceEncoding:
         """[R, R] float32 in 0..1: how much of each pixel changes its colour with hair and beard."""
         masks = [HairChange(np.repeat(part.mask[..., None], 3, axis=2), part.left, part.top) for part in self.hair]
         return torch.from_numpy(hair_within(masks, self.reduced.shape[-1])[..., 0].clip(max=1))
+
+    @cached_property
+    def spots(self) -> Tensor:
+        """[R, R] float32 in 0..1: where the face may have age spots; its landmarks are known."""
+        assert self.face.geometry is not None
+        return spots_mask(self.face.geometry.landmarks_in_square, self.hair_mask.numpy())
 
     @cached_property
     def places(self) -> "_Places | None":
@@ -390,6 +397,10 @@ class AgeEditor:
         first = [max(edits.first(index, share), 1.0) for index, share in enumerate(shares)]
         asked = [min(strength, max(STRONGEST / share, _STRONGER)) for share in first]
         change = torch.stack([asked[index] * edits.change(index, share) for index, share in enumerate(shares)])
+        for index, target in enumerate(targets):
+            gone = min(strength, 1.0) * spots_gone(encoding.face.age, target)
+            if gone > 0 and encoding.face.geometry is not None:
+                change[index] = without_spots(change[index], encoding.reduced[0], encoding.spots, gone)
         changes = change.permute(0, 2, 3, 1).numpy() * (127.5 / encoding.exposure)
         faces = []
         for index, (one, target) in enumerate(zip(changes, targets, strict=True)):
