@@ -377,7 +377,8 @@ class AgeEditor:
         What the network changes at its own resolution, without what no face does as it grows older or younger
         (`agetransformer.shade`, `eyes`, `frown` and `lips`), is enlarged and added to the face's own pixels; so is what
         the hair changes by turning grey, or brown again (`agetransformer.hair_colour`, no part of the network). Of who
-        grows younger detail goes that is finer than the network sees (`agetransformer.detail`).
+        grows younger age spots go (`agetransformer.spots`, where landmarks are known) and detail that is finer than the
+        network sees (`agetransformer.detail`). In a photo of one tone all of it is of that (`agetransformer.toning`).
 
         Args:
             ages: years within 20..69, fractions allowed.
