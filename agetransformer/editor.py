@@ -90,6 +90,7 @@ MOST_FACES = 32  # that are found in a photo
 _RULED_FROM = 3.0  # years away from its own age a face has all of the rules, nearer by less: or a film would jump
 STRONGEST = 1.5  # that may be asked for; of the network's change no more is added, or it looks painted,
 _STRONGER = 1.2  # unless this times what V asks for is more, or the slider's upper part would do nothing
+_RING = 5  # px: so wide around a pixel of a healed spot finer detail goes with it
 _LIDS, _BARE_EDGE = 1.15, 1 / 96  # times brow and eye: with the lower lid; of the square: the Gaussian of its edge
 _MOUSTACHE = 0.03  # of a face's square: moustaches begin so far above the nose's end
 _CHEEKS = 0.08  # of it: below where they begin the rest of a beard on the cheeks begins, softly
@@ -110,6 +111,7 @@ class FaceEncoding:
     hair: tuple[Hair, ...] = ()  # of the head, and the beard; what was found
     exposure: float = 1.0  # how many times brighter than it is the network saw the face
     toning: Toning | None = None  # of a photo in black and white or sepia; None: it is in colour
+    hair_found: bool = True  # whether hair was looked for
 
     @cached_property
     def mask(self) -> Tensor:
@@ -118,7 +120,7 @@ class FaceEncoding:
 
     @cached_property
     def light(self) -> np.ndarray:
-        """[R, R] float32: the face's luma in levels of 255, as it is in the photo."""
+        """[R, R] float32: the face's luma in levels of 255, as it is in the photo, or as bright as the network saw."""
         return luma(self.reduced)[0].add(1).mul(127.5 / self.exposure).numpy()
 
     @cached_property
@@ -129,9 +131,11 @@ class FaceEncoding:
 
     @cached_property
     def spots(self) -> Tensor:
-        """[R, R] float32 in 0..1: where the face may have age spots; its landmarks are known."""
-        assert self.face.geometry is not None
-        return spots_mask(self.face.geometry.landmarks_in_square, self.hair_mask.numpy())
+        """[R, R] float32 in 0..1: where the face may have age spots; nowhere where no landmarks are known."""
+        if self.face.geometry is None:
+            return torch.zeros(self.reduced.shape[-2:])
+        hair = self.hair_mask.numpy() if self.hair_found else None
+        return spots_mask(self.reduced[0], self.face.geometry.landmarks_in_square, hair)
 
     @cached_property
     def places(self) -> "_Places | None":
@@ -295,7 +299,7 @@ class AgeEditor:
         reduced = _to_tensor(expose(small, exposure))
         found = self._find_hair(face, small, exposure) if hair else ()
         toning = find_toning(np.asarray(small), exposure)
-        return FaceEncoding(face, reduced, self.engine.encode(reduced), found, exposure, toning)
+        return FaceEncoding(face, reduced, self.engine.encode(reduced), found, exposure, toning, hair)
 
     def _find_hair(self, face: Face, small: Image.Image, exposure: float) -> tuple[Hair, ...]:
         """Hair and beard in a face's surroundings, or where there are none in its square at the network's resolution.
@@ -398,10 +402,11 @@ class AgeEditor:
         first = [max(edits.first(index, share), 1.0) for index, share in enumerate(shares)]
         asked = [min(strength, max(STRONGEST / share, _STRONGER)) for share in first]
         change = torch.stack([asked[index] * edits.change(index, share) for index, share in enumerate(shares)])
+        healed: dict[int, Tensor] = {}
         for index, target in enumerate(targets):
             gone = min(strength, 1.0) * spots_gone(encoding.face.age, target)
-            if gone > 0 and encoding.face.geometry is not None:
-                change[index] = without_spots(change[index], encoding.reduced[0], encoding.spots, gone)
+            if gone > 0:
+                change[index], healed[index] = without_spots(change[index], encoding.reduced[0], encoding.spots, gone)
         changes = change.permute(0, 2, 3, 1).numpy() * (127.5 / encoding.exposure)
         faces = []
         for index, (one, target) in enumerate(zip(changes, targets, strict=True)):
@@ -413,6 +418,8 @@ class AgeEditor:
             kept, gap = None, encoding.face.age - target
             if gap > 0:
                 kept = 1 - min(1.0, gap / _RULED_FROM) * (1 - kept_detail(encoding.reduced[0], change[index]))
+                if index in healed:  # a spot's edge is finer than the network sees, and its ring would stay
+                    kept *= 1 - cv2.dilate(healed[index].numpy(), np.ones((_RING, _RING), np.uint8))
             faces.append(EditedFace(encoding.face, target, added, hairs, kept))
         return faces
 

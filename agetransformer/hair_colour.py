@@ -38,7 +38,11 @@ _DARK_SHADING, _DARK = 0.6, (0.15, 0.5)  # or this one for hair up to the first 
 # of black hair the light parts shine
 _LIT = (0.0, 0.03)  # of 0..1: where the tone of hair is less than the second in good light, little of it falls,
 _UNSEEN, _LIT_AROUND = 0.6, (0.4, 0.8)  # but so much on dark hair beside what has these shares of the skin's or more
-_NEAR, _FEW = 1 / 5, 0.02  # of the face's square: the Gaussian for that; of its pixels, so few skin tell nothing
+_LAMPS = (
+    2.0,
+    3.0,
+)  # times the skin's lightness: up to the first what is behind tells of its light, from the second on not
+_NEAR, _FEW = 1 / 5, 0.02  # of the face's square: the Gaussian for that; of its pixels, so few tell nothing
 _GROUND, _BLACK_GROUND = (0.03, 0.1), (0.3, 0.6)  # of 0..1: black is what is no lighter than the first; black hair is
 # told from what is behind while no more than the third share of that is black, and from the last on not,
 _AS_BLACK = (0.01, 0.03)  # if its tone is no lighter than this first
@@ -256,16 +260,17 @@ def _all_grey(greyness: np.ndarray, matte: Matte, light: np.ndarray, colourful: 
 
 
 def _lit(light: np.ndarray, skin: np.ndarray, bare: np.ndarray, side: int) -> np.ndarray:
-    """How much of the skin's usual light falls around each pixel, [F, F] in 0..1: on skin, or on all that is no hair.
+    """How much of the skin's usual light falls around each pixel, [F, F] in 0..1: on the skin there, or on all that is
+    no hair, if that is more.
 
     Args:
-        light: [F, F], as a multiple of the skin's.
+        light: [F, F], as a multiple of the skin's; what has several times as much is a window, or a lamp.
         skin: [F, F] bool.
         bare: [F, F] in 0..1, how much of each pixel is no hair.
         side: of the face's square, in pixels.
     """
-    seen = light.clip(max=1)
-    near = [mean_around(seen, where, _NEAR * side, _FEW) for where in (skin * bare, bare)]
+    seen, lamps = light.clip(max=1), rising(light, *_LAMPS)
+    near = [mean_around(seen, where, _NEAR * side, _FEW) for where in (skin * bare, bare * (1 - lamps))]
     return rising(np.maximum(*near), *_LIT_AROUND)
 
 

@@ -36,6 +36,10 @@ _AROUND = 0.04  # of the side: the Gaussian for the colour of the skin around,
 _LIT = (0.04, 0.15)  # which skin that gets so much lighter, as a share, has in part, and fully so
 _MORE_COLOURFUL = 0.1  # of the light: if it would be more colourful by so much
 _CLIPPED = (0.7, 0.96)  # of -1..1: from where on red may be brighter than a photo can show, and where it is
+_REDNESS = (
+    0.02,
+    0.08,
+)  # of the light: by how much more red than grey skin has, up to the first not, from the second on
 _STAYS_RED = 0.6  # how much of what it would lose that red does not show
 _WIDE_FOLD = 0.03  # of the side: the Gaussian of what is wider than folds
 _WARM = 0.7  # in shade skin's blue loses more than its green by so much of what its green loses more than its red
@@ -112,12 +116,16 @@ def redden_shade(change: Tensor, faces: Tensor) -> Tensor:
     """A change of faces [N, 3, R, R] in [-1, 1] -> the same, of the same luma, with redder shade in overexposed skin.
 
     Where the light was more than the photo could show, red clipped first: less light takes green and blue, and red as
-    it is shown only at last. Without that, wrinkles look as if a brown pencil had drawn them.
+    it is shown only at last. Without that, wrinkles look as if a brown pencil had drawn them. What is as bright and no
+    redder than grey, as white hair, stays.
     """
-    clipped = ((faces[:, 0] - _CLIPPED[0]) / (_CLIPPED[1] - _CLIPPED[0])).clamp(0, 1)
-    taken = -share_of_light(luma(change), luma(faces)).clamp(-1, 0)
+    light = luma(faces)
+    taken = -share_of_light(luma(change), light).clamp(-1, 0)
     narrow = ((taken - _wide(taken, _WIDE_FOLD)) / taken.clamp(min=_FAINT)).clamp(0, 1)
-    back = _STAYS_RED * clipped * narrow * (-change[:, 0]).clamp(min=0)
+    clipped = ((faces[:, 0] - _CLIPPED[0]) / (_CLIPPED[1] - _CLIPPED[0])).clamp(0, 1)
+    redness = _wide(faces[:, 0] + 1, _WIDE_FOLD) / _wide(light + 1, _WIDE_FOLD).clamp(min=_BLACK) - 1
+    skin = ((redness - _REDNESS[0]) / (_REDNESS[1] - _REDNESS[0])).clamp(0, 1)
+    back = _STAYS_RED * clipped * narrow * skin * (-change[:, 0]).clamp(min=0)
     others = LUMA[0] / (LUMA[1] + LUMA[2]) * back
     return change + torch.stack([back, -others, -others], dim=1)
 

@@ -12,10 +12,12 @@ import numpy as np
 from agetransformer.hair_masks import LUMA, rising
 
 _SIDE = 128  # px: colours are compared at this size, where grain and what JPEG makes of it are gone
-_STEPS = 24  # of lightness
-_FEW = 0.002  # of the pixels: a step with fewer tells no colour
+_DEGREE, _ROUNDS = 6, 8  # of the polynomial for each channel, and of its robust fit,
+_NEAR = 4.0  # levels: what is beside it by more weighs little, as a stamp or a logo on a black and white photo
+_STEPS = 33  # of lightness, between which colours are interpolated
+_ENDS = 0.001  # of the pixels are beyond the first and the last
 # Levels of 255 by which one pixel in twenty is of another colour than its lightness has: up to the first it is a toned
-# photo, and from the second on none. Of 3276 photos in colour the least had 7.6.
+# photo, and from the second on none. Of 3276 photos in colour the least had 8.6.
 _MOST, _OTHERS = 0.95, (3.0, 6.0)
 
 
@@ -50,14 +52,17 @@ def find_toning(picture: np.ndarray, exposure: float = 1.0) -> Toning | None:
     side = min(_SIDE, len(picture))
     colours = cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA).reshape(-1, 3).astype(np.float64)
     light = colours @ LUMA
-    step = np.minimum(light * (_STEPS / 256), _STEPS - 1).astype(int)
-    number = np.bincount(step, minlength=_STEPS)
-    told = number > _FEW * len(light)
-    means = [
-        np.bincount(step, values, _STEPS)[told] / number[told] for values in (light, *(colours - light[:, None]).T)
-    ]
-    levels, beyond = means[0], np.stack(means[1:], axis=1)
-    usual = np.stack([np.interp(light, levels, values) for values in beyond.T], axis=1)
-    other = np.sqrt(((colours - light[:, None] - usual) ** 2).mean(axis=1))
+    low, high = np.quantile(light, (_ENDS, 1 - _ENDS))
+    steps = np.linspace(low, high, _STEPS) if high > low else np.array([low])
+
+    def powers(values: np.ndarray) -> np.ndarray:
+        return np.polynomial.legendre.legvander(2 * (values - low) / max(high - low, 1e-6) - 1, _DEGREE)
+
+    terms, beyond = powers(light.clip(low, high)), colours - light[:, None]
+    other = np.zeros_like(light)
+    for _ in range(_ROUNDS):
+        weighted = terms * ((1 + (exposure * other / _NEAR) ** 2) ** -2)[:, None]
+        curve = np.linalg.lstsq(weighted.T @ terms, weighted.T @ beyond, rcond=1e-9)[0]
+        other = np.sqrt(((beyond - terms @ curve) ** 2).mean(axis=1))
     share = 1 - float(rising(exposure * np.quantile(other, _MOST), *_OTHERS))
-    return Toning(levels, beyond, share) if share > 0 else None
+    return Toning(steps, powers(steps) @ curve, share) if share > 0 else None

@@ -267,10 +267,11 @@ def test_black_hair_far_from_skin_is_grey_before_what_is_lit() -> None:
     def lighter(ground: int) -> float:
         pixels = np.full((128, 128, 3), 2, np.uint8)
         pixels[:24] = ground
-        pixels[112:] = (130, 90, 75)
+        pixels[112:] = (75, 60, 50) if ground == 250 else (130, 90, 75)
         return float(turned_grey(pixels, mask, np.mgrid[:128, :128][0] >= 112)[28:40, 40:88].mean())
 
     assert lighter(150) > 2 * lighter(30) > 5, "told from it in both"
+    assert lighter(250) < 1.2 * lighter(30), "before a window all of it is in the shade"
 
 
 def test_black_hair_before_black_ends_where_nobody_sees_it() -> None:

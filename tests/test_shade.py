@@ -178,6 +178,9 @@ def test_wrinkles_in_overexposed_skin_are_red_and_as_dark_as_before() -> None:
     wide = -0.15 * torch.exp(-0.5 * ((torch.arange(SIDE) - SIDE / 2) / 30) ** 2) * (white + 1)
     assert (redden_shade(wide, white) / wide)[middle][0] > 0.9, "a cheek is no wrinkle"
     assert torch.equal(redden_shade(-wrinkle, white), -wrinkle), "what gets lighter stays"
+    for grey in (torch.ones_like(white), white.flip(1)):
+        plain = -0.15 * (grey + 1) * (line(1) < 0)
+        assert torch.allclose(redden_shade(plain, grey), plain), "white hair, or under a blue lamp"
     shown = soften_ageing(wrinkle, white)[middle] / (white + 1)[middle]
     assert shown[0] > 0.6 * shown[1], "in the app too"
 

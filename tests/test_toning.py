@@ -57,6 +57,25 @@ def test_what_changes_gets_the_colour_of_its_new_lightness(portrait: Image.Image
     assert np.abs(toning.colour_change(np.zeros_like(change), light)).max() == 0
 
 
+@pytest.mark.parametrize("side", [10, 30, 55])
+@pytest.mark.parametrize("colour", [(220, 20, 20), (20, 40, 230)])
+def test_a_stamp_on_a_print_is_none_of_its_tone(portrait: Image.Image, side: int, colour: tuple) -> None:
+    picture = toned(portrait, BLACK_AND_WHITE)
+    picture[:side, :side] = colour
+    toning = find_toning(picture)
+    assert toning is not None and toning.share == 1
+    for light in range(10, 240, 5):
+        made = toning.colour_change(np.full((1, 1, 3), 15, np.float32), np.full((1, 1), light, np.float32))
+        assert np.allclose(made, 15, atol=0.5)
+
+
+def test_a_print_in_the_dark_is_one(portrait: Image.Image) -> None:
+    for powers in (SEPIA, CYANOTYPE):
+        dark = np.rint(0.2 * toned(portrait, powers)).astype(np.uint8)
+        toning = find_toning(dark, exposure=3.5)
+        assert toning is not None and toning.share > 0.9
+
+
 def test_photos_in_colour_have_no_tone(portrait: Image.Image) -> None:
     assert find_toning(np.asarray(portrait)) is None
     dim = np.rint(np.asarray(portrait) * 0.3).astype(np.uint8)
@@ -83,8 +102,11 @@ def test_between_a_print_and_a_photo_in_colour_it_fades(portrait: Image.Image) -
     change, light = np.array([[[30, 10, -20]]], np.float32), np.full((1, 1), 120, np.float32)
     full = steps[0].colour_change(change, light) - change
     half = next(toning for toning in steps if toning.share < 0.9)
-    assert half.share > 0.1
-    assert np.allclose(half.colour_change(change, light) - change, half.share * full, rtol=0.2, atol=0.5)
+    assert 0.1 < half.share < 0.9
+    some = half.colour_change(change, light) - change
+    assert np.allclose(some, half.share * full, rtol=0.2, atol=0.5)
+    whole = replace(half, share=1.0).colour_change(change, light) - change
+    assert np.allclose(some, half.share * whole, atol=1e-3) and np.abs(whole).max() > 3
 
 
 def test_flat_tiny_and_black_pictures_are_no_error() -> None:
@@ -110,3 +132,17 @@ def test_a_print_stays_one_with_grey_hair_too(
     assert beside_the_tone(after, powers) < most
     (unlike,) = editor.decode(replace(encoding, toning=None), [65])
     assert beside_the_tone(np.asarray(unlike.image), powers) > without
+
+
+def test_a_dark_print_is_of_its_own_colours_and_not_of_those_that_the_network_saw(portrait: Image.Image) -> None:
+    editor = AgeEditor.from_pretrained(device="cpu")
+    square = Image.fromarray(np.rint(0.3 * toned(portrait, SEPIA)).astype(np.uint8))
+    encoding = editor.encode(replace(editor.face_from_aligned(square), age=32.0))
+    assert encoding.exposure > 2 and encoding.toning is not None and encoding.toning.share > 0.9
+    assert np.abs(encoding.light - np.asarray(square.resize((384, 384))) @ LUMA).mean() < 1
+    assert encoding.toning.light.max() < 100
+    (old,) = editor.decode(encoding, [65])
+    levels = 0.3 * 255 * (np.arange(256) / 255)[:, None] ** np.array(SEPIA)
+    after = np.asarray(old.image).reshape(-1, 3).astype(float)
+    usual = np.stack([np.interp(after @ LUMA, levels @ LUMA, channel) for channel in levels.T], axis=1)
+    assert np.quantile(np.abs(after - usual).max(axis=1), 0.99) < 3
