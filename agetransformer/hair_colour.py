@@ -269,9 +269,12 @@ def _lit(light: np.ndarray, skin: np.ndarray, bare: np.ndarray, side: int) -> np
         bare: [F, F] in 0..1, how much of each pixel is no hair.
         side: of the face's square, in pixels.
     """
-    seen, lamps = light.clip(max=1), rising(light, *_LAMPS)
-    near = [mean_around(seen, where, _NEAR * side, _FEW) for where in (skin * bare, bare * (1 - lamps))]
-    return rising(np.maximum(*near), *_LIT_AROUND)
+    shape = light.shape
+    light, skin, bare = (np.ascontiguousarray(values[::_SOME, ::_SOME]) for values in (light, skin, bare))
+    seen, lamps = light.clip(max=1), rising(light, *_LAMPS).astype(np.float32)
+    near = [mean_around(seen, where, _NEAR * side / _SOME, _FEW) for where in (skin * bare, bare * (1 - lamps))]
+    lit = rising(np.maximum(*near), *_LIT_AROUND).astype(np.float32)
+    return cv2.resize(lit, shape[::-1], interpolation=cv2.INTER_LINEAR)
 
 
 def _told_from_ground(light: np.ndarray, tone: np.ndarray, bare: np.ndarray, hair: np.ndarray, side: int) -> np.ndarray:
