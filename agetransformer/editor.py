@@ -23,10 +23,11 @@ from agetransformer.calibration import MOST, READINGS, calibrated_share, expecte
 from agetransformer.checkpoint import fits_half, load_checkpoint
 from agetransformer.classifier import AgeClassifier, ClassifierConfig
 from agetransformer.detail import kept_detail
+from agetransformer.drawn_shade import corners_mask, forehead_mask, without_drawn_shade
 from agetransformer.efficientnet import fold_norms
 from agetransformer.engine import Engine, EngineEncoding
 from agetransformer.exposure import expose, missing_exposure
-from agetransformer.eyes import corners_mask, eyes_mask, with_clear_eyes, without_drawn_corners
+from agetransformer.eyes import eyes_mask, with_clear_eyes
 from agetransformer.face_outline import (
     BROWS,
     INNER,
@@ -379,8 +380,8 @@ class AgeEditor:
         """The face at each age; `EditedFace.image` is its aligned square, `paste` puts it into its photo.
 
         What the network changes at its own resolution, without what no face does as it grows older or younger
-        (`agetransformer.shade`, `eyes`, `frown` and `lips`), is enlarged and added to the face's own pixels; so is what
-        the hair changes by turning grey, or brown again (`agetransformer.hair_colour`, no part of the network). Of who
+        (`agetransformer.shade`, `drawn_shade`, `eyes`, `frown` and `lips`), is enlarged and added to the face's own
+        pixels; so is what hair changes by turning grey, or brown again (`agetransformer.hair_colour`, a rule). Of who
         grows younger age spots go (`agetransformer.spots`, where landmarks are known) and detail that is finer than the
         network sees (`agetransformer.detail`). In a photo of one tone all of it is of that (`agetransformer.toning`).
 
@@ -536,7 +537,7 @@ class _Places:
     room_above_lips: Tensor  # by how much of the range 2 it may get lighter in full
     eyes: Tensor  # between the lids
     frown: Tensor  # between the brows
-    corners: Tensor  # beyond the eyes' outer corners
+    bare: Tensor  # beyond the eyes' outer corners, and the forehead
     around: Tensor  # [3, R, R], the colour of the skin around each pixel
 
     @classmethod
@@ -549,7 +550,7 @@ class _Places:
             *chalk_room(face, *chalk_masks(landmarks, side)),
             eyes,
             frown_mask(landmarks, side),
-            corners_mask(landmarks, eyes),
+            torch.maximum(corners_mask(landmarks, eyes), forehead_mask(landmarks, side)),
             colour_around(face),
         )
 
@@ -591,7 +592,7 @@ class _Edits:
                 ruled = without_glow(ruled, self.encoding.reduced[0], places.around, other_colours)
         elif places is not None:
             ruled = without_fuller_lips(change, self.encoding.reduced[0], places.lips)
-            ruled = without_drawn_corners(ruled, places.corners)
+            ruled = without_drawn_shade(ruled, places.bare)
         return torch.lerp(change, ruled, min(1.0, abs(gap) / _RULED_FROM))
 
     def shown(self, index: int, share: float) -> Tensor:
