@@ -37,7 +37,7 @@ _SHADES, _SHADING = 1.5, 0.8  # the new colour is as light by place as the old o
 _DARK_SHADING, _DARK = 0.6, (0.15, 0.5)  # or this one for hair up to the first of so many times the skin's lightness:
 # of black hair the light parts shine
 _LIT = (0.0, 0.03)  # of 0..1: where the tone of hair is less than the second in good light, little of it falls,
-_UNSEEN, _LIT_AROUND = 0.6, (0.4, 0.8)  # but so much on dark hair beside what has these shares of the skin's or more
+_UNSEEN, _LIT_AROUND = 0.75, (0.4, 0.8)  # but so much on dark hair beside what has these shares of the skin's or more
 _LAMPS = (
     2.0,
     3.0,
