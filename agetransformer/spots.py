@@ -14,10 +14,7 @@ from agetransformer.shading import LUMA, luma
 _WIDE = 1 / 80  # of the side: a spot is no wider than twice that
 _LONG = 1 / 24  # of the side: what is as long in any direction is a line, a wrinkle or the rim of glasses,
 _DIRECTIONS = 12  # of so many;
-_ROUND = (
-    0.3,
-    0.6,
-)  # of what the square fills: up to the first a line's segments fill less of it, from the second on not
+_ROUND = (0.3, 0.6)  # of what the square fills: a line's segments fill no more than the first, a spot's the second
 _FINE = 1 / 480  # of the side: the Gaussian without which each pore would be a spot
 _FAINT = 0.012  # of the light: what takes less is no spot,
 _TEXTURE, _AROUND = 0.02, 1 / 32  # nor what takes no more beyond it than all around, up to this, by this Gaussian
@@ -66,6 +63,10 @@ def without_spots(change: Tensor, face: Tensor, mask: Tensor, share: float) -> t
 
     What is darker than the closing of the picture by a square (Serra 1982, "Image Analysis and Mathematical
     Morphology") is narrower than that.
+
+    Args:
+        mask: where they may be, as `spots_mask` says.
+        share: of them, 0..1.
     """
     side = face.shape[-1]
     edited = face + change + 1
