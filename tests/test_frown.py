@@ -56,7 +56,8 @@ def test_deep_folds_get_light_and_light_ones_and_grey_brows_stay() -> None:
 
 
 def test_in_the_app_a_frown_is_held_back_in_who_grows_older(embedded: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agetransformer.editor.soften_ageing", lambda change, _: change)
+    for other_rule in ("soften_ageing", "without_drawn_shade"):
+        monkeypatch.setattr(f"agetransformer.editor.{other_rule}", lambda change, _: change)
     with closing(AgeEditor.from_pretrained(device="cpu")) as editor:
         face = editor.find_faces("assets/astronaut.jpg")[0]
         encoding = editor.encode(replace(face, age=45.0), hair=False)
