@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agetransformer.face_outline import BROWS, EYES, OVAL, around_eyes, fill_outline, raised_outline
+from agetransformer.face_outline import BROWS, EYES, OVAL, fill_eyes, fill_outline, raised_outline, softened_inwards
 from agetransformer.shading import luma
 
 _SHADE = 4 / 127.5  # of the range 2: by how much skin there may darken,
@@ -52,10 +52,9 @@ def forehead_mask(landmarks: np.ndarray, side: int) -> Tensor:
         [side, side] float32 in 0..1.
     """
     skin = fill_outline(raised_outline(landmarks[list(OVAL)]), side)
-    for line in around_eyes(landmarks):
-        skin &= ~fill_outline(line, side, _WIDER)
+    skin &= ~fill_eyes(landmarks, side, _WIDER)
     skin[round(landmarks[[*EYES[0], *EYES[1]], 1].min() * side) :] = False
-    return torch.from_numpy((2 * cv2.GaussianBlur(skin.astype(np.float32), (0, 0), _FOREHEAD * side) - 1).clip(0, 1))
+    return torch.from_numpy(softened_inwards(skin, _FOREHEAD * side))
 
 
 def without_drawn_shade(change: Tensor, mask: Tensor) -> Tensor:

@@ -37,8 +37,8 @@ from agetransformer.face_outline import (
     NOSE_END,
     OVAL,
     UPPER_LIP,
-    around_eyes,
     chin,
+    fill_eyes,
     fill_outline,
     mean_outline,
 )
@@ -353,8 +353,7 @@ class AgeEditor:
                 beard, pixels, skin & (beard < _LEAST_HAIR), where, moustache, inside(LIPS), small.width
             )
             around_mouth = moustache | (bearded & fill_outline(chin(landmarks), len(pixels)))
-            right, left = (fill_outline(line, len(pixels), _LIDS) for line in around_eyes(landmarks))
-            bare = blurred((right | left).astype(np.float32), _BARE_EDGE * small.width)
+            bare = blurred(fill_eyes(landmarks, len(pixels), _LIDS).astype(np.float32), _BARE_EDGE * small.width)
             changing[0] = crop * (1 - bare * (1 - hair))
             if beard.max() >= _LEAST_HAIR:
                 changing[1] = share_of_beard(beard, around_mouth, small.width)
@@ -403,24 +402,20 @@ class AgeEditor:
         first = [max(edits.first(index, share), 1.0) for index, share in enumerate(shares)]
         asked = [min(strength, max(STRONGEST / share, _STRONGER)) for share in first]
         change = torch.stack([asked[index] * edits.change(index, share) for index, share in enumerate(shares)])
-        healed: dict[int, Tensor] = {}
-        for index, target in enumerate(targets):
-            gone = min(strength, 1.0) * spots_gone(encoding.face.age, target)
-            if gone > 0:
-                change[index], healed[index] = without_spots(change[index], encoding.reduced[0], encoding.spots, gone)
-        changes = change.permute(0, 2, 3, 1).numpy() * (127.5 / encoding.exposure)
+        all_of_it = min(strength, 1.0)  # twice the way from white to brown is black, and from a spot to skin it shines
         faces = []
-        for index, (one, target) in enumerate(zip(changes, targets, strict=True)):
-            added = np.ascontiguousarray(one)
+        for index, (one, target) in enumerate(zip(change, targets, strict=True)):
+            kept, gap, healed = None, encoding.face.age - target, None
+            if (gone := all_of_it * spots_gone(encoding.face.age, target)) > 0:
+                one, healed = without_spots(one, encoding.reduced[0], encoding.spots, gone)
+            added = np.ascontiguousarray(one.permute(1, 2, 0).numpy() * (127.5 / encoding.exposure))
             if encoding.toning is not None:
                 added = encoding.toning.colour_change(added, encoding.light)
-            # All of a colour is the most: twice the way from white to brown is black.
-            hairs = tuple(replace(part, values=min(strength, 1.0) * part.values) for part in edits.hair[index])
-            kept, gap = None, encoding.face.age - target
+            hairs = tuple(replace(part, values=all_of_it * part.values) for part in edits.hair[index])
             if gap > 0:
-                kept = 1 - min(1.0, gap / _RULED_FROM) * (1 - kept_detail(encoding.reduced[0], change[index]))
-                if index in healed:  # a spot's edge is finer than the network sees, and its ring would stay
-                    kept *= 1 - cv2.dilate(healed[index].numpy(), np.ones((_RING, _RING), np.uint8))
+                kept = 1 - min(1.0, gap / _RULED_FROM) * (1 - kept_detail(encoding.reduced[0], one))
+                if healed is not None:  # a spot's edge is finer than the network sees, and its ring would stay
+                    kept *= 1 - cv2.dilate(healed.numpy(), np.ones((_RING, _RING), np.uint8))
             faces.append(EditedFace(encoding.face, target, added, hairs, kept))
         return faces
 

@@ -72,3 +72,14 @@ def fill_outline(outline: np.ndarray, side: int, scale: float = 1.0) -> np.ndarr
     mask: np.ndarray = np.zeros((side, side), np.uint8)
     cv2.fillPoly(mask, [np.round((centre + scale * (outline - centre)) * side).astype(np.int32)], 1)
     return mask > 0
+
+
+def fill_eyes(landmarks: np.ndarray, side: int, scale: float = 1.0) -> np.ndarray:
+    """[side, side] bool: inside the lines `around_eyes`. Of landmarks [478, 2]."""
+    right, left = (fill_outline(line, side, scale) for line in around_eyes(landmarks))
+    return right | left
+
+
+def softened_inwards(region: np.ndarray, deviation: float) -> np.ndarray:
+    """[S, S] bool -> float32 in 0..1: 0 outside, and up from there by a Gaussian of so many pixels."""
+    return (2 * cv2.GaussianBlur(region.astype(np.float32), (0, 0), deviation) - 1).clip(0, 1)

@@ -38,10 +38,7 @@ _DARK_SHADING, _DARK = 0.6, (0.15, 0.5)  # or this one for hair up to the first 
 # of black hair the light parts shine
 _LIT = (0.0, 0.03)  # of 0..1: where the tone of hair is less than the second in good light, little of it falls,
 _UNSEEN, _LIT_AROUND = 0.75, (0.4, 0.8)  # but so much on dark hair beside what has these shares of the skin's or more
-_LAMPS = (
-    2.0,
-    3.0,
-)  # times the skin's lightness: up to the first what is behind tells of its light, from the second on not
+_LAMPS = (2.0, 3.0)  # times the skin's lightness: what has more is a window or a lamp, and tells nothing
 _NEAR, _FEW = 1 / 5, 0.02  # of the face's square: the Gaussian for that; of its pixels, so few tell nothing
 _GROUND, _BLACK_GROUND = (0.03, 0.1), (0.3, 0.6)  # of 0..1: black is what is no lighter than the first; black hair is
 # told from what is behind while no more than the third share of that is black, and from the last on not,

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from agetransformer.folds import soften_folds
-from agetransformer.shading import LUMA, luma, share_of_light
+from agetransformer.shading import LUMA, luma, ramp, share_of_light
 
 _WIDE = 0.013  # of the side: the standard deviation of what is wide
 _SHRUNK = 4  # times smaller is the picture that is blurred
@@ -36,10 +36,7 @@ _AROUND = 0.04  # of the side: the Gaussian for the colour of the skin around,
 _LIT = (0.04, 0.15)  # which skin that gets so much lighter, as a share, has in part, and fully so
 _MORE_COLOURFUL = 0.1  # of the light: if it would be more colourful by so much
 _CLIPPED = (0.7, 0.96)  # of -1..1: from where on red may be brighter than a photo can show, and where it is
-_REDNESS = (
-    0.02,
-    0.08,
-)  # of the light: by how much more red than grey skin has, up to the first not, from the second on
+_REDNESS = (0.02, 0.08)  # of the light: what is by no more than the first redder than grey is no skin
 _STAYS_RED = 0.6  # how much of what it would lose that red does not show
 _WIDE_FOLD = 0.03  # of the side: the Gaussian of what is wider than folds
 _WARM = 0.7  # in shade skin's blue loses more than its green by so much of what its green loses more than its red
@@ -71,7 +68,7 @@ def soften_blotches(change: Tensor, faces: Tensor) -> Tensor:
     Wrinkles and folds run one way, at least for a while; what darkens without a direction looks like dirt.
     """
     taken = -share_of_light(luma(change), luma(faces)).clamp(-1, 0)
-    lines = ((directedness(taken) - _LINES[0]) / (_LINES[1] - _LINES[0])).clamp(0, 1)
+    lines = ramp(directedness(taken), *_LINES)
     kept = _BLOTCH + (_LINE - _BLOTCH) * lines
     less = (1 - kept).clamp(min=0) * (taken - _FAINT).clamp(min=0)
     narrow = taken - _wide(taken).clamp(min=_FAINT)  # the edge of wide shade is no line
@@ -106,7 +103,7 @@ def warm_shade(change: Tensor, faces: Tensor) -> Tensor:
     red, green, blue = (change / lit).unbind(dim=1)
     bluer = (blue - green + _WARM * (red - green).clamp(min=0)).clamp(min=0)
     lost = -share_of_light(luma(change), luma(faces)).clamp(-1, 0)
-    less = torch.minimum(bluer, lost) * ((lost - _TINTED[0]) / (_TINTED[1] - _TINTED[0])).clamp(0, 1) * lit[:, 2]
+    less = torch.minimum(bluer, lost) * ramp(lost, *_TINTED) * lit[:, 2]
     made = change + LUMA[2] * less[:, None]
     made[:, 2] -= less
     return made
@@ -122,9 +119,9 @@ def redden_shade(change: Tensor, faces: Tensor) -> Tensor:
     light = luma(faces)
     taken = -share_of_light(luma(change), light).clamp(-1, 0)
     narrow = ((taken - _wide(taken, _WIDE_FOLD)) / taken.clamp(min=_FAINT)).clamp(0, 1)
-    clipped = ((faces[:, 0] - _CLIPPED[0]) / (_CLIPPED[1] - _CLIPPED[0])).clamp(0, 1)
+    clipped = ramp(faces[:, 0], *_CLIPPED)
     redness = _wide(faces[:, 0] + 1, _WIDE_FOLD) / _wide(light + 1, _WIDE_FOLD).clamp(min=_BLACK) - 1
-    skin = ((redness - _REDNESS[0]) / (_REDNESS[1] - _REDNESS[0])).clamp(0, 1)
+    skin = ramp(redness, *_REDNESS)
     back = _STAYS_RED * clipped * narrow * skin * (-change[:, 0]).clamp(min=0)
     others = LUMA[0] / (LUMA[1] + LUMA[2]) * back
     return change + torch.stack([back, -others, -others], dim=1)
@@ -164,7 +161,7 @@ def without_glow(change: Tensor, face: Tensor, around: Tensor, other_colours: Te
     """
     edited = face + change + 1
     light, made = (luma(x[None])[0].clamp(min=_BLACK) for x in (face + 1, edited))
-    lighter = ((made / light - 1 - _LIT[0]) / (_LIT[1] - _LIT[0])).clamp(0, 1)
+    lighter = ramp(made / light - 1, *_LIT)
     ratios = edited / made
     more = ((_saturation(ratios) - _saturation(around)) / _MORE_COLOURFUL).clamp(0, 1)
     return change + lighter * more * (1 - other_colours) * made * (around - ratios)

@@ -17,6 +17,11 @@ def share_of_light(change: Tensor, light: Tensor) -> Tensor:
     return change / ((light + 1).clamp(min=0) + _BLACK)
 
 
+def ramp(values: Tensor, low: float, high: float) -> Tensor:
+    """0 up to `low`, 1 from `high` on."""
+    return ((values - low) / (high - low)).clamp(0, 1)
+
+
 def add_change(images: Tensor, change: Tensor, shading: bool) -> Tensor:
     """Images [1 or N, 3, H, W] in [-1, 1] and a change of them [N, 3, H, W] -> images [N, 3, H, W], not clamped.
 

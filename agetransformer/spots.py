@@ -8,8 +8,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agetransformer.face_outline import INNER, LIPS, NOSE, OVAL, around_eyes, fill_outline, raised_outline
-from agetransformer.shading import LUMA, luma
+from agetransformer.face_outline import (
+    INNER,
+    LIPS,
+    NOSE,
+    OVAL,
+    fill_eyes,
+    fill_outline,
+    raised_outline,
+    softened_inwards,
+)
+from agetransformer.hair_masks import rising
+from agetransformer.shading import LUMA, luma, ramp
 
 _WIDE = 1 / 80  # of the side: a spot is no wider than twice that
 _LONG = 1 / 24  # of the side: what is as long in any direction is a line, a wrinkle or the rim of glasses,
@@ -44,13 +54,12 @@ def spots_mask(face: Tensor, landmarks: np.ndarray, hair: np.ndarray | None) -> 
     """
     side, oval = face.shape[-1], landmarks[list(OVAL)]
     skin = fill_outline(oval, side, INNER) if hair is None else fill_outline(raised_outline(oval), side)
-    for line in around_eyes(landmarks):
-        skin &= ~fill_outline(line, side, _LIDS)
+    skin &= ~fill_eyes(landmarks, side, _LIDS)
     skin &= ~fill_outline(landmarks[list(LIPS)], side, _MOUTH)
     nose = fill_outline(landmarks[list(NOSE)], side, _WIDER)
     nose[: round(landmarks[_NOSE_TIP, 1] * side)] = False  # its bridge has spots
     skin &= ~nose
-    mask = (2 * cv2.GaussianBlur(skin.astype(np.float32), (0, 0), _SOFT * side) - 1).clip(0, 1)
+    mask = softened_inwards(skin, _SOFT * side)
     if hair is not None:
         reach = 2 * max(1, round(_SOFT * side)) + 1
         mask *= 1 - cv2.dilate(hair, np.ones((reach, reach), np.uint8))
@@ -74,10 +83,10 @@ def without_spots(change: Tensor, face: Tensor, mask: Tensor, share: float) -> t
     smooth = _blurred(light.numpy(), _FINE * side)
     taken = torch.from_numpy(1 - smooth / _closed(smooth)).clamp(0, 1)
     texture = torch.from_numpy(_blurred(taken.clamp(max=_TEXTURE).numpy(), _AROUND * side))
-    moles = ((taken - _MOLE[0]) / (_MOLE[1] - _MOLE[0])).clamp(0, 1)
+    moles = ramp(taken, *_MOLE)
     around = torch.from_numpy(_blurred(edited.permute(1, 2, 0).numpy(), _WIDE * side)).permute(2, 0, 1)
     usual = around / luma(around[None])[0].clamp(min=_BLACK)
-    others = ((_apart(usual, mask) - _SKIN[0]) / (_SKIN[1] - _SKIN[0])).clamp(0, 1)
+    others = ramp(_apart(usual, mask), *_SKIN)
     healed = share * mask * (1 - moles) * (1 - others) * (taken - _FAINT - texture).clamp(min=0)
     part = healed / taken.clamp(min=_FAINT)
     lighter = light / (1 - healed)
@@ -98,7 +107,7 @@ def roundness(face: Tensor) -> np.ndarray:
         least = np.minimum(least, cv2.morphologyEx(smooth, cv2.MORPH_CLOSE, segment))
     deep = (filled - smooth) / filled
     share = ((least - smooth) / filled + 1e-3) / (deep + 1e-3)  # where nothing is dark all of it
-    return ((share - _ROUND[0]) / (_ROUND[1] - _ROUND[0])).clip(0, 1)
+    return rising(share, *_ROUND)
 
 
 def _segments(length: int) -> list[np.ndarray]:
